@@ -1,0 +1,1 @@
+//! Runs programs with secrets: environment, terminal, signals, redacted output.

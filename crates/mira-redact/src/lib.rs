@@ -1,0 +1,1 @@
+//! Streaming redactor and scanner for known secret values.

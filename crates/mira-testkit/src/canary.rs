@@ -1,0 +1,1 @@
+//! Canary sweeps: is a known value anywhere, in any spelling?

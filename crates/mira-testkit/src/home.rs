@@ -1,0 +1,1 @@
+//! A hermetic home for one test.

@@ -1,0 +1,8 @@
+//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal.
+//!
+//! A dev-dependency only: nothing that ships depends on it.
+
+pub mod canary;
+pub mod home;
+pub mod secret_service;
+pub mod terminal;

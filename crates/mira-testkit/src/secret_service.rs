@@ -1,0 +1,1 @@
+//! A real gnome-keyring over a real D-Bus session.

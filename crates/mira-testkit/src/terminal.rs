@@ -1,0 +1,1 @@
+//! A program driven through a real terminal.

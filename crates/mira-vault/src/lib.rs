@@ -1,0 +1,1 @@
+//! The encrypted vault: credentials.json, scopes, key providers.
