@@ -2,6 +2,8 @@
 
 mod common;
 mod forms;
+mod oracle;
+mod soup;
 mod streams;
 
 #[test]
