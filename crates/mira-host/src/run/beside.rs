@@ -109,7 +109,12 @@ impl Beside {
         for pump in &mut self.pumps {
             pump.quiesce(self.turn);
         }
-        sys::raise_default(signal);
+        // Somebody may have had it continued since, and us with it: then nobody would continue us again.
+        let options = WaitOptions::NOHANG | WaitOptions::CONTINUED;
+        let continued = waitpid(Some(self.process), options);
+        if !matches!(continued, Ok(Some((_, status))) if status.continued()) {
+            sys::raise_default(signal);
+        }
     }
 
     fn pass_on(&self, event: Event) {

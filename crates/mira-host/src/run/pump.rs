@@ -30,7 +30,7 @@ const LINGER_TOTAL: Duration = Duration::from_secs(2);
 const BUFFERED_BYTES: usize = 64 * 1024;
 
 /// How long a stop waits for output that was written before it.
-const QUIESCE: Duration = Duration::from_millis(100);
+const QUIESCE: Duration = Duration::from_millis(150);
 
 /// How long the rest of the output may still take after a signal that asks us to end.
 const HURRY: Duration = Duration::from_millis(500);
@@ -245,7 +245,9 @@ impl Worker {
         }
         if from_owner {
             self.hear(now);
-        } else if let Some(turn) = self.asked.take() {
+        } else if self.redactor.deadline().is_none()
+            && let Some(turn) = self.asked.take()
+        {
             // If the owner is gone there is nobody to answer.
             self.link.write_all(&[turn]).ok();
         } else if let Some(linger) = &self.linger
@@ -258,7 +260,10 @@ impl Worker {
 
     /// Returns when to wake without an event.
     fn wake(&self) -> Option<Instant> {
-        let asked = self.asked.map(|_| Instant::now());
+        let asked = self
+            .asked
+            .map(|_| Instant::now())
+            .filter(|_| self.redactor.deadline().is_none());
         let linger = self.linger.as_ref().map(|linger| linger.silence);
         [asked, linger, self.redactor.deadline()]
             .into_iter()

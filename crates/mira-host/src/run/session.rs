@@ -5,6 +5,7 @@
 //!
 //! LIMIT: keys typed ahead go to the program, as with any terminal in a terminal; what it did not read is gone.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -83,6 +84,7 @@ pub(super) fn run(
             Ground::Back
         },
         turn: 0,
+        put_off: VecDeque::new(),
     };
     session.outer.enter_raw(&*session.master)?;
     for feed in feeds {
@@ -103,6 +105,8 @@ struct Session {
     keys: Keys,
     ground: Ground,
     turn: u8,
+    /// News that came while we waited for other news.
+    put_off: VecDeque<News>,
 }
 
 impl Session {
@@ -113,7 +117,7 @@ impl Session {
                 Some(News::Exited(code)) => break Ok(Outcome::Exited(code)),
                 Some(News::Signaled(signal)) => break Ok(Outcome::Signaled(signal)),
                 Some(News::Stopped(signal)) => self.stop(signal),
-                Some(News::Started(_)) => {}
+                Some(News::Started(_) | News::Placed) => {}
                 None => break Err(RunError::Lost),
             }
         };
@@ -133,6 +137,9 @@ impl Session {
     /// Waits for news of the program, passing on keys and signals meanwhile.
     fn wait(&mut self) -> Option<News> {
         loop {
+            if let Some(news) = self.put_off.pop_front() {
+                return Some(news);
+            }
             let [news, signal, typed, takes_keys] = self.poll();
             if signal {
                 while let Some(event) = self.watch.next() {
@@ -182,11 +189,12 @@ impl Session {
                 pump.quiesce(self.turn);
             }
             self.outer.restore();
-            if signal != libc::SIGSTOP {
-                // Whoever shares our group would have had the signal with the program. Ours is recorded, not acted upon.
-                sys::send_own_group(signal).ok();
+            if signal == libc::SIGSTOP {
+                sys::raise_default(signal);
+            } else {
+                // Whoever shares our group would have had the signal with the program.
+                sys::stop_own_group(signal);
             }
-            sys::raise_default(signal);
             if wants_terminal && !self.outer.is_foreground() && !self.was_continued() {
                 // Nobody is there who could ever give us the terminal: our group is orphaned.
                 self.hang_up();
@@ -217,7 +225,15 @@ impl Session {
         } else {
             Ground::Back
         };
-        self.monitor.resume(self.ground);
+        self.monitor.place(self.ground);
+        // Signals that come from now on are to find the program running: to continue takes back a stop.
+        while let Some(news) = self.monitor.news() {
+            if news == News::Placed {
+                sys::send_group(self.process, libc::SIGCONT).ok();
+                return;
+            }
+            self.put_off.push_back(news);
+        }
     }
 
     fn pass_on(&mut self, event: Event) {

@@ -159,7 +159,7 @@ fn two_streams_into_one_keep_their_order() {
 #[test]
 fn the_null_device_stays_the_null_device() {
     let launcher = Launcher::new();
-    let mut command = launcher.sh("readlink /proc/$$/fd/1 >&2");
+    let mut command = launcher.sh("is=$(readlink /proc/$$/fd/1); echo $is >&2");
     let output = command.stdout(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "/dev/null\n");
 }
