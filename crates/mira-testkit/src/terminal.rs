@@ -42,6 +42,7 @@ pub struct Terminal {
     child: Child,
     transcript: Vec<u8>,
     expected_to: usize,
+    settings_at_start: String,
 }
 
 impl Terminal {
@@ -73,6 +74,7 @@ impl Terminal {
                 Ok(())
             });
         }
+        let settings_at_start = settings(&slave);
         let child = command.spawn().expect("the program under test starts");
         Self {
             master: master.into(),
@@ -80,6 +82,7 @@ impl Terminal {
             child,
             transcript: Vec::new(),
             expected_to: 0,
+            settings_at_start,
         }
     }
 
@@ -147,10 +150,13 @@ impl Terminal {
     /// If the terminal is gone.
     #[must_use]
     pub fn settings(&self) -> String {
-        format!(
-            "{:?}",
-            tcgetattr(&self.slave).expect("a terminal has settings")
-        )
+        settings(&self.slave)
+    }
+
+    /// Returns the settings that the terminal had before the program was started.
+    #[must_use]
+    pub fn settings_at_start(&self) -> &str {
+        &self.settings_at_start
     }
 
     /// Returns the terminal's foreground process group.
@@ -222,6 +228,13 @@ fn open_pair() -> (OwnedFd, OwnedFd) {
     tcsetwinsize(&master, size(24, 80)).expect("a terminal has a size");
     debug_assert!(slave.as_fd().as_raw_fd() > 2);
     (master, slave)
+}
+
+fn settings(terminal: &OwnedFd) -> String {
+    format!(
+        "{:?}",
+        tcgetattr(terminal).expect("a terminal has settings")
+    )
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {

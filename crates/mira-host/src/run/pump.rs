@@ -337,3 +337,27 @@ fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_given_up_when_silent_or_late_but_never_before_what_is_owed() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let check = |owed: usize, silence: Instant, total: Instant, expect: bool| {
+            let linger = Linger {
+                owed,
+                silence,
+                total,
+            };
+            assert_eq!(linger.is_over(now), expect);
+        };
+        check(0, later, later, false);
+        check(0, now, later, true);
+        check(0, later, now, true);
+        check(1, later, now, false);
+        check(1, now, later, true);
+    }
+}
