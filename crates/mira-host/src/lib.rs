@@ -1,1 +1,3 @@
 //! Runs programs with secrets: environment, terminal, signals, redacted output.
+
+pub mod lease;

@@ -51,27 +51,15 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
-        name: "mira-store",
-        layer: Layer::Runtime,
-        uses: &["mira-secret"],
-        uses_in_tests: &[],
-    },
-    Crate {
         name: "mira-host",
         layer: Layer::Runtime,
-        uses: &["mira-redact"],
+        uses: &["mira-redact", "mira-secret"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
         name: "mira-cli",
         layer: Layer::Surface,
-        uses: &[
-            "mira-host",
-            "mira-redact",
-            "mira-secret",
-            "mira-store",
-            "mira-vault",
-        ],
+        uses: &["mira-host", "mira-redact", "mira-secret", "mira-vault"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
