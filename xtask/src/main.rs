@@ -4,7 +4,9 @@
 //! It is not part of the product: nothing that ships depends on it.
 
 mod demo;
+mod fuzz;
 mod process;
+mod reference;
 mod repository;
 mod say;
 mod steps;
@@ -33,6 +35,10 @@ enum Task {
     Test(test::Args),
     /// Check the house rules that no lint knows
     Tidy,
+    /// Write the generated pages
+    Gen(reference::Args),
+    /// Run the fuzz targets
+    Fuzz(fuzz::Args),
     /// Show Mira's main job on this machine, in a throw-away home
     Demo,
 }
@@ -52,6 +58,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Test(args) => return test::run(&repository, &args),
         Task::Tidy => tidy::run(&repository)?,
+        Task::Gen(args) => reference::run(&repository, &args)?,
+        Task::Fuzz(args) => fuzz::run(&repository, &args)?,
         Task::Demo => demo::run(&repository)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use crate::process::{Stream, run as run_command, run_seen};
 use crate::repository::Repository;
 use crate::steps::Steps;
-use crate::{say, tidy, tools, workflows};
+use crate::{fuzz, reference, say, tidy, tools, workflows};
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -31,9 +31,11 @@ enum Step {
     Workflows,
     Clippy,
     Tests,
+    Gen,
     Doctests,
     Docs,
     Deny,
+    Fuzz,
 }
 
 impl Step {
@@ -47,9 +49,11 @@ impl Step {
             Self::Workflows => "workflows",
             Self::Clippy => "clippy",
             Self::Tests => "tests",
+            Self::Gen => "gen",
             Self::Doctests => "doctests",
             Self::Docs => "docs",
             Self::Deny => "deny",
+            Self::Fuzz => "fuzz",
         }
     }
 
@@ -71,6 +75,7 @@ impl Step {
                     .args(["--", "-D", "warnings"]),
             ),
             Self::Tests => tests(repository, counts),
+            Self::Gen => reference::check_after_tests(repository),
             Self::Doctests => doctests(repository, counts),
             Self::Docs => run_command(
                 repository
@@ -78,6 +83,7 @@ impl Step {
                     .env("RUSTDOCFLAGS", "-D warnings"),
             ),
             Self::Deny => deny(repository),
+            Self::Fuzz => fuzz::smoke(repository),
         }
     }
 }
