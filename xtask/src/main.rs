@@ -3,6 +3,7 @@
 //! What a person, a hook and the CI run is the same code: no task is written twice, in a workflow or a shell script.
 //! It is not part of the product: nothing that ships depends on it.
 
+mod bench;
 mod demo;
 mod fuzz;
 mod process;
@@ -39,6 +40,8 @@ enum Task {
     Gen(reference::Args),
     /// Run the fuzz targets
     Fuzz(fuzz::Args),
+    /// Measure speed and memory
+    Bench(bench::Args),
     /// Show Mira's main job on this machine, in a throw-away home
     Demo,
 }
@@ -60,6 +63,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Tidy => tidy::run(&repository)?,
         Task::Gen(args) => reference::run(&repository, &args)?,
         Task::Fuzz(args) => fuzz::run(&repository, &args)?,
+        Task::Bench(args) => bench::run(&repository, &args)?,
         Task::Demo => demo::run(&repository)?,
     }
     Ok(ExitCode::SUCCESS)

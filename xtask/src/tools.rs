@@ -18,6 +18,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("c++", "g++"),
     ("dbus-daemon", "dbus"),
     ("gdb", "gdb"),
+    ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
     ("npm", "npm"),
     ("ps", "procps"),
