@@ -4,6 +4,7 @@
 
 mod crates;
 mod links;
+mod named_tests;
 mod rules;
 mod source;
 
@@ -64,6 +65,7 @@ pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
         exposures += calls;
         findings.extend(unexplained);
     }
+    findings.extend(named_tests::check(&pages, &sources));
     findings.extend(links::check(repository, &pages)?);
     findings.extend(crates::check(repository)?);
     findings.extend(crates::fuzz_targets(repository)?);
