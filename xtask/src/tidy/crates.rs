@@ -41,7 +41,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-redact",
         layer: Layer::Base,
-        uses: &[],
+        uses: &["mira-secret"],
         uses_in_tests: &[],
     },
     Crate {
