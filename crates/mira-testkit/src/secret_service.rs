@@ -109,6 +109,17 @@ impl SecretService {
         assert!(self.keyring.take().is_some(), "the keyring does not run");
     }
 
+    /// Stops the keyring from running without ending it: it takes requests and answers none.
+    ///
+    /// # Panics
+    ///
+    /// Panics where the keyring does not run.
+    pub fn freeze_keyring(&self) {
+        let keyring = self.keyring.as_ref().expect("the keyring runs");
+        let pid = rustix::process::Pid::from_child(&keyring.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it is ours");
+    }
+
     /// Ends the bus and with it the session.
     pub fn stop_bus(&mut self) {
         self.keyring = None;
