@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
@@ -166,6 +167,14 @@ impl Terminal {
         Some(group.as_raw_nonzero().get().unsigned_abs())
     }
 
+    /// Takes the terminal away, as a closed window or a lost connection does.
+    pub fn hang_up(&mut self) {
+        // A fresh one in its place, in which nothing happens any more.
+        let (master, slave) = open_pair();
+        self.master = master.into();
+        self.slave = slave;
+    }
+
     /// Waits for the program's end, taking in what it shows until then.
     ///
     /// # Panics
@@ -218,8 +227,8 @@ impl Drop for Terminal {
 
 fn open_pair() -> (OwnedFd, OwnedFd) {
     use rustix::fs::{Mode, OFlags, open};
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-        .expect("the system has terminals");
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has terminals");
+    fcntl_setfd(&master, FdFlags::CLOEXEC).expect("a descriptor has flags");
     grantpt(&master).expect("the terminal is ours");
     unlockpt(&master).expect("the terminal is ours");
     let name = ptsname(&master, Vec::new()).expect("the terminal has a name");

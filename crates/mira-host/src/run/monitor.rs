@@ -102,9 +102,11 @@ impl Monitor {
         // If the monitor is dead, its news says so.
         sys::send(self.process, order(ground)).ok();
     }
+}
 
+impl Drop for Monitor {
     /// Ends the monitor, and with it the session.
-    pub(super) fn dismiss(&self) {
+    fn drop(&mut self) {
         sys::send(self.process, libc::SIGKILL).ok();
         rustix::io::retry_on_intr(|| waitpid(Some(self.process), WaitOptions::empty())).ok();
     }

@@ -1,5 +1,6 @@
 //! Programs at a terminal: keys, colours, prompts, sizes, settings.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::{Terminal, key};
@@ -71,10 +72,7 @@ fn keys_that_interrupt_and_quit_reach_the_program() {
         terminal.expect("ready");
         terminal.send(keys);
         let status = terminal.wait();
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(signal)
-        );
+        assert_eq!(status.signal(), Some(signal));
         assert_eq!(terminal.settings(), terminal.settings_at_start());
     }
     let mut terminal =
@@ -207,6 +205,33 @@ fn a_full_screen_display_starts_and_quits() {
         .output()
         .unwrap();
     assert!(output.status.success());
+}
+
+#[test]
+fn a_terminal_that_goes_away_hangs_the_program_up() {
+    for (name, streams) in [("session", [false; 3]), ("beside", [true, false, false])] {
+        let launcher = Launcher::new();
+        let streams = streams.map(|null| null.then(Stdio::null));
+        let script = launcher.sh("echo ready; exec sleep 1000");
+        let mut terminal = Terminal::start_with(script, streams);
+        terminal.expect("ready");
+        terminal.hang_up();
+        let status = terminal.wait();
+        assert_eq!(status.signal(), Some(1), "{name}: {status}");
+    }
+}
+
+#[test]
+fn a_program_that_ignores_the_hang_up_sees_its_input_end_and_goes_on() {
+    let launcher = Launcher::new();
+    let script = "trap '' HUP; echo ready; while read line; do :; done; echo lost; echo end >end";
+    let mut command = launcher.sh(script);
+    command.current_dir(launcher.folder());
+    let mut terminal = Terminal::start(command);
+    terminal.expect("ready");
+    terminal.hang_up();
+    assert_eq!(terminal.wait().code(), Some(0));
+    assert!(launcher.folder().join("end").exists());
 }
 
 #[test]
