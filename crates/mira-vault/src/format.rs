@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use data_encoding::{BASE64, HEXLOWER};
 use mira_secret::{ENTRY_BYTES_MAX, Scope};
 
-use crate::crypto::{DIGEST_BYTES, KEY_BYTES, MacKey, NONCE_BYTES, RootKey, Sealed, TAG_BYTES};
+use crate::crypto::{DIGEST_BYTES, KEY_BYTES, MacKey, RootKey, Sealed, TAG_BYTES};
 use crate::document::{COUNTER_MAX, Document, Record, ScopeRecord, WrappedKey};
 use crate::entry::{Entry, check_label, parse_time};
 use crate::id::decode_hex;
@@ -202,18 +202,24 @@ fn from_document(document: &Document) -> WireDocument<'_> {
             wrapped_key: BASE64.encode(&key.sealed.ciphertext).into(),
         })
     });
-    let secrets = document.records().map(|Record { entry, sealed }| WireSecret {
-        id: entry.id.to_string().into(),
-        scope: entry.scope.to_string().into(),
-        name: entry.name.as_str().into(),
-        label: entry.label.as_str().into(),
-        kind: entry.kind.as_str().into(),
-        created: entry.created.to_string().into(),
-        updated: entry.updated.to_string().into(),
-        version: entry.version,
-        nonce: sealed.as_ref().map(|sealed| BASE64.encode(&sealed.nonce).into()),
-        ciphertext: sealed.as_ref().map(|sealed| BASE64.encode(&sealed.ciphertext).into()),
-    });
+    let secrets = document
+        .records()
+        .map(|Record { entry, sealed }| WireSecret {
+            id: entry.id.to_string().into(),
+            scope: entry.scope.to_string().into(),
+            name: entry.name.as_str().into(),
+            label: entry.label.as_str().into(),
+            kind: entry.kind.as_str().into(),
+            created: entry.created.to_string().into(),
+            updated: entry.updated.to_string().into(),
+            version: entry.version,
+            nonce: sealed
+                .as_ref()
+                .map(|sealed| BASE64.encode(&sealed.nonce).into()),
+            ciphertext: sealed
+                .as_ref()
+                .map(|sealed| BASE64.encode(&sealed.ciphertext).into()),
+        });
     WireDocument {
         format: FORMAT.into(),
         version: VERSION,
@@ -264,7 +270,10 @@ fn to_scopes(wire: &[WireScope<'_>]) -> Result<BTreeMap<Scope, ScopeRecord>, For
     for (at, one) in wire.iter().enumerate() {
         let wrong = |name: &str| field(format!("scopes[{at}].{name}"));
         let scope: Scope = one.scope.parse().map_err(|_| wrong("scope"))?;
-        if scopes.last_key_value().is_some_and(|(last, _)| *last >= scope) {
+        if scopes
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= scope)
+        {
             return Err(FormatError::Order { list: "scopes", at });
         }
         let sealed = Sealed {
@@ -290,19 +299,24 @@ fn add_secrets(
     let mut last: Option<(Scope, mira_secret::SecretName)> = None;
     let mut ids = Vec::with_capacity(wire.len());
     for (at, one) in wire.iter().enumerate() {
-        let record = to_record(one, backend)
-            .map_err(|name| field(format!("secrets[{at}].{name}")))?;
+        let record =
+            to_record(one, backend).map_err(|name| field(format!("secrets[{at}].{name}")))?;
         let place = (record.entry.scope.clone(), record.entry.name.clone());
         if last.as_ref().is_some_and(|last| *last >= place) {
-            return Err(FormatError::Order { list: "secrets", at });
+            return Err(FormatError::Order {
+                list: "secrets",
+                at,
+            });
         }
         ids.push(record.entry.id);
         let scope = match backend {
             Backend::File => scopes.get_mut(&place.0).ok_or(FormatError::Scopes)?,
-            Backend::Keychain => scopes.entry(place.0.clone()).or_insert_with(|| ScopeRecord {
-                key: None,
-                secrets: BTreeMap::new(),
-            }),
+            Backend::Keychain => scopes
+                .entry(place.0.clone())
+                .or_insert_with(|| ScopeRecord {
+                    key: None,
+                    secrets: BTreeMap::new(),
+                }),
         };
         scope.secrets.insert(place.1.clone(), record);
         last = Some(place);
@@ -346,6 +360,3 @@ fn decode_ciphertext(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn decode_base64<const N: usize>(text: &str) -> Option<[u8; N]> {
     BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::private_file::{self, FileError};
 
 const CREDENTIALS: &str = "credentials.json";
-const DATABASE: &str = "mira.db";
+const GENERATION: &str = "credentials.generation";
+const LEASES: &str = "leases";
 const LOCK: &str = "credentials.lock";
 const KEYFILE: &str = "root.key";
 
@@ -39,10 +40,7 @@ impl Platform {
 /// `var` returns an environment variable. `None` means that the variables name no home: `HOME` (on Windows `APPDATA`)
 /// is absent or not absolute.
 #[must_use]
-pub fn default_home(
-    platform: Platform,
-    var: impl Fn(&str) -> Option<OsString>,
-) -> Option<PathBuf> {
+pub fn default_home(platform: Platform, var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     // The XDG specification says to ignore a relative path; one from elsewhere is no better.
     let folder = |name: &str| {
         var(name)
@@ -53,9 +51,7 @@ pub fn default_home(
         Platform::Linux => folder("XDG_CONFIG_HOME")
             .or_else(|| folder("HOME").map(|home| home.join(".config")))
             .map(|config| config.join("mira")),
-        Platform::MacOs => {
-            folder("HOME").map(|home| home.join("Library/Application Support/mira"))
-        }
+        Platform::MacOs => folder("HOME").map(|home| home.join("Library/Application Support/mira")),
         Platform::Windows => folder("APPDATA").map(|data| data.join("mira")),
     }
 }
@@ -114,10 +110,16 @@ impl Home {
         self.0.join(CREDENTIALS)
     }
 
-    /// Returns the path of the database.
+    /// Returns the path of the record of the highest generation that was seen.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.0.join(DATABASE)
+    pub fn generation(&self) -> PathBuf {
+        self.0.join(GENERATION)
+    }
+
+    /// Returns the folder that says which processes hold secrets.
+    #[must_use]
+    pub fn leases(&self) -> PathBuf {
+        self.0.join(LEASES)
     }
 
     /// Returns the path of the file that writers of the vault lock.
@@ -147,8 +149,8 @@ mod tests {
                     .map(|(_, value)| OsString::from(value))
             };
             // Joined with the separator of the system that runs the test.
-            let found = default_home(platform, var)
-                .map(|path| path.to_string_lossy().replace('\\', "/"));
+            let found =
+                default_home(platform, var).map(|path| path.to_string_lossy().replace('\\', "/"));
             assert_eq!(found.as_deref(), expect, "{platform:?} {variables:?}");
         };
         use Platform::{Linux, MacOs, Windows};
@@ -179,7 +181,10 @@ mod tests {
         check(MacOs, &[], None);
         check(
             Windows,
-            &[("APPDATA", r"C:\Users\a\AppData\Roaming"), ("HOME", "/home/a")],
+            &[
+                ("APPDATA", r"C:\Users\a\AppData\Roaming"),
+                ("HOME", "/home/a"),
+            ],
             Some("C:/Users/a/AppData/Roaming/mira"),
         );
         check(

@@ -77,7 +77,14 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().len(), 32);
         assert_ne!(id, VaultId::make_random().unwrap());
-        for wrong in ["", "0", &"0".repeat(31), &"0".repeat(33), &"A".repeat(32), &"g".repeat(32)] {
+        for wrong in [
+            "",
+            "0",
+            &"0".repeat(31),
+            &"0".repeat(33),
+            &"A".repeat(32),
+            &"g".repeat(32),
+        ] {
             assert_eq!(wrong.parse::<EntryId>(), Err(IdError), "{wrong}");
         }
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use mira_secret::SecretBytes;
 
 pub(crate) use checks::{Trust, check_folder, create_folder};
-pub(crate) use write::{Staged, WriteLock, remove};
+pub(crate) use write::{Staged, WriteLock};
 
 /// Why a file or folder is not used.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +99,19 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// Returns whether something was found that is not to be trusted, rather than nothing or a refusal.
+    #[must_use]
+    pub(crate) fn is_distrust(&self) -> bool {
+        matches!(
+            self,
+            Self::Symlink { .. }
+                | Self::WrongType { .. }
+                | Self::ForeignOwner { .. }
+                | Self::TooOpen { .. }
+                | Self::TooLong { .. }
+        )
+    }
+
     /// Makes a function that says, of a system error, what was tried with which path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -111,6 +124,24 @@ impl FileError {
             },
         }
     }
+}
+
+/// Writes a new private file, durably; a path where something is already is refused.
+///
+/// # Errors
+///
+/// Returns the system's refusal; nothing is left at the path then.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write::create(path, bytes)
+}
+
+/// Replaces a regular file by a private one in one step, durably.
+///
+/// # Errors
+///
+/// Refuses a symbolic link; returns the system's refusal. The file is as it was then.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write::replace(path, bytes)
 }
 
 /// Reads a whole private file of at most `bytes_max` bytes.
@@ -138,7 +169,8 @@ pub(crate) fn read_secret(
 ) -> Result<SecretBytes, FileError> {
     let (mut file, len): (File, u64) = checks::open(path, trust, bytes_max)?;
     let len = usize::try_from(len).unwrap_or_default();
-    SecretBytes::try_fill(len, |buffer| file.read_exact(buffer)).map_err(FileError::io("read", path))
+    SecretBytes::try_fill(len, |buffer| file.read_exact(buffer))
+        .map_err(FileError::io("read", path))
 }
 
 /// A path in single quotes, to be pasted into a shell.
@@ -155,6 +187,3 @@ fn aside(path: &Path) -> PathBuf {
     name.push(".aside");
     name.into()
 }
-
-#[cfg(all(test, unix))]
-mod tests;

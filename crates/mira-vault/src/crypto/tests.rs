@@ -16,8 +16,9 @@ fn secret(hex: &str) -> SecretBytes {
 fn xchacha20_poly1305_of_the_draft() {
     // draft-irtf-cfrg-xchacha-03, appendix A.3.1.
     let key = secret("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
-    let nonce: [u8; NONCE_BYTES] =
-        bytes("404142434445464748494a4b4c4d4e4f5051525354555657").try_into().unwrap();
+    let nonce: [u8; NONCE_BYTES] = bytes("404142434445464748494a4b4c4d4e4f5051525354555657")
+        .try_into()
+        .unwrap();
     let beside = AssociatedData(bytes("50515253c0c1c2c3c4c5c6c7"));
     let plain = SecretBytes::copy_from(
         b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.",
@@ -52,7 +53,10 @@ fn every_flipped_byte_of_a_sealed_text_is_noticed() {
     }
     let other = AssociatedData::default().field(b"besidf");
     assert_eq!(open(&key, &other, &sealed), Err(Forged));
-    let short = Sealed { ciphertext: vec![0; TAG_BYTES - 1], ..sealed };
+    let short = Sealed {
+        ciphertext: vec![0; TAG_BYTES - 1],
+        ..sealed
+    };
     assert_eq!(open(&key, &beside(), &short), Err(Forged));
 }
 
@@ -101,7 +105,11 @@ fn hmac_sha256_of_rfc_4231() {
 #[test]
 fn argon2id_of_the_reference_implementation() {
     // From the test program of the reference implementation (P-H-C/phc-winner-argon2, src/test.c, version 0x13).
-    let cost = Argon2Cost { memory_kib: 65536, iterations: 2, parallelism: 1 };
+    let cost = Argon2Cost {
+        memory_kib: 65536,
+        iterations: 2,
+        parallelism: 1,
+    };
     let passphrase = SecretBytes::copy_from(b"password");
     let key = RootKey::derive_from_passphrase(&passphrase, b"somesalt", cost).unwrap();
     assert_eq!(
@@ -113,7 +121,10 @@ fn argon2id_of_the_reference_implementation() {
 #[test]
 fn purposes_and_vaults_have_keys_of_their_own() {
     let root = RootKey::make_random().unwrap();
-    let (one, two) = (VaultId::make_random().unwrap(), VaultId::make_random().unwrap());
+    let (one, two) = (
+        VaultId::make_random().unwrap(),
+        VaultId::make_random().unwrap(),
+    );
     let keys = [
         root.derive_mac_key(&one).0,
         root.derive_mac_key(&two).0,
@@ -134,7 +145,12 @@ fn purposes_and_vaults_have_keys_of_their_own() {
 #[test]
 fn no_two_lists_of_fields_encode_alike() {
     let encode = |fields: &[&str]| {
-        fields.iter().fold(AssociatedData::default(), |data, field| data.field(field.as_bytes())).0
+        fields
+            .iter()
+            .fold(AssociatedData::default(), |data, field| {
+                data.field(field.as_bytes())
+            })
+            .0
     };
     assert_eq!(encode(&["ab", ""]), b"\0\0\0\x02ab\0\0\0\0");
     assert_ne!(encode(&["ab", "c"]), encode(&["a", "bc"]));
@@ -145,6 +161,9 @@ fn no_two_lists_of_fields_encode_alike() {
 #[test]
 fn keys_print_nothing() {
     let root = RootKey(secret(&"41".repeat(32)));
-    let printed = format!("{root:?} {:?}", root.derive_mac_key(&VaultId::make_random().unwrap()));
+    let printed = format!(
+        "{root:?} {:?}",
+        root.derive_mac_key(&VaultId::make_random().unwrap())
+    );
     assert_eq!(printed, "RootKey(SecretBytes) MacKey(SecretBytes)");
 }

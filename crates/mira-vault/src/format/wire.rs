@@ -164,8 +164,8 @@ impl TryFrom<&WireProvider<'_>> for Parameters {
                 if wire.kdf != KDF {
                     return Err(field("provider.passphrase.kdf"));
                 }
-                let salt = decode_base64(&wire.salt)
-                    .ok_or_else(|| field("provider.passphrase.salt"))?;
+                let salt =
+                    decode_base64(&wire.salt).ok_or_else(|| field("provider.passphrase.salt"))?;
                 PassphraseParameters::checked(cost, salt)
                     .map(Self::Passphrase)
                     .map_err(|name| field(format!("provider.passphrase.{name}")))

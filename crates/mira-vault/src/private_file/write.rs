@@ -36,7 +36,11 @@ impl WriteLock {
             Err(TryLockError::WouldBlock) => wait_for(file, &path)?,
             Err(TryLockError::Error(error)) => return Err(FileError::io("lock", &path)(error)),
         };
-        for target in [home.credentials(), home.default_keyfile()] {
+        for target in [
+            home.credentials(),
+            home.default_keyfile(),
+            home.generation(),
+        ] {
             remove(&beside(&target))?;
         }
         Ok(Self { _file: file })
@@ -74,25 +78,17 @@ impl Staged {
     pub(crate) fn write(_lock: &WriteLock, target: &Path, bytes: &[u8]) -> Result<Self, FileError> {
         let temporary = beside(target);
         remove(&temporary)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        let mut file = private(&mut options)
-            .open(&temporary)
-            .map_err(FileError::io("create", &temporary))?;
-        let staged = Self {
+        create(&temporary, bytes)?;
+        Ok(Self {
             temporary,
             target: target.to_owned(),
-        };
-        file.write_all(bytes)
-            .map_err(FileError::io("write", &staged.temporary))?;
-        file.sync_all()
-            .map_err(FileError::io("save", &staged.temporary))?;
-        Ok(staged)
+        })
     }
 
     /// Puts the file into its place, durably.
     pub(crate) fn commit(self) -> Result<(), FileError> {
-        fs::rename(&self.temporary, &self.target).map_err(FileError::io("replace", &self.target))?;
+        fs::rename(&self.temporary, &self.target)
+            .map_err(FileError::io("replace", &self.target))?;
         sync_folder_of(&self.target)
     }
 }
@@ -102,6 +98,39 @@ impl Drop for Staged {
         // After a commit there is nothing to remove; after a failure the next writer tries again.
         drop(fs::remove_file(&self.temporary));
     }
+}
+
+/// Writes a new file, readable by us only, durably; removes it again if that fails.
+pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let mut file = private(&mut options)
+        .open(path)
+        .map_err(FileError::io("create", path))?;
+    let written = file
+        .write_all(bytes)
+        .map_err(FileError::io("write", path))
+        .and_then(|()| file.sync_all().map_err(FileError::io("save", path)));
+    written.inspect_err(|_| {
+        // What was written so far is of no use; the error that is returned says why.
+        drop(fs::remove_file(path));
+    })
+}
+
+/// Replaces somebody's file; its place is theirs, so there is no lock for it.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(FileError::Symlink {
+            path: path.to_owned(),
+        });
+    }
+    let temporary = beside(path);
+    create(&temporary, bytes)?;
+    let staged = Staged {
+        temporary,
+        target: path.to_owned(),
+    };
+    staged.commit()
 }
 
 /// Removes a file, durably; returns whether there was one.
@@ -132,7 +161,10 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 /// A rename or removal lasts only when the folder itself is on the disk.
 #[cfg(unix)]
 fn sync_folder_of(path: &Path) -> Result<(), FileError> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| *folder != Path::new(""))
+        .unwrap_or(Path::new("."));
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(FileError::io("save", folder))
