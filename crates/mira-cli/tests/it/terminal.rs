@@ -1,0 +1,1 @@
+//! `mira` at a real terminal: hidden prompts, questions, and programs that need one.
