@@ -51,7 +51,11 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
             }
         }
         kind => {
-            drop(writeln!(std::io::stderr(), "mira: {}", without_values(error, kind)));
+            drop(writeln!(
+                std::io::stderr(),
+                "mira: {}",
+                without_values(error, kind)
+            ));
             Kind::Usage.exit_code()
         }
     }
@@ -60,9 +64,11 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
 fn without_values(error: &clap::Error, kind: ErrorKind) -> String {
     let named = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(arg)) => known_flag(arg),
-        Some(ContextValue::Strings(args)) => {
-            args.iter().map(|arg| known_flag(arg)).collect::<Vec<_>>().join(", ")
-        }
+        Some(ContextValue::Strings(args)) => args
+            .iter()
+            .map(|arg| known_flag(arg))
+            .collect::<Vec<_>>()
+            .join(", "),
         _ => String::new(),
     };
     let what = match kind {
@@ -76,7 +82,10 @@ fn without_values(error: &clap::Error, kind: ErrorKind) -> String {
             None => format!("{named} has a value that it cannot take"),
         },
         ErrorKind::ArgumentConflict => format!("{named} cannot be used with another given option"),
-        _ => kind.as_str().unwrap_or("the command line is not understood").to_owned(),
+        _ => kind
+            .as_str()
+            .unwrap_or("the command line is not understood")
+            .to_owned(),
     };
     let similar = match error
         .get(ContextKind::SuggestedSubcommand)
@@ -131,7 +140,9 @@ mod tests {
             &["mira", "list", "--json=sk-proj-canary"],
         ];
         for line in lines {
-            let error = command().try_get_matches_from(line).expect_err("is refused");
+            let error = command()
+                .try_get_matches_from(line)
+                .expect_err("is refused");
             let told = without_values(&error, error.kind());
             assert!(!told.contains(CANARY), "{line:?}: {told}");
         }

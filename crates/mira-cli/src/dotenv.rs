@@ -54,7 +54,11 @@ pub(crate) fn without(bytes: &SecretBytes, taken: &[SecretName]) -> Option<Vec<u
         .filter(|statement| !statement.name.as_deref().is_some_and(is_taken))
         .map(|statement| statement.text)
         .collect();
-    let before: Vec<_> = parse(bytes).ok()?.into_iter().filter(|(name, _)| !is_taken(name)).collect();
+    let before: Vec<_> = parse(bytes)
+        .ok()?
+        .into_iter()
+        .filter(|(name, _)| !is_taken(name))
+        .collect();
     let after = parse(&SecretBytes::copy_from(kept.as_bytes())).ok()?;
     (before == after).then(|| kept.into_bytes())
 }
@@ -70,7 +74,10 @@ fn statements(text: &str) -> Result<Vec<Statement<'_>>, DotenvError> {
     let mut rest = text;
     let mut line = 1;
     while !rest.is_empty() {
-        let ends = rest.match_indices('\n').map(|(at, _)| at + 1).chain([rest.len()]);
+        let ends = rest
+            .match_indices('\n')
+            .map(|(at, _)| at + 1)
+            .chain([rest.len()]);
         let (head, name) = ends
             .filter_map(|end| rest.split_at_checked(end))
             .find_map(|(head, _)| Some((head, one_statement(head)?)))
@@ -117,8 +124,10 @@ mod tests {
     fn statements_are_read_as_dotenv_reads_them() {
         let check = |text: &str, expect: &[(&str, &str)]| {
             let found = parse(&secret(text)).unwrap();
-            let expect: Vec<_> =
-                expect.iter().map(|(name, value)| ((*name).to_owned(), secret(value))).collect();
+            let expect: Vec<_> = expect
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), secret(value)))
+                .collect();
             assert_eq!(found, expect, "{text:?}");
         };
         check("", &[]);
@@ -127,7 +136,10 @@ mod tests {
         check("export A='a b' # said\n", &[("A", "a b")]);
         check("A=1\nA=2\n", &[("A", "2")]);
         check("A=\"one\ntwo\"\nB=x\n", &[("A", "one\ntwo"), ("B", "x")]);
-        check("A='-----BEGIN\nxyz\n-----END'\n", &[("A", "-----BEGIN\nxyz\n-----END")]);
+        check(
+            "A='-----BEGIN\nxyz\n-----END'\n",
+            &[("A", "-----BEGIN\nxyz\n-----END")],
+        );
         check("A=1\r\nB=2\r\n", &[("A", "1"), ("B", "2")]);
     }
 

@@ -62,7 +62,12 @@ pub(crate) struct CommandError {
 
 impl CommandError {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), missing: Vec::new() }
+        Self {
+            kind,
+            message: message.into(),
+            hints: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
@@ -89,7 +94,11 @@ impl CommandError {
 
     /// Returns the message and what to do, for a line of a report.
     pub(crate) fn in_one_line(&self) -> String {
-        std::iter::once(&self.message).chain(&self.hints).cloned().collect::<Vec<_>>().join("; ")
+        std::iter::once(&self.message)
+            .chain(&self.hints)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     /// Adds a line that says what to do.

@@ -16,7 +16,10 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
+            line.extend(std::iter::repeat_n(
+                ' ',
+                width.saturating_sub(cell.width()) + 2,
+            ));
         }
         format!("{}\n", line.trim_end())
     };
@@ -29,7 +32,9 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
 
 /// Renders a time in the person's time zone, to the minute.
 pub(crate) fn minute(time: Timestamp) -> String {
-    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+    time.to_zoned_datetime(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M")
+        .to_string()
 }
 
 /// Renders a count with its noun: `1 secret`, `2 secrets`.
@@ -43,8 +48,14 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_they_look() {
-        let rows = [["A".to_owned(), "ключ".to_owned()], ["LONGER".to_owned(), String::new()]];
-        assert_eq!(table(["NAME", "LABEL"], &rows), "NAME    LABEL\nA       ключ\nLONGER\n");
+        let rows = [
+            ["A".to_owned(), "ключ".to_owned()],
+            ["LONGER".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(["NAME", "LABEL"], &rows),
+            "NAME    LABEL\nA       ключ\nLONGER\n"
+        );
     }
 
     #[test]

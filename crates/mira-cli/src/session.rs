@@ -37,12 +37,14 @@ pub(crate) fn home() -> Result<Home, CommandError> {
     if let Some(path) = std::env::var_os("MIRA_HOME").filter(|path| !path.is_empty()) {
         return Ok(Home::new(PathBuf::from(path)));
     }
-    default_home(Platform::CURRENT, |name| std::env::var_os(name)).map(Home::new).ok_or_else(
-        || {
-            CommandError::failed("there is no application-data folder: neither HOME nor MIRA_HOME is set")
-                .hint("Set MIRA_HOME to a folder of your own.")
-        },
-    )
+    default_home(Platform::CURRENT, |name| std::env::var_os(name))
+        .map(Home::new)
+        .ok_or_else(|| {
+            CommandError::failed(
+                "there is no application-data folder: neither HOME nor MIRA_HOME is set",
+            )
+            .hint("Set MIRA_HOME to a folder of your own.")
+        })
 }
 
 /// Opens and verifies the vault.
@@ -57,7 +59,10 @@ pub(crate) fn open_with(
     home: &Home,
     ttl: Option<Duration>,
 ) -> Result<Vault, CommandError> {
-    let options = UnlockOptions { cache_ttl: ttl, ..UnlockOptions::default() };
+    let options = UnlockOptions {
+        cache_ttl: ttl,
+        ..UnlockOptions::default()
+    };
     unlock(ui, args, home, &options)
 }
 
@@ -67,7 +72,10 @@ pub(crate) fn accept_restored(
     args: &UnlockArgs,
     home: &Home,
 ) -> Result<u64, CommandError> {
-    let options = UnlockOptions { accept_restored: true, ..UnlockOptions::default() };
+    let options = UnlockOptions {
+        accept_restored: true,
+        ..UnlockOptions::default()
+    };
     Ok(unlock(ui, args, home, &options)?.generation())
 }
 
@@ -80,7 +88,11 @@ fn unlock(
     let locked = LockedVault::read(home).map_err(|error| {
         let missing = error.kind() == FaultKind::Missing;
         let error = CommandError::from(error);
-        if missing { error.hint("`mira init` makes a vault.") } else { error }
+        if missing {
+            error.hint("`mira init` makes a vault.")
+        } else {
+            error
+        }
     })?;
     let provider = locked.provider();
     let mut ask = || match &args.passphrase_file {
@@ -89,7 +101,9 @@ fn unlock(
             .ask_hidden("Passphrase of the vault: ")
             .map(Passphrase::new)
             .map_err(|_| AskError::new("nothing was typed")),
-        None => Err(AskError::new("there is no terminal to ask for the passphrase on")),
+        None => Err(AskError::new(
+            "there is no terminal to ask for the passphrase on",
+        )),
     };
     locked.unlock(&mut ask, options).map_err(|error| {
         let locked = error.kind() == FaultKind::Locked;
@@ -104,13 +118,18 @@ fn unlock(
 
 /// Reads a passphrase from a file, less one trailing newline.
 pub(crate) fn passphrase_from(file: &Path) -> io::Result<Passphrase> {
-    Ok(Passphrase::new(read_secret(File::open(file)?, PASSPHRASE_BYTES_MAX)?))
+    Ok(Passphrase::new(read_secret(
+        File::open(file)?,
+        PASSPHRASE_BYTES_MAX,
+    )?))
 }
 
 /// Reads a secret to its end, less one trailing newline, and refuses one longer than `bytes_max`.
 pub(crate) fn read_secret(source: impl Read, bytes_max: u64) -> io::Result<SecretBytes> {
     let mut plain = Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0).saturating_add(2));
-    let read = source.take(bytes_max.saturating_add(2)).read_to_end(&mut plain);
+    let read = source
+        .take(bytes_max.saturating_add(2))
+        .read_to_end(&mut plain);
     let mut secret = SecretBytes::from_vec(plain);
     read?;
     // EXPOSE: to the check for a trailing newline.
@@ -134,7 +153,10 @@ pub(crate) fn leases(home: &Home) -> Leases {
 /// What live processes hold, as far as it can be read: an unreadable record is told and taken as empty.
 pub(crate) fn holders(ui: &Ui, home: &Home) -> Vec<Holder> {
     leases(home).holders().unwrap_or_else(|error| {
-        ui.say(&format!("cannot read who holds secrets in {}: {error}", home.path().display()));
+        ui.say(&format!(
+            "cannot read who holds secrets in {}: {error}",
+            home.path().display()
+        ));
         Vec::new()
     })
 }
@@ -152,10 +174,12 @@ pub(crate) fn parse_names(texts: &[String]) -> Result<Vec<SecretName>, CommandEr
 
 /// Parses a name; the error does not repeat the text.
 pub(crate) fn parse_name(text: &str) -> Result<SecretName, CommandError> {
-    text.parse().map_err(|error| CommandError::usage(format!("that is no name: {error}")))
+    text.parse()
+        .map_err(|error| CommandError::usage(format!("that is no name: {error}")))
 }
 
 /// Parses a scope for clap.
 pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
-    text.parse().map_err(|error: mira_secret::ScopeError| error.to_string())
+    text.parse()
+        .map_err(|error: mira_secret::ScopeError| error.to_string())
 }

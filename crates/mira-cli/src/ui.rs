@@ -18,7 +18,9 @@ pub(crate) struct Ui {
 
 impl Ui {
     pub(crate) fn new() -> Self {
-        Self { json: AtomicBool::new(false) }
+        Self {
+            json: AtomicBool::new(false),
+        }
     }
 
     /// Says that the command's data, its errors included, is wanted as JSON.
@@ -33,7 +35,9 @@ impl Ui {
     /// Writes data to stdout.
     pub(crate) fn data(&self, text: &str) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
         match written {
             // The reader has seen enough, as with `| head`.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -69,8 +73,9 @@ impl Ui {
 
     /// Asks for a hidden value on the terminal.
     pub(crate) fn ask_hidden(&self, prompt: &str) -> Result<SecretBytes, CommandError> {
-        let typed = rpassword::prompt_password(prompt)
-            .map_err(|error| CommandError::failed(format!("cannot read from the terminal: {error}")))?;
+        let typed = rpassword::prompt_password(prompt).map_err(|error| {
+            CommandError::failed(format!("cannot read from the terminal: {error}"))
+        })?;
         Ok(SecretBytes::from_vec(typed.into_bytes()))
     }
 
@@ -81,7 +86,9 @@ impl Ui {
         let read = io::stdin().read_line(&mut line)?;
         if read == 0 {
             line.zeroize();
-            return Err(CommandError::failed("nothing was answered; nothing was changed"));
+            return Err(CommandError::failed(
+                "nothing was answered; nothing was changed",
+            ));
         }
         Ok(line.trim().to_owned())
     }

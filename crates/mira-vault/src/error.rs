@@ -122,7 +122,7 @@ pub enum VaultError {
         account: String,
     },
     /// The OS keyring did not give or take the key.
-    #[error("the vault's key is in the OS keyring: {0}")]
+    #[error("the vault's key is in the OS keyring, or shall be: {0}")]
     Keyring(#[source] KeychainError),
     /// The key file is not there or not as it must be.
     #[error("the vault's key file cannot be used: {0}")]

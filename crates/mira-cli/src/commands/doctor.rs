@@ -55,7 +55,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
                 FaultKind::Integrity => Kind::Integrity,
                 _ => Kind::Failed,
             };
-            checks.push(Check { what: "vault", state: State::Bad(kind), says: error.to_string() });
+            checks.push(Check {
+                what: "vault",
+                state: State::Bad(kind),
+                says: error.to_string(),
+            });
         }
         Ok(locked) => {
             checks.push(provider_check(&locked));
@@ -71,15 +75,25 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
 
 fn accept_restored(args: &Args, ui: &Ui, home: &Home) -> Result<(), CommandError> {
     let generation = session::accept_restored(ui, &args.unlock, home)?;
-    ui.say(&format!("accepted the vault as it is now (generation {generation})"));
+    ui.say(&format!(
+        "accepted the vault as it is now (generation {generation})"
+    ));
     Ok(())
 }
 
 fn home_check(home: &Home) -> Check {
     let path = home.path().display();
     match home.check() {
-        Ok(()) => Check { what: "home", state: State::Ok, says: format!("{path}, private to you") },
-        Err(error) => Check { what: "home", state: State::Bad(Kind::Failed), says: error.to_string() },
+        Ok(()) => Check {
+            what: "home",
+            state: State::Ok,
+            says: format!("{path}, private to you"),
+        },
+        Err(error) => Check {
+            what: "home",
+            state: State::Bad(Kind::Failed),
+            says: error.to_string(),
+        },
     }
 }
 
@@ -94,14 +108,26 @@ fn provider_check(locked: &LockedVault) -> Check {
         ),
         (ProviderKind::Keyfile, None) => "keyfile".to_owned(),
     };
-    let state = if provider == ProviderKind::Keyfile { State::Note } else { State::Ok };
-    Check { what: "key", state, says: format!("{says} (values: {} back end)", locked.backend()) }
+    let state = if provider == ProviderKind::Keyfile {
+        State::Note
+    } else {
+        State::Ok
+    };
+    Check {
+        what: "key",
+        state,
+        says: format!("{says} (values: {} back end)", locked.backend()),
+    }
 }
 
 fn vault_checks(args: &Args, ui: &Ui, home: &Home) -> Vec<Check> {
     match session::open_with(ui, &args.unlock, home, Some(session::UNLOCK_TTL)) {
         Err(error) => {
-            vec![Check { what: "vault", state: State::Bad(error.kind()), says: error.in_one_line() }]
+            vec![Check {
+                what: "vault",
+                state: State::Bad(error.kind()),
+                says: error.in_one_line(),
+            }]
         }
         Ok(vault) => {
             let number = vault.secrets().count();
@@ -111,7 +137,11 @@ fn vault_checks(args: &Args, ui: &Ui, home: &Home) -> Vec<Check> {
                 vault.generation(),
                 count(number, "secret")
             );
-            let mut checks = vec![Check { what: "vault", state: State::Ok, says }];
+            let mut checks = vec![Check {
+                what: "vault",
+                state: State::Ok,
+                says,
+            }];
             checks.extend(value_checks(&vault));
             checks
         }
@@ -125,7 +155,11 @@ fn value_checks(vault: &Vault) -> Vec<Check> {
         let name = entry.name();
         match vault.value(entry) {
             Err(error) => {
-                checks.push(Check { what: "secret", state: State::Bad(Kind::Integrity), says: error.to_string() });
+                checks.push(Check {
+                    what: "secret",
+                    state: State::Bad(Kind::Integrity),
+                    says: error.to_string(),
+                });
             }
             Ok(value) => {
                 let says = match coverage(name, &value) {
@@ -137,7 +171,11 @@ fn value_checks(vault: &Vault) -> Vec<Check> {
                     }
                     _ => continue,
                 };
-                checks.push(Check { what: "secret", state: State::Note, says });
+                checks.push(Check {
+                    what: "secret",
+                    state: State::Note,
+                    says,
+                });
             }
         }
     }
@@ -151,28 +189,53 @@ fn machine_checks() -> Vec<Check> {
         Err(error) => (State::Note, error.to_string()),
     };
     let cache = match kernel_keyring::cached("doctor") {
-        Ok(_) => (State::Ok, "an unlocked passphrase vault can be remembered in the kernel".to_owned()),
-        Err(error) => (State::Note, format!("a passphrase is asked for each time: {error}")),
+        Ok(_) => (
+            State::Ok,
+            "an unlocked passphrase vault can be remembered in the kernel".to_owned(),
+        ),
+        Err(error) => (
+            State::Note,
+            format!("a passphrase is asked for each time: {error}"),
+        ),
     };
     let locked = if SecretBytes::copy_from(&[0]).is_locked() {
-        (State::Ok, "Mira's own copies of secrets are kept out of swap".to_owned())
+        (
+            State::Ok,
+            "Mira's own copies of secrets are kept out of swap".to_owned(),
+        )
     } else {
-        (State::Note, "the system refuses to lock memory (ulimit -l): secrets may be swapped out".to_owned())
+        (
+            State::Note,
+            "the system refuses to lock memory (ulimit -l): secrets may be swapped out".to_owned(),
+        )
     };
     let dumps = match mira_host::run::protect_self() {
-        Ok(()) if cfg!(target_os = "linux") => {
-            (State::Ok, "Mira's memory is closed to your other processes and to core files".to_owned())
-        }
-        Ok(()) => (State::Note, "Mira writes no core file; your other processes may read its memory".to_owned()),
-        Err(error) => (State::Note, format!("Mira's memory cannot be closed to your other processes: {error}")),
+        Ok(()) if cfg!(target_os = "linux") => (
+            State::Ok,
+            "Mira's memory is closed to your other processes and to core files".to_owned(),
+        ),
+        Ok(()) => (
+            State::Note,
+            "Mira writes no core file; your other processes may read its memory".to_owned(),
+        ),
+        Err(error) => (
+            State::Note,
+            format!("Mira's memory cannot be closed to your other processes: {error}"),
+        ),
     };
     let children = (
         State::Note,
         "a program that got a secret can be read by other programs of yours: recorded, not enforced".to_owned(),
     );
-    [("keyring", keyring), ("unlock", cache), ("memory", locked), ("dumps", dumps), ("programs", children)]
-        .map(|(what, (state, says))| Check { what, state, says })
-        .into()
+    [
+        ("keyring", keyring),
+        ("unlock", cache),
+        ("memory", locked),
+        ("dumps", dumps),
+        ("programs", children),
+    ]
+    .map(|(what, (state, says))| Check { what, state, says })
+    .into()
 }
 
 fn report(args: &Args, ui: &Ui, checks: &[Check]) -> Result<ExitCode, CommandError> {
@@ -190,7 +253,13 @@ fn report(args: &Args, ui: &Ui, checks: &[Check]) -> Result<ExitCode, CommandErr
     } else {
         let rows: Vec<_> = checks
             .iter()
-            .map(|check| [word(check.state).to_owned(), check.what.to_owned(), check.says.clone()])
+            .map(|check| {
+                [
+                    word(check.state).to_owned(),
+                    check.what.to_owned(),
+                    check.says.clone(),
+                ]
+            })
             .collect();
         ui.data(&table(["", "CHECK", "FOUND"], &rows))?;
     }

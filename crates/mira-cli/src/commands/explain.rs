@@ -65,8 +65,15 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         .filter(|entry| *entry.name() == name && *entry.scope() != args.scope)
         .map(|entry| entry.scope().to_string())
         .collect();
-    let explanation =
-        Explanation { name: &name, scope: &args.scope, entry, inherited, redaction, elsewhere, holders };
+    let explanation = Explanation {
+        name: &name,
+        scope: &args.scope,
+        entry,
+        inherited,
+        redaction,
+        elsewhere,
+        holders,
+    };
     if args.json {
         ui.json(&explanation.json())?;
     } else {
@@ -74,8 +81,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     if entry.is_none() && inherited == Inherited::Absent {
         ui.want_json(false);
-        return Err(CommandError::missing(format!("nothing sets {name} in scope {}:", args.scope), [&name])
-            .hint(format!("`mira set {name}` saves it.")));
+        return Err(CommandError::missing(
+            format!("nothing sets {name} in scope {}:", args.scope),
+            [&name],
+        )
+        .hint(format!("`mira set {name}` saves it.")));
     }
     Ok(())
 }
@@ -94,20 +104,35 @@ impl Explanation<'_> {
         match (self.entry, self.inherited) {
             (Some(entry), Inherited::Absent) => (
                 "vault",
-                format!("version {} is saved in scope {}, and nothing else sets the name", entry.version(), self.scope),
+                format!(
+                    "version {} is saved in scope {}, and nothing else sets the name",
+                    entry.version(),
+                    self.scope
+                ),
             ),
             (Some(entry), Inherited::Same) => (
                 "vault",
-                format!("version {} is saved in scope {}, and the environment has the same value", entry.version(), self.scope),
+                format!(
+                    "version {} is saved in scope {}, and the environment has the same value",
+                    entry.version(),
+                    self.scope
+                ),
             ),
             (Some(_), Inherited::Different) => (
                 "undecided",
-                "the environment sets another value; `mira run` refuses until --prefer says which".to_owned(),
+                "the environment sets another value; `mira run` refuses until --prefer says which"
+                    .to_owned(),
             ),
-            (None, Inherited::Absent) => ("nothing", "it is neither saved nor in the environment".to_owned()),
+            (None, Inherited::Absent) => (
+                "nothing",
+                "it is neither saved nor in the environment".to_owned(),
+            ),
             (None, _) => (
                 "environment",
-                format!("it is not saved in scope {}; the environment's value passes through, not redacted", self.scope),
+                format!(
+                    "it is not saved in scope {}; the environment's value passes through, not redacted",
+                    self.scope
+                ),
             ),
         }
     }
@@ -119,12 +144,22 @@ impl Explanation<'_> {
             writeln!(text, "  {head:<11} {body}").expect("writing to a String cannot fail");
         };
         if let Some(entry) = self.entry {
-            let rotated = if entry.version() > 1 { format!(", rotated {}", minute(entry.updated())) } else { String::new() };
+            let rotated = if entry.version() > 1 {
+                format!(", rotated {}", minute(entry.updated()))
+            } else {
+                String::new()
+            };
             line("saved", &format!("{}{rotated}", minute(entry.created())));
             line("redacted", self.redaction);
         }
         if !self.elsewhere.is_empty() {
-            line("also in", &format!("{} (a scope's secrets stay in it)", self.elsewhere.join(", ")));
+            line(
+                "also in",
+                &format!(
+                    "{} (a scope's secrets stay in it)",
+                    self.elsewhere.join(", ")
+                ),
+            );
         }
         for holder in &self.holders {
             let version = holder.delivery.version;
@@ -135,10 +170,15 @@ impl Explanation<'_> {
                     None => "current".to_owned(),
                 },
             };
-            line("held by", &format!(
-                "{} (pid {}) since {}, version {version}, {state}",
-                holder.program, holder.pid, minute(holder.started)
-            ));
+            line(
+                "held by",
+                &format!(
+                    "{} (pid {}) since {}, version {version}, {state}",
+                    holder.program,
+                    holder.pid,
+                    minute(holder.started)
+                ),
+            );
         }
         text
     }

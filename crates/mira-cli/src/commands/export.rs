@@ -45,7 +45,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let to_stdout = args.out.as_os_str() == "-";
     if to_stdout && std::io::stdout().is_terminal() {
-        return Err(CommandError::usage("a recovery file is binary; give --out FILE, or redirect stdout"));
+        return Err(CommandError::usage(
+            "a recovery file is binary; give --out FILE, or redirect stdout",
+        ));
     }
     if !to_stdout && args.out.try_exists()? {
         return Err(CommandError::failed(format!(
@@ -56,9 +58,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     let vault = session::open(ui, &args.unlock)?;
     let recipients = recipients(args, ui)?;
-    let secrets = vault
-        .secrets()
-        .filter(|entry| args.scope.as_ref().is_none_or(|scope| entry.scope() == scope));
+    let secrets = vault.secrets().filter(|entry| {
+        args.scope
+            .as_ref()
+            .is_none_or(|scope| entry.scope() == scope)
+    });
     let (file, number) = recovery::seal(&vault, secrets, &recipients)?;
     if to_stdout {
         let mut stdout = std::io::stdout().lock();
@@ -68,7 +72,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             CommandError::failed(format!("cannot write {}: {error}", args.out.display()))
         })?;
     }
-    ui.say(&format!("wrote {} into {}", count(number, "secret"), args.out.display()));
+    ui.say(&format!(
+        "wrote {} into {}",
+        count(number, "secret"),
+        args.out.display()
+    ));
     ui.detail("Keep it and what opens it apart from this machine, and apart from each other.");
     Ok(())
 }
@@ -82,6 +90,7 @@ fn recipients(args: &Args, ui: &Ui) -> Result<Recipients, CommandError> {
         keyfile: None,
         new_passphrase_file: args.recovery_passphrase_file.clone(),
     };
-    let passphrase: Passphrase = asked.new_passphrase(ui, "--recovery-passphrase-file FILE, or --recipient")?;
+    let passphrase: Passphrase =
+        asked.new_passphrase(ui, "--recovery-passphrase-file FILE, or --recipient")?;
     Ok(Recipients::Passphrase(passphrase))
 }

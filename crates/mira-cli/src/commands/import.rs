@@ -21,8 +21,10 @@ use crate::ui::Ui;
 const IMPORT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "  mira import .env\n  mira import --only OPENAI_API_KEY .env\n  \
-                        mira import --identity key.txt recovery.age")]
+#[command(
+    after_help = "  mira import .env\n  mira import --only OPENAI_API_KEY .env\n  \
+                        mira import --identity key.txt recovery.age"
+)]
 pub(crate) struct Args {
     /// The file; `-` is stdin. A recovery file is known by its age header
     #[arg(value_name = "FILE")]
@@ -79,13 +81,21 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let bytes = read(args)?;
     let recovery = recovery::is_recovery(&bytes);
     let mut vault = session::open(ui, &args.unlock)?;
-    let mut candidates =
-        if recovery { from_recovery(args, &bytes, ui)? } else { from_dotenv(args, &bytes, ui)? };
+    let mut candidates = if recovery {
+        from_recovery(args, &bytes, ui)?
+    } else {
+        from_dotenv(args, &bytes, ui)?
+    };
     if !only.is_empty() {
-        let missing: Vec<_> =
-            only.iter().filter(|name| !candidates.iter().any(|c| c.name == **name)).collect();
+        let missing: Vec<_> = only
+            .iter()
+            .filter(|name| !candidates.iter().any(|c| c.name == **name))
+            .collect();
         if !missing.is_empty() {
-            return Err(CommandError::missing("not in the file, so nothing was taken:", missing));
+            return Err(CommandError::missing(
+                "not in the file, so nothing was taken:",
+                missing,
+            ));
         }
         candidates.retain(|candidate| only.contains(&candidate.name));
     }
@@ -108,7 +118,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     let taken = save(&mut vault, candidates, ui)?;
     ui.say(&format!("saved {}", count(taken.len(), "secret")));
-    if recovery { Ok(()) } else { remove_plaintext(args, &bytes, &taken, ui) }
+    if recovery {
+        Ok(())
+    } else {
+        remove_plaintext(args, &bytes, &taken, ui)
+    }
 }
 
 fn read(args: &Args) -> Result<SecretBytes, CommandError> {
@@ -117,7 +131,10 @@ fn read(args: &Args) -> Result<SecretBytes, CommandError> {
     };
     let mut plain = Vec::new();
     let read = if args.file.as_os_str() == "-" {
-        io::stdin().lock().take(IMPORT_BYTES_MAX + 1).read_to_end(&mut plain)
+        io::stdin()
+            .lock()
+            .take(IMPORT_BYTES_MAX + 1)
+            .read_to_end(&mut plain)
     } else {
         let file = File::open(&args.file).map_err(from)?;
         // Room for all of it from the start: a vector that grows leaves copies behind.
@@ -136,7 +153,10 @@ fn read(args: &Args) -> Result<SecretBytes, CommandError> {
 
 fn from_dotenv(args: &Args, bytes: &SecretBytes, ui: &Ui) -> Result<Vec<Candidate>, CommandError> {
     let pairs = dotenv::parse(bytes).map_err(|error| {
-        CommandError::failed(format!("{}: {error}; nothing was taken", args.file.display()))
+        CommandError::failed(format!(
+            "{}: {error}; nothing was taken",
+            args.file.display()
+        ))
     })?;
     let mut candidates = Vec::new();
     for (name, value) in pairs {
@@ -236,12 +256,33 @@ fn save(
     let home = session::home()?;
     let now = Timestamp::now();
     for candidate in &candidates {
-        warn_coverage(ui, &candidate.name, coverage(&candidate.name, &candidate.value));
+        warn_coverage(
+            ui,
+            &candidate.name,
+            coverage(&candidate.name, &candidate.value),
+        );
     }
     let saved = vault.update(|draft| {
         let mut saved = Vec::with_capacity(candidates.len());
-        for Candidate { scope, name, value, label, kind, .. } in candidates {
-            let entry = draft.set(&scope, &name, NewSecret { value, label, kind, now })?;
+        for Candidate {
+            scope,
+            name,
+            value,
+            label,
+            kind,
+            ..
+        } in candidates
+        {
+            let entry = draft.set(
+                &scope,
+                &name,
+                NewSecret {
+                    value,
+                    label,
+                    kind,
+                    now,
+                },
+            )?;
             saved.push((name, entry.id().to_string(), entry.version()));
         }
         Ok(saved)
@@ -266,7 +307,9 @@ fn remove_plaintext(
     if !args.remove_plaintext {
         let question = format!("The values still stand in {file}. Remove them from it?");
         if !ui.can_ask() || !ui.confirm(&question, "--remove-plaintext")? {
-            ui.say(&format!("{file} still holds the values; --remove-plaintext removes them"));
+            ui.say(&format!(
+                "{file} still holds the values; --remove-plaintext removes them"
+            ));
             return Ok(());
         }
     }
@@ -283,7 +326,9 @@ fn remove_plaintext(
                     "the secrets are saved, but {file} is as it was: {error}"
                 ))
             })?;
-            ui.say(&format!("removed the values from {file}; the rest of it is unchanged"));
+            ui.say(&format!(
+                "removed the values from {file}; the rest of it is unchanged"
+            ));
         }
         None => {
             return Err(CommandError::failed(format!(

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use mira_vault::{Backend, KeychainLink, NewProvider, NewVault, Passphrase, ProviderKind, Vault};
+use mira_vault::{
+    Backend, FaultKind, KeychainLink, NewProvider, NewVault, Passphrase, ProviderKind, Vault,
+};
 
 use crate::error::{CommandError, Kind};
-use crate::session::{home, passphrase_from};
+use crate::session::{UNLOCK_TTL, home, passphrase_from};
 use crate::ui::Ui;
 
 /// The shortest passphrase for a new vault, in bytes.
@@ -71,12 +73,39 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         .hint("`mira doctor` checks it; `mira rekey` changes what unlocks it."));
     }
     let provider = args.provider.choose(ui)?;
-    let vault = Vault::create(&home, NewVault { backend, provider, keychain: KeychainLink::default() })?;
+    let new = NewVault {
+        backend,
+        provider,
+        keychain: KeychainLink::default(),
+    };
+    let vault = Vault::create(&home, new).map_err(|error| {
+        let unreachable = error.kind() == FaultKind::Locked;
+        let error = CommandError::from(error);
+        if unreachable {
+            error.hint(
+                "No vault was made. --provider passphrase and --provider keyfile need no keyring.",
+            )
+        } else {
+            error
+        }
+    })?;
+    remember(ui, &vault);
     ui.say(&format!("made a vault in {}", home.credentials().display()));
     tell_key(ui, vault.provider(), vault.keyfile_path().as_deref());
     ui.detail("`mira set NAME` saves a secret; `mira run -- PROGRAM` runs a program with it.");
     ui.detail("`mira export --recovery` keeps a copy for the day the key is lost.");
     Ok(())
+}
+
+/// Remembers the key of a passphrase that was just typed, so that the next command does not ask for it again.
+pub(crate) fn remember(ui: &Ui, vault: &Vault) {
+    if vault.provider() == ProviderKind::Passphrase
+        && let Err(error) = vault.remember_unlock(UNLOCK_TTL)
+    {
+        ui.say(&format!(
+            "each command will ask for the passphrase: {error}"
+        ));
+    }
 }
 
 /// Tells where the root key lives now.
@@ -103,7 +132,9 @@ impl ProviderArgs {
             None => return Err(no_choice()),
         };
         if self.keyfile.is_some() && provider != ProviderArg::Keyfile {
-            return Err(CommandError::usage("--keyfile goes with --provider keyfile"));
+            return Err(CommandError::usage(
+                "--keyfile goes with --provider keyfile",
+            ));
         }
         if self.new_passphrase_file.is_some() && provider != ProviderArg::Passphrase {
             return Err(CommandError::usage(
@@ -112,10 +143,12 @@ impl ProviderArgs {
         }
         match provider {
             ProviderArg::Keyring => Ok(NewProvider::Keyring),
-            ProviderArg::Keyfile => Ok(NewProvider::Keyfile { path: self.keyfile.clone() }),
-            ProviderArg::Passphrase => {
-                self.new_passphrase(ui, "--new-passphrase-file FILE").map(NewProvider::Passphrase)
-            }
+            ProviderArg::Keyfile => Ok(NewProvider::Keyfile {
+                path: self.keyfile.clone(),
+            }),
+            ProviderArg::Passphrase => self
+                .new_passphrase(ui, "--new-passphrase-file FILE")
+                .map(NewProvider::Passphrase),
         }
     }
 
@@ -129,7 +162,9 @@ impl ProviderArgs {
                 let first = ui.ask_hidden("New passphrase: ")?;
                 let second = ui.ask_hidden("The same again: ")?;
                 if first != second {
-                    return Err(CommandError::failed("the two were not the same; nothing was changed"));
+                    return Err(CommandError::failed(
+                        "the two were not the same; nothing was changed",
+                    ));
                 }
                 Passphrase::new(first)
             }
@@ -171,10 +206,16 @@ fn ask_provider(ui: &Ui) -> Result<ProviderArg, CommandError> {
     ui.detail("3  keyfile     a file with the key: protects copies of the vault alone");
     let default = if keyring.is_ok() { "1" } else { "2" };
     let answer = ui.ask(&format!("Choice [{default}]: "))?;
-    match if answer.is_empty() { default } else { answer.as_str() } {
+    match if answer.is_empty() {
+        default
+    } else {
+        answer.as_str()
+    } {
         "1" | "keyring" => Ok(ProviderArg::Keyring),
         "2" | "passphrase" => Ok(ProviderArg::Passphrase),
         "3" | "keyfile" => Ok(ProviderArg::Keyfile),
-        _ => Err(CommandError::usage("the choices are 1, 2 and 3; nothing was changed")),
+        _ => Err(CommandError::usage(
+            "the choices are 1, 2 and 3; nothing was changed",
+        )),
     }
 }

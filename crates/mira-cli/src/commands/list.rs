@@ -31,25 +31,47 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let holders = session::holders(ui, &home);
     let entries: Vec<_> = vault
         .secrets()
-        .filter(|entry| args.scope.as_ref().is_none_or(|scope| entry.scope() == scope))
+        .filter(|entry| {
+            args.scope
+                .as_ref()
+                .is_none_or(|scope| entry.scope() == scope)
+        })
         .collect();
     let held = |entry: &Entry| -> Vec<&Holder> {
-        holders.iter().filter(|holder| holder.delivery.secret_id == entry.id().to_string()).collect()
+        holders
+            .iter()
+            .filter(|holder| holder.delivery.secret_id == entry.id().to_string())
+            .collect()
     };
     if args.json {
-        let list: Vec<_> = entries.iter().map(|entry| to_json(entry, &held(entry))).collect();
+        let list: Vec<_> = entries
+            .iter()
+            .map(|entry| to_json(entry, &held(entry)))
+            .collect();
         return ui.json(&Value::Array(list));
     }
     if entries.is_empty() {
         ui.say("nothing is saved here yet; `mira set NAME` saves a secret");
         return Ok(());
     }
-    let rows: Vec<_> = entries.iter().map(|entry| row(entry, &held(entry))).collect();
-    ui.data(&table(["NAME", "LABEL", "SCOPE", "KIND", "ADDED", "ROTATED", "VERSION", "HELD BY"], &rows))
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| row(entry, &held(entry)))
+        .collect();
+    ui.data(&table(
+        [
+            "NAME", "LABEL", "SCOPE", "KIND", "ADDED", "ROTATED", "VERSION", "HELD BY",
+        ],
+        &rows,
+    ))
 }
 
 fn row(entry: &Entry, held: &[&Holder]) -> [String; 8] {
-    let rotated = if entry.version() > 1 { minute(entry.updated()) } else { "-".to_owned() };
+    let rotated = if entry.version() > 1 {
+        minute(entry.updated())
+    } else {
+        "-".to_owned()
+    };
     [
         entry.name().to_string(),
         entry.label().to_owned(),
@@ -67,7 +89,11 @@ fn held_by(entry: &Entry, held: &[&Holder]) -> String {
         return "-".to_owned();
     }
     let each = held.iter().map(|holder| {
-        let stale = if stale_since(holder, entry).is_some() { ", stale" } else { "" };
+        let stale = if stale_since(holder, entry).is_some() {
+            ", stale"
+        } else {
+            ""
+        };
         format!("{} ({}{stale})", holder.program, holder.pid)
     });
     each.collect::<Vec<_>>().join(", ")

@@ -20,9 +20,9 @@ pub(crate) fn run(_args: &Args, ui: &Ui) -> Result<(), CommandError> {
             });
             Ok(())
         }
-        ProviderKind::Keyring => {
-            Err(CommandError::usage("this vault's key is in the OS keyring; lock the keyring itself"))
-        }
+        ProviderKind::Keyring => Err(CommandError::usage(
+            "this vault's key is in the OS keyring; lock the keyring itself",
+        )),
         ProviderKind::Keyfile => Err(CommandError::usage(
             "this vault opens with its key file; `mira rekey --provider passphrase` gives it a lock",
         )),

@@ -56,7 +56,11 @@ fn needles(args: &Args, ui: &Ui) -> Result<NeedleSet, CommandError> {
     let vault = session::open(ui, &args.unlock)?;
     let mut builder = NeedleSet::builder();
     for entry in vault.secrets() {
-        if args.scope.as_ref().is_none_or(|scope| entry.scope() == scope) {
+        if args
+            .scope
+            .as_ref()
+            .is_none_or(|scope| entry.scope() == scope)
+        {
             let value = vault.value(entry)?;
             // EXPOSE: to the redactor, which looks for it in the input.
             builder.add(entry.name().as_str(), value.expose());
@@ -84,7 +88,11 @@ fn filter(needles: &Arc<NeedleSet>) -> Result<(), CommandError> {
             Ok(0) => break write(&output, redactor.finish()),
             Ok(read) => read,
             Err(Errno::INTR | Errno::AGAIN) => continue,
-            Err(error) => return Err(CommandError::failed(format!("cannot read the input: {error}"))),
+            Err(error) => {
+                return Err(CommandError::failed(format!(
+                    "cannot read the input: {error}"
+                )));
+            }
         };
         if let Err(error) = write(&output, redactor.filled(read, Instant::now())) {
             break Err(error);
@@ -93,7 +101,9 @@ fn filter(needles: &Arc<NeedleSet>) -> Result<(), CommandError> {
     match copied {
         // The reader has seen enough, as with `| head`.
         Err(Errno::PIPE) => Ok(()),
-        Err(error) => Err(CommandError::failed(format!("cannot write the output: {error}"))),
+        Err(error) => Err(CommandError::failed(format!(
+            "cannot write the output: {error}"
+        ))),
         Ok(()) => Ok(()),
     }
 }
@@ -136,7 +146,10 @@ fn scan(args: &Args, needles: &NeedleSet, ui: &Ui) -> Result<ExitCode, CommandEr
         let scan = needles
             .scan(reader)
             .map_err(|error| CommandError::failed(format!("cannot read {name}: {error}")))?;
-        found.extend(scan.findings.into_iter().map(|finding| Found { file: name.clone(), finding }));
+        found.extend(scan.findings.into_iter().map(|finding| Found {
+            file: name.clone(),
+            finding,
+        }));
         Ok(())
     };
     if args.files.is_empty() {
@@ -149,7 +162,11 @@ fn scan(args: &Args, needles: &NeedleSet, ui: &Ui) -> Result<ExitCode, CommandEr
         scan_one(path.display().to_string(), &mut file)?;
     }
     report(args, &found, ui)?;
-    Ok(if found.is_empty() { ExitCode::SUCCESS } else { Kind::Failed.exit_code() })
+    Ok(if found.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        Kind::Failed.exit_code()
+    })
 }
 
 fn report(args: &Args, found: &[Found], ui: &Ui) -> Result<(), CommandError> {

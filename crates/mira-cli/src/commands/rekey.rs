@@ -1,6 +1,6 @@
 //! `mira rekey`: changes what unlocks the vault.
 
-use crate::commands::init::{ProviderArgs, tell_key};
+use crate::commands::init::{ProviderArgs, remember, tell_key};
 use crate::error::CommandError;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
@@ -19,7 +19,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let before = vault.provider();
     let provider = args.provider.choose(ui)?;
     vault.rekey(provider)?;
-    ui.say(&format!("the vault has a new key ({before} before, {} now)", vault.provider()));
+    remember(ui, &vault);
+    ui.say(&format!(
+        "the vault has a new key ({before} before, {} now)",
+        vault.provider()
+    ));
     tell_key(ui, vault.provider(), vault.keyfile_path().as_deref());
     ui.detail("Copies of the old file still open with the old key.");
     Ok(())

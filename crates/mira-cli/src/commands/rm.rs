@@ -28,15 +28,21 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let names = parse_names(&args.names)?;
     let home = session::home()?;
     let mut vault = session::open(ui, &args.unlock)?;
-    let missing: Vec<_> =
-        names.iter().filter(|name| vault.find(&args.scope, name).is_none()).collect();
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| vault.find(&args.scope, name).is_none())
+        .collect();
     if !missing.is_empty() {
         return Err(CommandError::missing(
             format!("not saved in scope {}, so nothing was removed:", args.scope),
             missing,
         ));
     }
-    let list = names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(", ");
+    let list = names
+        .iter()
+        .map(SecretName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     let question = format!("Remove {list} from scope {} for good?", args.scope);
     if !args.yes && !ui.confirm(&question, "--yes")? {
         return Err(CommandError::failed("nothing was removed"));
@@ -54,9 +60,15 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     })?;
     ui.say(&format!("removed {list} from scope {}", args.scope));
     let holders = session::holders(ui, &home);
-    for holder in holders.iter().filter(|holder| ids.contains(&holder.delivery.secret_id)) {
+    for holder in holders
+        .iter()
+        .filter(|holder| ids.contains(&holder.delivery.secret_id))
+    {
         let name = &holder.delivery.name;
-        ui.say(&format!("{} (pid {}) holds {name} until it ends", holder.program, holder.pid));
+        ui.say(&format!(
+            "{} (pid {}) holds {name} until it ends",
+            holder.program, holder.pid
+        ));
     }
     Ok(())
 }

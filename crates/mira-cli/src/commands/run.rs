@@ -40,7 +40,12 @@ pub(crate) struct Args {
     unlock: UnlockArgs,
 
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM"
+    )]
     program: Vec<OsString>,
 }
 
@@ -48,7 +53,12 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Choice {
     /// Take this secret only (may be repeated, or a list with commas)
-    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "except")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "except"
+    )]
     pub(crate) only: Vec<String>,
 
     /// Take all but this secret (may be repeated, or a list with commas)
@@ -90,14 +100,23 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         // EXPOSE: to the redactor, which looks for it in the program's output.
         needles.add(delivery.name.as_str(), value.expose());
         // EXPOSE: to the program's environment: this is the delivery.
-        add(&mut environment, delivery.name.as_str().as_ref(), value.expose())?;
+        add(
+            &mut environment,
+            delivery.name.as_str().as_ref(),
+            value.expose(),
+        )?;
     }
     let deliveries: Vec<_> = chosen.into_iter().map(|chosen| chosen.delivery).collect();
     let mut words = args.program.into_iter();
     let program = words.next().unwrap_or_default();
     let shown = program_name(&program);
     let needles = Arc::new(needles.build());
-    let spec = RunSpec { program, args: words.collect(), environment, needles };
+    let spec = RunSpec {
+        program,
+        args: words.collect(),
+        environment,
+        needles,
+    };
 
     let mut lease = None;
     let ran = mira_host::run::run(spec, &mut |pid| {
@@ -111,7 +130,9 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
 }
 
 fn add(environment: &mut Environment, name: &OsStr, value: &[u8]) -> Result<(), CommandError> {
-    environment.set(name, value).map_err(|error| CommandError::usage(error.to_string()))
+    environment
+        .set(name, value)
+        .map_err(|error| CommandError::usage(error.to_string()))
 }
 
 /// Ends as the program did.
@@ -143,7 +164,9 @@ fn record(ui: &Ui, home: &Home, pid: u32, program: &str, deliveries: &[Delivery]
     session::leases(home)
         .take(&lease)
         .map_err(|error| {
-            ui.say(&format!("cannot record that {program} holds these secrets: {error}"));
+            ui.say(&format!(
+                "cannot record that {program} holds these secrets: {error}"
+            ));
         })
         .ok()
 }
@@ -159,7 +182,10 @@ fn choose(
     let mut chosen = Vec::with_capacity(entries.len());
     let mut collisions = Vec::new();
     for entry in entries {
-        if settings.iter().any(|(name, _)| name == entry.name().as_str()) {
+        if settings
+            .iter()
+            .any(|(name, _)| name == entry.name().as_str())
+        {
             return Err(CommandError::usage(format!(
                 "{} is a saved secret and is set by --with too",
                 entry.name()
@@ -170,13 +196,20 @@ fn choose(
         match inherited(entry.name(), &value) {
             Inherited::Different if prefer == Some(Prefer::Inherited) => {}
             Inherited::Different if prefer.is_none() => collisions.push(entry.name()),
-            _ => chosen.push(Chosen { delivery: delivery(entry), value }),
+            _ => chosen.push(Chosen {
+                delivery: delivery(entry),
+                value,
+            }),
         }
     }
     if collisions.is_empty() {
         return Ok(chosen);
     }
-    let names = collisions.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = collisions
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
     Err(CommandError::usage(format!(
         "the environment sets {names} already, to another value than the vault; which one is meant?"
     ))
@@ -200,7 +233,11 @@ pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
             let found = mira_secret::SecretBytes::from_vec(found.into_encoded_bytes());
             // EXPOSE: to a constant-time comparison.
             let same = found == mira_secret::SecretBytes::copy_from(value.expose());
-            if same { Inherited::Same } else { Inherited::Different }
+            if same {
+                Inherited::Same
+            } else {
+                Inherited::Different
+            }
         }
     }
 }
@@ -247,15 +284,25 @@ fn settings(texts: &[OsString]) -> Result<Vec<(OsString, Vec<u8>)>, CommandError
         .map(|text| {
             let bytes = text.as_encoded_bytes();
             let wrong = || CommandError::usage("--with takes NAME=VALUE");
-            let split = bytes.iter().position(|&byte| byte == b'=').ok_or_else(wrong)?;
+            let split = bytes
+                .iter()
+                .position(|&byte| byte == b'=')
+                .ok_or_else(wrong)?;
             let (name, value) = bytes.split_at(split);
             let name = session::parse_name(&String::from_utf8_lossy(name))?;
-            Ok((name.as_str().into(), value.get(1..).unwrap_or_default().to_vec()))
+            Ok((
+                name.as_str().into(),
+                value.get(1..).unwrap_or_default().to_vec(),
+            ))
         })
         .collect()
 }
 
 /// Returns the program's file name: its arguments may hold values, and its folder is nobody's business.
 fn program_name(program: &OsStr) -> String {
-    Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
+    Path::new(program)
+        .file_name()
+        .unwrap_or(program)
+        .to_string_lossy()
+        .into_owned()
 }

@@ -72,7 +72,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let (id, version) = save(&mut vault, args, &name, value, label)?;
     ui.say(&match version {
         1 => format!("saved {name} in scope {}", args.scope),
-        _ => format!("replaced {name} in scope {} (version {version})", args.scope),
+        _ => format!(
+            "replaced {name} in scope {} (version {version})",
+            args.scope
+        ),
     });
     warn_coverage(ui, &name, coverage);
     tell_stale(ui, &home, &id, version)
@@ -102,7 +105,8 @@ fn checked_label(label: &str) -> Result<String, CommandError> {
 }
 
 fn parse_kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|error: mira_secret::KindError| error.to_string())
+    text.parse()
+        .map_err(|error: mira_secret::KindError| error.to_string())
 }
 
 fn read_value(args: &Args, name: &SecretName, ui: &Ui) -> Result<SecretValue, CommandError> {
@@ -128,7 +132,12 @@ fn save(
     value: SecretValue,
     label: Option<String>,
 ) -> Result<(String, u64), CommandError> {
-    let new = NewSecret { value, label, kind: args.kind, now: Timestamp::now() };
+    let new = NewSecret {
+        value,
+        label,
+        kind: args.kind,
+        now: Timestamp::now(),
+    };
     Ok(vault.update(|draft| {
         let entry = draft.set(&args.scope, name, new)?;
         Ok((entry.id().to_string(), entry.version()))
@@ -183,4 +192,3 @@ pub(crate) fn tell_stale(
     }
     Ok(())
 }
-

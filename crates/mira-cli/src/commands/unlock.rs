@@ -24,16 +24,22 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     match vault.provider() {
         ProviderKind::Passphrase => {
             vault.remember_unlock(args.ttl)?;
-            ui.say(&format!("the vault is unlocked for {}; `mira lock` ends that", spell(args.ttl)));
+            ui.say(&format!(
+                "the vault is unlocked for {}; `mira lock` ends that",
+                spell(args.ttl)
+            ));
         }
-        other => ui.say(&format!("the vault opens with its {other}; there is nothing to remember")),
+        other => ui.say(&format!(
+            "the vault opens with its {other}; there is nothing to remember"
+        )),
     }
     Ok(())
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration =
-        text.parse().map_err(|_| "a time is a number with a unit: 30m, 8h".to_owned())?;
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "a time is a number with a unit: 30m, 8h".to_owned())?;
     Duration::try_from(span)
         .ok()
         .filter(|ttl| (Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)).contains(ttl))

@@ -28,18 +28,28 @@ done
 "#;
 
 fn save(home: &TestHome, canary: &Canary, with: &[u8]) -> Run {
-    let args = ["set", canary.name(), "--stdin", "--replace", "--label", "A canary"];
+    let args = [
+        "set",
+        canary.name(),
+        "--stdin",
+        "--replace",
+        "--label",
+        "A canary",
+    ];
     mira(home, &args).stdin_bytes(with).run().assert_code(0)
 }
 
 fn captured(sweep: &Sweep, what: &str, run: &Run) -> Findings {
-    sweep.bytes(&format!("stdout of {what}"), &run.stdout)
+    sweep
+        .bytes(&format!("stdout of {what}"), &run.stdout)
         .and(sweep.bytes(&format!("stderr of {what}"), &run.stderr))
 }
 
-/// What a value looks like once a trailing newline was taken off and nothing else.
+/// Those canaries that an environment variable can carry.
 fn saved_canaries() -> Vec<Canary> {
-    Canary::generate()
+    let mut canaries = Canary::generate();
+    canaries.retain(|canary| !canary.value().contains(&0));
+    canaries
 }
 
 #[test]
@@ -68,14 +78,20 @@ fn a_whole_session_leaves_no_value_anywhere() {
             let said = run.stdout_text();
             for canary in &canaries {
                 let marker = format!("[redacted:{}]", canary.name());
-                assert!(said.matches(&marker).count() >= 6, "{}: {said}", canary.name());
+                assert!(
+                    said.matches(&marker).count() >= 6,
+                    "{}: {said}",
+                    canary.name()
+                );
             }
         }
     }
     sweep.folder(home.path()).assert_clean();
 
     let names: Vec<_> = canaries.iter().map(Canary::name).collect();
-    let removed = mira(&home, &[&["rm", "--yes"], &names[..]].concat()).run().assert_code(0);
+    let removed = mira(&home, &[&["rm", "--yes"], &names[..]].concat())
+        .run()
+        .assert_code(0);
     captured(&sweep, "rm", &removed).assert_clean();
     sweep.folder(home.path()).assert_clean();
 }
@@ -91,11 +107,11 @@ fn a_crash_leaves_no_core_file_with_a_value() {
     // The program crashes; then `mira` itself, while it holds every value.
     for victim in ["$$", "$PPID"] {
         let script = format!(
-            "ulimit -c $(ulimit -H -c); exec {MIRA} run -- sh -c 'kill -SEGV {victim}; read never'"
+            "ulimit -c $(ulimit -H -c); exec {MIRA} run -- sh -c 'kill -ABRT {victim}; read never'"
         );
         let crashed = home.mira("sh").args(["-c", &script]).run();
         let signal = std::os::unix::process::ExitStatusExt::signal(&crashed.status);
-        assert_eq!(signal, Some(11), "{victim}: {crashed:?}");
+        assert_eq!(signal, Some(6), "{victim}: {crashed:?}");
         captured(&sweep, victim, &crashed).assert_clean();
         sweep.folder(home.path()).assert_clean();
     }
@@ -128,7 +144,13 @@ fn only_the_program_itself_has_the_value_while_it_runs() {
 
 fn fifo(home: &TestHome, name: &str) -> String {
     let path = home.path().join(name);
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
     path.to_str().unwrap().to_owned()
 }

@@ -24,6 +24,9 @@ fn a_thousand_updates_by_32_writers_are_all_kept() {
     });
     let entries = list(&home);
     assert_eq!(entries.len(), WRITERS);
-    let updates: u64 = entries.iter().map(|entry| entry["version"].as_u64().unwrap()).sum();
+    let updates: u64 = entries
+        .iter()
+        .map(|entry| entry["version"].as_u64().unwrap())
+        .sum();
     assert_eq!(updates, UPDATES as u64);
 }

@@ -24,7 +24,10 @@ fn a_save_that_is_killed_anywhere_leaves_the_old_or_the_new_value() {
     for round in 1..=ROUNDS {
         let ended = save_killed_at(&home, call, &format!("value-number-{round}"));
         let now = value(&home);
-        assert!(now == old || now == round, "round {round}, call {call}: {now}, after {old}");
+        assert!(
+            now == old || now == round,
+            "round {round}, call {call}: {now}, after {old}"
+        );
         old = now;
         if ended {
             // There are fewer calls than that: from the first one again.
@@ -35,7 +38,10 @@ fn a_save_that_is_killed_anywhere_leaves_the_old_or_the_new_value() {
             call += 1;
         }
     }
-    assert!(killed > ROUNDS / 2 && finished >= 1, "{killed} killed, {finished} finished");
+    assert!(
+        killed > ROUNDS / 2 && finished >= 1,
+        "{killed} killed, {finished} finished"
+    );
     // One more save cleans up what the killed ones left.
     set(&home, "KEY", "value-number-0");
     assert_eq!(names(&home), files);
@@ -60,7 +66,9 @@ fn save_killed_at(home: &TestHome, call: usize, value: &str) -> bool {
 /// Returns the number in the saved value.
 fn value(home: &TestHome) -> usize {
     let script = "printf '%s' \"${KEY#value-number-}\"";
-    let run = mira(home, &["run", "--", "sh", "-c", script]).run().assert_code(0);
+    let run = mira(home, &["run", "--", "sh", "-c", script])
+        .run()
+        .assert_code(0);
     run.stdout_text().parse().unwrap()
 }
 

@@ -20,8 +20,14 @@ fn every_changed_byte_is_refused_with_what_is_wrong() {
         fs::write(&file, &bad).unwrap();
         let refused = mira(&home, &["list"]).run();
         let said = refused.stderr_text();
-        assert!(matches!(refused.code(), Some(4 | 5)), "byte {at}: {refused:?}");
-        assert!(said.contains("credentials.json") || said.contains("root.key"), "byte {at}: {said}");
+        assert!(
+            matches!(refused.code(), Some(4 | 5)),
+            "byte {at}: {refused:?}"
+        );
+        assert!(
+            said.contains("credentials.json") || said.contains("root.key"),
+            "byte {at}: {said}"
+        );
         assert!(!said.contains("panicked"), "byte {at}: {said}");
     }
     fs::write(&file, &good).unwrap();
@@ -38,11 +44,19 @@ fn an_old_vault_put_back_is_noticed_and_can_be_accepted() {
     fs::write(&file, &old).unwrap();
 
     let refused = mira(&home, &["run", "--", "true"]).run().assert_code(5);
-    assert!(refused.stderr_text().contains("--accept-restored"), "{refused:?}");
-    mira(&home, &["set", "OTHER", "--stdin"]).stdin_bytes("x-value").run().assert_code(5);
+    assert!(
+        refused.stderr_text().contains("--accept-restored"),
+        "{refused:?}"
+    );
+    mira(&home, &["set", "OTHER", "--stdin"])
+        .stdin_bytes("x-value")
+        .run()
+        .assert_code(5);
     assert_eq!(fs::read(&file).unwrap(), old, "nothing was written");
 
-    mira(&home, &["doctor", "--accept-restored"]).run().assert_code(0);
+    mira(&home, &["doctor", "--accept-restored"])
+        .run()
+        .assert_code(0);
     assert_eq!(list(&home).len(), 1);
 }
 
@@ -57,7 +71,7 @@ fn links_foreign_owners_and_open_modes_are_refused() {
         assert!(run.stderr_text().contains(says), "{says}: {run:?}");
     };
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    refused("chmod 600");
+    refused("chmod 0600");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
 
     let elsewhere = home.path().join("elsewhere.json");
@@ -68,7 +82,7 @@ fn links_foreign_owners_and_open_modes_are_refused() {
     fs::rename(&elsewhere, &file).unwrap();
 
     fs::set_permissions(home.mira_home(), fs::Permissions::from_mode(0o755)).unwrap();
-    refused("chmod 700");
+    refused("chmod 0700");
     fs::set_permissions(home.mira_home(), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(list(&home).len(), 1);
 
@@ -85,7 +99,9 @@ fn links_foreign_owners_and_open_modes_are_refused() {
 /// Runs a script in a mount namespace of its own, where it may mount.
 fn in_own_mounts(home: &TestHome, script: &str) -> Run {
     let script = format!("set -eu; mira={MIRA}; {script}");
-    home.mira("unshare").args(["-Urm", "sh", "-c", &script]).run()
+    home.mira("unshare")
+        .args(["-Urm", "sh", "-c", &script])
+        .run()
 }
 
 #[test]
@@ -110,9 +126,15 @@ fn a_full_disk_is_told_and_loses_nothing() {
         "#,
     )
     .assert_code(0);
-    assert!(run.stdout_text().starts_with("code 1\nsvefg-inyhr"), "{run:?}");
+    assert!(
+        run.stdout_text().starts_with("code 1\nsvefg-inyhr"),
+        "{run:?}"
+    );
     assert!(!run.stdout_text().contains(".tmp"), "{run:?}");
-    assert!(run.stderr_text().contains("No space left on device"), "{run:?}");
+    assert!(
+        run.stderr_text().contains("No space left on device"),
+        "{run:?}"
+    );
 }
 
 #[test]
@@ -132,6 +154,12 @@ fn a_read_only_home_can_be_read_and_says_why_it_cannot_be_written() {
     )
     .assert_code(0);
     assert_eq!(run.stdout_text(), "code 1\nsvefg-inyhr", "{run:?}");
-    assert!(run.stderr_text().contains("Read-only file system"), "{run:?}");
-    assert!(run.stderr_text().contains("cannot record that sh holds"), "{run:?}");
+    assert!(
+        run.stderr_text().contains("Read-only file system"),
+        "{run:?}"
+    );
+    assert!(
+        run.stderr_text().contains("cannot record that sh holds"),
+        "{run:?}"
+    );
 }

@@ -15,7 +15,9 @@ pub(crate) fn mira(home: &TestHome, args: &[&str]) -> Invocation {
 /// Makes a home with a vault that opens with a key file.
 pub(crate) fn keyfile_home() -> TestHome {
     let home = TestHome::new();
-    mira(&home, &["init", "--provider", "keyfile"]).run().assert_code(0);
+    mira(&home, &["init", "--provider", "keyfile"])
+        .run()
+        .assert_code(0);
     home
 }
 
