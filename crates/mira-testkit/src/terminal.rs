@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
@@ -42,6 +43,7 @@ pub struct Terminal {
     child: Child,
     transcript: Vec<u8>,
     expected_to: usize,
+    settings_at_start: String,
 }
 
 impl Terminal {
@@ -73,6 +75,7 @@ impl Terminal {
                 Ok(())
             });
         }
+        let settings_at_start = settings(&slave);
         let child = command.spawn().expect("the program under test starts");
         Self {
             master: master.into(),
@@ -80,6 +83,7 @@ impl Terminal {
             child,
             transcript: Vec::new(),
             expected_to: 0,
+            settings_at_start,
         }
     }
 
@@ -147,10 +151,13 @@ impl Terminal {
     /// If the terminal is gone.
     #[must_use]
     pub fn settings(&self) -> String {
-        format!(
-            "{:?}",
-            tcgetattr(&self.slave).expect("a terminal has settings")
-        )
+        settings(&self.slave)
+    }
+
+    /// Returns the settings that the terminal had before the program was started.
+    #[must_use]
+    pub fn settings_at_start(&self) -> &str {
+        &self.settings_at_start
     }
 
     /// Returns the terminal's foreground process group.
@@ -158,6 +165,14 @@ impl Terminal {
     pub fn foreground(&self) -> Option<u32> {
         let group = tcgetpgrp(&self.master).ok()?;
         Some(group.as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// Takes the terminal away, as a closed window or a lost connection does.
+    pub fn hang_up(&mut self) {
+        // A fresh one in its place, in which nothing happens any more.
+        let (master, slave) = open_pair();
+        self.master = master.into();
+        self.slave = slave;
     }
 
     /// Waits for the program's end, taking in what it shows until then.
@@ -212,8 +227,8 @@ impl Drop for Terminal {
 
 fn open_pair() -> (OwnedFd, OwnedFd) {
     use rustix::fs::{Mode, OFlags, open};
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-        .expect("the system has terminals");
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has terminals");
+    fcntl_setfd(&master, FdFlags::CLOEXEC).expect("a descriptor has flags");
     grantpt(&master).expect("the terminal is ours");
     unlockpt(&master).expect("the terminal is ours");
     let name = ptsname(&master, Vec::new()).expect("the terminal has a name");
@@ -222,6 +237,13 @@ fn open_pair() -> (OwnedFd, OwnedFd) {
     tcsetwinsize(&master, size(24, 80)).expect("a terminal has a size");
     debug_assert!(slave.as_fd().as_raw_fd() > 2);
     (master, slave)
+}
+
+fn settings(terminal: &OwnedFd) -> String {
+    format!(
+        "{:?}",
+        tcgetattr(terminal).expect("a terminal has settings")
+    )
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {

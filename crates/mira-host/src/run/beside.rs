@@ -3,21 +3,21 @@
 //! Keys at the terminal reach it without us, as signals or through its standard input, which is ours. What is left to do
 //! is to pass on the signals that were sent to us alone, to stop when it stops, and to pump what it writes.
 
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use mira_redact::NeedleSet;
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
 
 use super::environment::Environment;
 use super::program::Program;
 use super::pump::{self, Pump};
 use super::signals::{Event, Sender, Watch};
 use super::spawn::Launch;
-use super::streams::{self, Outputs, Stream};
+use super::streams::{self, Outputs};
+use super::terminal::{self, Windows};
 use super::wait::poll_until;
-use super::{Outcome, Report, RunError, sys, terminal};
+use super::{Outcome, Report, RunError, sys};
 
 /// Runs a program beside us; with nothing to redact its streams are our own.
 pub(super) fn run(
@@ -41,7 +41,6 @@ pub(super) fn run(
     let process = launch.beside()?;
     drop((environment, given));
     streams::release_stdin();
-    on_start(process.as_raw_nonzero().get().unsigned_abs());
     let mut beside = Beside {
         process,
         watch,
@@ -57,6 +56,7 @@ pub(super) fn run(
         let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))?;
         beside.pumps.push(pump);
     }
+    on_start(process.as_raw_nonzero().get().unsigned_abs());
     let outcome = beside.attend()?;
     let (redacted, failed) = pump::finish(beside.pumps, &beside.watch);
     Ok(Report {
@@ -69,8 +69,7 @@ pub(super) fn run(
 struct Beside {
     process: Pid,
     watch: Watch,
-    /// The terminals made for the program's output; held weakly, so that a pump can close its own.
-    windows: Vec<(Stream, Weak<OwnedFd>)>,
+    windows: Windows,
     pumps: Vec<Pump>,
     turn: u8,
 }
@@ -109,7 +108,12 @@ impl Beside {
         for pump in &mut self.pumps {
             pump.quiesce(self.turn);
         }
-        sys::raise_default(signal);
+        // Somebody may have had it continued since, and us with it: then nobody would continue us again.
+        let options = WaitOptions::NOHANG | WaitOptions::CONTINUED;
+        let continued = waitpid(Some(self.process), options);
+        if !matches!(continued, Ok(Some((_, status))) if status.continued()) {
+            sys::raise_default(signal);
+        }
     }
 
     fn pass_on(&self, event: Event) {
@@ -119,6 +123,8 @@ impl Beside {
                 sys::send_own_group(libc::SIGWINCH).ok();
                 return;
             }
+            // Only the leader of the session hears of the terminal's end from the system; it would be the program.
+            (libc::SIGHUP, Sender::System) if getsid(None).ok() == Some(getpid()) => libc::SIGHUP,
             // The whole group had it, or the program itself sent it to the whole group.
             (_, Sender::System | Sender::Us) => return,
             (_, Sender::Process(sender)) if sender == Some(self.process) => return,
@@ -129,15 +135,6 @@ impl Beside {
     }
 
     fn follow_size(&self) -> bool {
-        let follow = |(stream, window): &(Stream, Weak<OwnedFd>)| {
-            let window = window.upgrade()?;
-            terminal::follow_size(stream.descriptor(), &*window).ok()
-        };
-        // Each is asked, so no short circuit.
-        self.windows
-            .iter()
-            .filter(|window| follow(window) == Some(true))
-            .count()
-            > 0
+        terminal::follow_sizes(&self.windows)
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Monitor {
 pub(super) enum News {
     /// It is this process, the leader of its group.
     Started(Pid),
+    /// It has the place in its terminal that was asked for last.
+    Placed,
     /// It was stopped by this signal.
     Stopped(i32),
     /// It ended with this code.
@@ -54,6 +56,7 @@ impl News {
             Self::Stopped(signal) => (1, signal),
             Self::Exited(code) => (2, code),
             Self::Signaled(signal) => (3, signal),
+            Self::Placed => (4, 0),
         };
         let (kind, value) = (i32::to_ne_bytes(kind), i32::to_ne_bytes(value));
         let mut bytes = [0; NEWS_BYTES];
@@ -73,6 +76,7 @@ impl News {
             1 => Some(Self::Stopped(value)),
             2 => Some(Self::Exited(value)),
             3 => Some(Self::Signaled(value)),
+            4 => Some(Self::Placed),
             _ => None,
         }
     }
@@ -93,14 +97,16 @@ impl Monitor {
         }
     }
 
-    /// Has the program continued, in the foreground or background of its terminal.
-    pub(super) fn resume(&self, ground: Ground) {
+    /// Asks for the program's group to be put into the foreground or background of its terminal.
+    pub(super) fn place(&self, ground: Ground) {
         // If the monitor is dead, its news says so.
         sys::send(self.process, order(ground)).ok();
     }
+}
 
+impl Drop for Monitor {
     /// Ends the monitor, and with it the session.
-    pub(super) fn dismiss(&self) {
+    fn drop(&mut self) {
         sys::send(self.process, libc::SIGKILL).ok();
         rustix::io::retry_on_intr(|| waitpid(Some(self.process), WaitOptions::empty())).ok();
     }
@@ -192,15 +198,15 @@ impl Session<'_> {
         let all = SignalSet::all();
         loop {
             let signal = all.wait();
+            // If the program is gone, the news of it is on the way.
             if signal == libc::SIGCHLD {
                 self.look_after(program);
             } else if signal == order(Ground::Fore) {
-                // If the program is gone, the news of it is on the way.
                 tcsetpgrp(self.terminal, program).ok();
-                sys::send_group(program, libc::SIGCONT).ok();
+                self.tell(News::Placed);
             } else if signal == order(Ground::Back) {
                 tcsetpgrp(self.terminal, getpid()).ok();
-                sys::send_group(program, libc::SIGCONT).ok();
+                self.tell(News::Placed);
             }
         }
     }
@@ -248,6 +254,7 @@ mod tests {
             News::Stopped(20),
             News::Exited(255),
             News::Signaled(9),
+            News::Placed,
         ] {
             assert_eq!(News::from_bytes(news.to_bytes()), Some(news));
         }

@@ -30,7 +30,7 @@ const LINGER_TOTAL: Duration = Duration::from_secs(2);
 const BUFFERED_BYTES: usize = 64 * 1024;
 
 /// How long a stop waits for output that was written before it.
-const QUIESCE: Duration = Duration::from_millis(100);
+const QUIESCE: Duration = Duration::from_millis(150);
 
 /// How long the rest of the output may still take after a signal that asks us to end.
 const HURRY: Duration = Duration::from_millis(500);
@@ -245,7 +245,9 @@ impl Worker {
         }
         if from_owner {
             self.hear(now);
-        } else if let Some(turn) = self.asked.take() {
+        } else if self.redactor.deadline().is_none()
+            && let Some(turn) = self.asked.take()
+        {
             // If the owner is gone there is nobody to answer.
             self.link.write_all(&[turn]).ok();
         } else if let Some(linger) = &self.linger
@@ -258,7 +260,10 @@ impl Worker {
 
     /// Returns when to wake without an event.
     fn wake(&self) -> Option<Instant> {
-        let asked = self.asked.map(|_| Instant::now());
+        let asked = self
+            .asked
+            .map(|_| Instant::now())
+            .filter(|_| self.redactor.deadline().is_none());
         let linger = self.linger.as_ref().map(|linger| linger.silence);
         [asked, linger, self.redactor.deadline()]
             .into_iter()
@@ -331,4 +336,28 @@ fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_given_up_when_silent_or_late_but_never_before_what_is_owed() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let check = |owed: usize, silence: Instant, total: Instant, expect: bool| {
+            let linger = Linger {
+                owed,
+                silence,
+                total,
+            };
+            assert_eq!(linger.is_over(now), expect);
+        };
+        check(0, later, later, false);
+        check(0, now, later, true);
+        check(0, later, now, true);
+        check(1, later, now, false);
+        check(1, now, later, true);
+    }
 }

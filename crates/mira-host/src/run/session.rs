@@ -5,6 +5,7 @@
 //!
 //! LIMIT: keys typed ahead go to the program, as with any terminal in a terminal; what it did not read is gone.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ use super::program::Program;
 use super::pump::{self, Pump};
 use super::signals::{Event, Sender, Watch};
 use super::spawn::Launch;
-use super::streams::{self, Outputs, Stream};
-use super::terminal::{self, OuterTerminal, Pty};
+use super::streams::{self, Outputs};
+use super::terminal::{self, OuterTerminal, Pty, Windows};
 use super::wait::poll_until;
 use super::{Outcome, Report, RunError, sys};
 
@@ -56,23 +57,18 @@ pub(super) fn run(
     };
     let monitor = launch.in_session(slave.as_fd(), foreground)?;
     drop((environment, given, slave));
-    let process = match monitor.news() {
-        Some(News::Started(process)) => process,
-        _ => {
-            monitor.dismiss();
-            return Err(RunError::Lost);
-        }
+    let Some(News::Started(process)) = monitor.news() else {
+        return Err(RunError::Lost);
     };
-    on_start(process.as_raw_nonzero().get().unsigned_abs());
     let mut session = Session {
         watch,
         outer,
         windows: feeds
             .iter()
             .filter(|feed| feed.is_terminal)
-            .map(|feed| (feed.stream, Arc::clone(&feed.source)))
+            .map(|feed| (feed.stream, Arc::downgrade(&feed.source)))
             .collect(),
-        master,
+        master: Some(master),
         monitor,
         process,
         pumps: Vec::new(),
@@ -83,26 +79,31 @@ pub(super) fn run(
             Ground::Back
         },
         turn: 0,
+        put_off: VecDeque::new(),
     };
-    session.outer.enter_raw(&*session.master)?;
+    session.enter_raw();
     for feed in feeds {
         let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))?;
         session.pumps.push(pump);
     }
+    on_start(process.as_raw_nonzero().get().unsigned_abs());
     session.attend()
 }
 
 struct Session {
     outer: OuterTerminal,
     watch: Watch,
-    master: Arc<OwnedFd>,
-    windows: Vec<(Stream, Arc<OwnedFd>)>,
+    /// Our end of the inner terminal; `None` once the outer one is gone.
+    master: Option<Arc<OwnedFd>>,
+    windows: Windows,
     monitor: Monitor,
     process: Pid,
     pumps: Vec<Pump>,
     keys: Keys,
     ground: Ground,
     turn: u8,
+    /// News that came while we waited for other news.
+    put_off: VecDeque<News>,
 }
 
 impl Session {
@@ -113,16 +114,15 @@ impl Session {
                 Some(News::Exited(code)) => break Ok(Outcome::Exited(code)),
                 Some(News::Signaled(signal)) => break Ok(Outcome::Signaled(signal)),
                 Some(News::Stopped(signal)) => self.stop(signal),
-                Some(News::Started(_)) => {}
+                Some(News::Started(_) | News::Placed) => {}
                 None => break Err(RunError::Lost),
             }
         };
         let (redacted, failed) = pump::finish(std::mem::take(&mut self.pumps), &self.watch);
-        if let Ok(Outcome::Exited(_)) = outcome {
-            self.outer.adopt(&*self.master);
+        if let (Ok(Outcome::Exited(_)), Some(master)) = (&outcome, &self.master) {
+            self.outer.adopt(&**master);
         }
         self.outer.restore();
-        self.monitor.dismiss();
         Ok(Report {
             outcome: outcome?,
             redacted,
@@ -133,14 +133,17 @@ impl Session {
     /// Waits for news of the program, passing on keys and signals meanwhile.
     fn wait(&mut self) -> Option<News> {
         loop {
+            if let Some(news) = self.put_off.pop_front() {
+                return Some(news);
+            }
             let [news, signal, typed, takes_keys] = self.poll();
             if signal {
                 while let Some(event) = self.watch.next() {
                     self.pass_on(event);
                 }
             }
-            if takes_keys {
-                self.keys.write(&self.master);
+            if takes_keys && let Some(master) = &self.master {
+                self.keys.write(master);
             }
             if typed && !self.keys.read(&self.outer) {
                 self.hang_up();
@@ -151,26 +154,27 @@ impl Session {
         }
     }
 
+    /// Waits for news, a signal, a key, and room for the keys that were typed.
     fn poll(&self) -> [bool; 4] {
-        let listens = self.ground == Ground::Fore && !self.keys.ended && self.keys.is_empty();
-        let flags =
-            |wanted: bool, flags: PollFlags| if wanted { flags } else { PollFlags::empty() };
-        let mut fds = [
+        let mut fds = vec![
             PollFd::new(&self.monitor, PollFlags::IN),
             PollFd::new(&self.watch, PollFlags::IN),
-            PollFd::new(&self.outer, flags(listens, PollFlags::IN)),
-            PollFd::new(&*self.master, flags(!self.keys.is_empty(), PollFlags::OUT)),
         ];
-        // A hang-up is reported whether asked for or not, so what is not waited for is left out.
-        let count = if !self.keys.is_empty() {
-            4
-        } else if listens {
-            3
-        } else {
-            2
+        // What is not waited for is left out: a hang-up would be reported whether asked for or not.
+        let keys = match &self.master {
+            Some(master) if !self.keys.is_empty() => Some(PollFd::new(&**master, PollFlags::OUT)),
+            Some(_) if self.ground == Ground::Fore => Some(PollFd::new(&self.outer, PollFlags::IN)),
+            _ => None,
         };
-        poll_until(fds.get_mut(..count).unwrap_or_default(), None);
-        fds.map(|fd| !fd.revents().is_empty())
+        fds.extend(keys);
+        poll_until(&mut fds, None);
+        let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        [
+            ready(0),
+            ready(1),
+            ready(2) && self.keys.is_empty(),
+            ready(2) && !self.keys.is_empty(),
+        ]
     }
 
     /// Stops as the program did, or gives it the terminal if that is what it stopped for.
@@ -182,11 +186,12 @@ impl Session {
                 pump.quiesce(self.turn);
             }
             self.outer.restore();
-            if signal != libc::SIGSTOP {
-                // Whoever shares our group would have had the signal with the program. Ours is recorded, not acted upon.
-                sys::send_own_group(signal).ok();
+            if signal == libc::SIGSTOP {
+                sys::raise_default(signal);
+            } else {
+                // Whoever shares our group would have had the signal with the program.
+                sys::stop_own_group(signal);
             }
-            sys::raise_default(signal);
             if wants_terminal && !self.outer.is_foreground() && !self.was_continued() {
                 // Nobody is there who could ever give us the terminal: our group is orphaned.
                 self.hang_up();
@@ -210,14 +215,28 @@ impl Session {
     /// Goes on where our group now is, in the foreground or in the background.
     fn resume(&mut self) {
         self.follow_size();
-        // If the terminal is gone, a hang-up follows.
-        self.outer.enter_raw(&*self.master).ok();
+        self.enter_raw();
         self.ground = if self.outer.is_foreground() {
             Ground::Fore
         } else {
             Ground::Back
         };
-        self.monitor.resume(self.ground);
+        self.monitor.place(self.ground);
+        // Signals that come from now on are to find the program running: to continue takes back a stop.
+        while let Some(news) = self.monitor.news() {
+            if news == News::Placed {
+                sys::send_group(self.process, libc::SIGCONT).ok();
+                return;
+            }
+            self.put_off.push_back(news);
+        }
+    }
+
+    fn enter_raw(&mut self) {
+        if let Some(master) = &self.master {
+            // If the outer terminal is gone, a hang-up follows.
+            self.outer.enter_raw(&**master).ok();
+        }
     }
 
     fn pass_on(&mut self, event: Event) {
@@ -242,20 +261,12 @@ impl Session {
     }
 
     fn follow_size(&self) -> bool {
-        let follow = |(stream, window): &(Stream, Arc<OwnedFd>)| {
-            terminal::follow_size(stream.descriptor(), &**window).ok()
-        };
-        // Each is asked, so no short circuit.
-        self.windows
-            .iter()
-            .filter(|window| follow(window) == Some(true))
-            .count()
-            > 0
+        terminal::follow_sizes(&self.windows)
     }
 
-    /// Tells the program that its terminal is gone.
+    /// Ends the inner terminal, as the outer one has ended: the system tells the program.
     fn hang_up(&mut self) {
-        self.keys.ended = true;
+        self.master = None;
         sys::send_group(self.process, libc::SIGHUP).ok();
         sys::send_group(self.process, libc::SIGCONT).ok();
     }
@@ -266,7 +277,6 @@ struct Keys {
     // A password may pass through it.
     buffer: Zeroizing<Vec<u8>>,
     written: usize,
-    ended: bool,
 }
 
 impl Default for Keys {
@@ -274,7 +284,6 @@ impl Default for Keys {
         Self {
             buffer: Zeroizing::new(Vec::with_capacity(KEYS_BYTES)),
             written: 0,
-            ended: false,
         }
     }
 }

@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::Pid;
 
+use super::streams;
 use super::sys::{self, PreviousAction, RECORD_BYTES};
 
 /// What we listen for: news of the child, job control, the window, and everything that is passed on to the program.
@@ -66,7 +67,10 @@ impl Watch {
     /// Begins to listen.
     pub(super) fn begin() -> io::Result<Self> {
         let one_run = ONE_RUN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (reader, writer) = streams::pipe()?;
+        // The handler must not wait, and neither do we: `poll` does.
+        fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+        fcntl_setfl(&writer, OFlags::NONBLOCK)?;
         sys::listen(writer.as_raw_fd());
         let previous = WATCHED
             .into_iter()

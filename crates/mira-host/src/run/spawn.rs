@@ -8,7 +8,6 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
 use super::environment::Environment;
@@ -33,7 +32,7 @@ impl Launch<'_> {
     /// Starts the program in our session and process group, beside us.
     #[expect(unsafe_code, reason = "fork")]
     pub(super) fn beside(self) -> Result<Pid, RunError> {
-        let (reasons, reason) = pipe_with(PipeFlags::CLOEXEC).map_err(system)?;
+        let (reasons, reason) = streams::pipe()?;
         let mut image = self.image();
         let mask = SignalSet::all().block();
         let birth = Birth {
@@ -46,7 +45,7 @@ impl Launch<'_> {
         // SAFETY: `become` makes system calls only; the image was built before.
         let forked = unsafe { sys::fork(|| birth.become_program(&mut image)) };
         mask.restore();
-        let child = forked.map_err(system)?;
+        let child = forked?;
         drop(reason);
         self.started(&reasons).inspect_err(|_| {
             // It has said why, and ends by itself.
@@ -62,9 +61,9 @@ impl Launch<'_> {
         terminal: BorrowedFd<'_>,
         foreground: bool,
     ) -> Result<Monitor, RunError> {
-        let (reasons, reason) = pipe_with(PipeFlags::CLOEXEC).map_err(system)?;
-        let (news, newsletter) = pipe_with(PipeFlags::CLOEXEC).map_err(system)?;
-        let null = streams::open_null().ok_or_else(|| system(io::Error::last_os_error()))?;
+        let (reasons, reason) = streams::pipe()?;
+        let (news, newsletter) = streams::pipe()?;
+        let null = streams::open_null().ok_or_else(io::Error::last_os_error)?;
         let mut image = self.image();
         let mask = SignalSet::all().block();
         let session = monitor::Session {
@@ -90,10 +89,10 @@ impl Launch<'_> {
             })
         };
         mask.restore();
-        let process = forked.map_err(system)?;
+        let process = forked?;
         drop((reason, newsletter));
         let monitor = Monitor::new(process, news);
-        self.started(&reasons).inspect_err(|_| monitor.dismiss())?;
+        self.started(&reasons)?;
         Ok(monitor)
     }
 
@@ -115,13 +114,9 @@ impl Launch<'_> {
                 let errno = c_int::from_ne_bytes(errno);
                 Err(self.program.refused(io::Error::from_raw_os_error(errno)))
             }
-            Err(error) => Err(system(error)),
+            Err(error) => Err(error.into()),
         }
     }
-}
-
-fn system(error: impl Into<io::Error>) -> RunError {
-    RunError::System(error.into())
 }
 
 /// The child of a fork on its way to be the program.

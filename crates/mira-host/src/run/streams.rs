@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::isatty;
 
 use super::terminal::{self, Pty};
@@ -148,7 +147,7 @@ impl Outputs {
                 (Arc::new(pty.master), pty.slave)
             }
             (Kind::Channel(..) | Kind::File(..), _) => {
-                let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+                let (reader, writer) = pipe()?;
                 (Arc::new(reader), writer)
             }
         };
@@ -178,6 +177,12 @@ pub(super) fn replace_with_null(stream: Stream) {
             Stream::Stderr => rustix::stdio::dup2_stderr(null).ok(),
         };
     }
+}
+
+/// Makes a pipe whose ends no exec passes on.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((reader.into(), writer.into()))
 }
 
 /// Opens the null device.

@@ -207,16 +207,32 @@ fn errno_location() -> *mut c_int {
 
 /// Raises a signal in this thread with its default action, and puts the handler back if we live on.
 pub(super) fn raise_default(signal: i32) {
-    // SAFETY: the default action runs no code of ours; `raise` returns only after the signal was acted upon, since it is
-    // sent to this thread and not blocked in it.
+    with_default(signal, || {
+        // SAFETY: the default action runs no code of ours. `raise` returns only after the signal was acted upon, since it
+        // is sent to this thread, which does not block it.
+        unsafe { libc::raise(signal) };
+    });
+}
+
+/// Stops our whole process group, us included, by a signal that stops; returns when we are continued.
+///
+/// Everybody gets it at once: whoever sees one of us stopped and has us continued finds all of us stopped.
+pub(super) fn stop_own_group(signal: i32) {
+    with_default(signal, || {
+        // SAFETY: as in `raise_default`; of a process's threads the main one, which this is, acts upon the signal.
+        unsafe { libc::kill(0, signal) };
+    });
+}
+
+/// Does something while a signal has its default action and is not blocked in this thread.
+fn with_default(signal: i32, act: impl FnOnce()) {
+    // SAFETY: zeroes are a valid `sigaction`, the default one; the action put back is the one that the system gave us.
     unsafe {
         let default: libc::sigaction = MaybeUninit::zeroed().assume_init();
         let mut old = MaybeUninit::<libc::sigaction>::zeroed();
         let changed = libc::sigaction(signal, &raw const default, old.as_mut_ptr()) == 0;
-        let one = SignalSet::of(signal);
-        let mask = SignalSet::all().block();
-        one.mask(libc::SIG_UNBLOCK);
-        libc::raise(signal);
+        let mask = SignalSet::of(signal).mask(libc::SIG_UNBLOCK);
+        act();
         if changed {
             libc::sigaction(signal, old.as_ptr(), ptr::null_mut());
         }

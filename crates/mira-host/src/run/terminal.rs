@@ -5,12 +5,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Weak;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp,
     tcgetsid, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
+
+use super::streams::Stream;
 
 /// A pair of pseudo-terminal ends.
 #[derive(Debug)]
@@ -24,11 +27,10 @@ pub(super) struct Pty {
 impl Pty {
     /// Makes a pair; neither end becomes our controlling terminal or survives an exec.
     pub(super) fn open() -> io::Result<Self> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags)?;
+        let master = open_master()?;
         grantpt(&master)?;
         unlockpt(&master)?;
-        let slave = open_slave(&master, flags)?;
+        let slave = open_slave(&master)?;
         Ok(Self { master, slave })
     }
 
@@ -44,13 +46,30 @@ impl Pty {
 }
 
 #[cfg(target_os = "linux")]
-fn open_slave(master: &OwnedFd, flags: OpenptFlags) -> io::Result<OwnedFd> {
+const FLAGS: OpenptFlags = OpenptFlags::RDWR
+    .union(OpenptFlags::NOCTTY)
+    .union(OpenptFlags::CLOEXEC);
+
+#[cfg(target_os = "linux")]
+fn open_master() -> io::Result<OwnedFd> {
+    Ok(openpt(FLAGS)?)
+}
+
+#[cfg(target_os = "linux")]
+fn open_slave(master: &OwnedFd) -> io::Result<OwnedFd> {
     // Needs no /dev/pts, which a container may lack or show another instance of.
-    Ok(rustix::pty::ioctl_tiocgptpeer(master, flags)?)
+    Ok(rustix::pty::ioctl_tiocgptpeer(master, FLAGS)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_slave(master: &OwnedFd, _flags: OpenptFlags) -> io::Result<OwnedFd> {
+fn open_master() -> io::Result<OwnedFd> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(master)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_slave(master: &OwnedFd) -> io::Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags, open};
     let name = rustix::pty::ptsname(master, Vec::new())?;
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -71,6 +90,23 @@ pub(super) fn follow_size(outer: impl AsFd, inner: impl AsFd) -> io::Result<bool
     }
     tcsetwinsize(inner, wanted)?;
     Ok(true)
+}
+
+/// Terminals made for the program, by the stream whose size they follow.
+///
+/// Held weakly: whoever pumps one closes it by letting go of it.
+pub(super) type Windows = Vec<(Stream, Weak<OwnedFd>)>;
+
+/// Has each follow the size of its stream's terminal; returns whether that changed one.
+pub(super) fn follow_sizes(windows: &Windows) -> bool {
+    let mut changed = false;
+    for (stream, window) in windows {
+        if let Some(window) = window.upgrade() {
+            // A terminal that is gone has no size.
+            changed |= follow_size(stream.descriptor(), &*window).unwrap_or_default();
+        }
+    }
+    changed
 }
 
 /// Returns whether a stream is the terminal that controls our session, however it was opened.

@@ -36,28 +36,30 @@ fn ways() -> [(&'static str, Launcher, &'static str); 3] {
     ]
 }
 
+/// Presses Ctrl-Z and waits for the shell.
+fn stop(terminal: &mut Terminal) {
+    terminal.send(key::CTRL_Z);
+    terminal.expect("Stopped");
+    terminal.expect("PROMPT> ");
+}
+
 #[test]
 fn ctrl_z_stops_and_fg_continues() {
-    for (way, launcher, redirect) in ways() {
+    for (_, launcher, redirect) in ways() {
         let mut terminal = shell();
-        let script = "trap \"echo continued\" CONT; echo begun; while :; do sleep 0.1; done";
-        enter(
-            &mut terminal,
-            &format!("{} bash -c '{script}'{redirect}", launcher.line()),
-        );
+        let line =
+            launcher.script("trap 'echo continued' CONT; echo begun; while :; do sleep 0.05; done");
+        enter(&mut terminal, &format!("{line}{redirect}"));
         terminal.expect("begun");
         for _ in 0..3 {
-            terminal.send(key::CTRL_Z);
-            terminal.expect("Stopped");
-            terminal.expect("PROMPT> ");
+            stop(&mut terminal);
             enter(&mut terminal, "fg");
             terminal.expect("continued");
         }
         terminal.send(key::CTRL_C);
         terminal.expect("PROMPT> ");
-        enter(&mut terminal, "echo \"code $?\"");
+        enter(&mut terminal, "echo code $?");
         terminal.expect("code 130");
-        drop(way);
     }
 }
 
@@ -68,24 +70,23 @@ fn bg_lets_it_go_on_and_output_still_is_redacted() {
             continue;
         }
         let mut terminal = shell();
-        let wait = launcher.folder().join("wait").display().to_string();
-        let script = format!(
-            "mkfifo {wait}; echo begun; read line <{wait}; echo \"$line $API_KEY\"; exec sleep 1000"
-        );
-        enter(
-            &mut terminal,
-            &format!("{} sh -c '{script}'{redirect}", launcher.line()),
-        );
+        let gate = launcher.folder().join("gate").display().to_string();
+        let line = launcher.script(&format!(
+            "trap 'echo continued' CONT; mkfifo {gate}; echo begun; \
+             until read line <{gate}; do :; done; echo \"$line $API_KEY\"; while :; do sleep 0.05; done"
+        ));
+        enter(&mut terminal, &format!("{line}{redirect}"));
         terminal.expect("begun");
-        terminal.send(key::CTRL_Z);
-        terminal.expect("Stopped");
-        terminal.expect("PROMPT> ");
+        stop(&mut terminal);
         enter(&mut terminal, "bg");
-        terminal.expect("PROMPT> ");
-        enter(&mut terminal, &format!("echo behind >{wait}"));
+        enter(&mut terminal, &format!("echo behind >{gate}"));
         terminal.expect(&format!("behind {MARKER}"));
         enter(&mut terminal, "fg");
-        terminal.expect("sleep 1000");
+        // The line that the shell shows, and then the program itself as before.
+        terminal.expect("script");
+        stop(&mut terminal);
+        enter(&mut terminal, "fg");
+        terminal.expect("continued");
         terminal.send(key::CTRL_C);
         terminal.expect("PROMPT> ");
     }
@@ -93,25 +94,19 @@ fn bg_lets_it_go_on_and_output_still_is_redacted() {
 
 #[test]
 fn in_the_background_a_read_from_the_terminal_stops_it_until_fg() {
-    for (_, launcher, redirect) in ways() {
-        if !redirect.is_empty() {
+    for (way, launcher, redirect) in ways() {
+        if way == "beside" {
             continue;
         }
         let mut terminal = shell();
-        enter(
-            &mut terminal,
-            &format!(
-                "{} sh -c 'read line; echo \"got $line\"' &",
-                launcher.line()
-            ),
-        );
-        terminal.expect("PROMPT> ");
-        // The shell tells of the stop at its next prompt, and waits for a job's news without being asked to.
-        enter(&mut terminal, "wait -f %1; jobs");
+        let line = launcher.script("read line; echo \"got $line\"");
+        enter(&mut terminal, &format!("{line}{redirect} &"));
+        // Waiting for a job ends when it stops, too.
+        enter(&mut terminal, "wait %1");
         terminal.expect("Stopped");
         terminal.expect("PROMPT> ");
         enter(&mut terminal, "fg");
-        terminal.expect("\n");
+        terminal.expect("script\r\n");
         terminal.send("words\r");
         terminal.expect("got words");
         terminal.expect("PROMPT> ");
@@ -124,18 +119,20 @@ fn a_running_background_job_gets_the_terminal_by_fg_when_it_wants_it() {
     let mut terminal = shell();
     let gate = launcher.folder().join("gate").display().to_string();
     enter(&mut terminal, &format!("mkfifo {gate}"));
-    terminal.expect("PROMPT> ");
-    let script = format!("read line <{gate}; echo asks; read line; echo \"got $line\"");
+    let line = launcher.script(&format!(
+        "read line <{gate}; echo asks; read line; echo \"got $line\""
+    ));
+    enter(&mut terminal, &format!("{line} &"));
+    // Opens the gate when the job is in the foreground: no shell tells a running job of that.
+    let opens = launcher.folder().join("opens");
+    std::fs::write(
+        &opens,
+        "while ps -o stat= -p $1 | grep -qv +; do sleep 0.05; done; echo go >$2",
+    )
+    .unwrap();
     enter(
         &mut terminal,
-        &format!("{} sh -c '{script}' &", launcher.line()),
-    );
-    terminal.expect("PROMPT> ");
-    enter(
-        &mut terminal,
-        "(sleep 0; exec 3>{gate}; echo go >&3) 2>/dev/null &"
-            .replace("{gate}", &gate)
-            .as_str(),
+        &format!("bash {} $! {gate} &", opens.display()),
     );
     enter(&mut terminal, "fg %1");
     terminal.expect("asks");
@@ -149,6 +146,8 @@ fn a_shell_inside_has_jobs_of_its_own() {
     let launcher = Launcher::new();
     let mut terminal = shell();
     let settings = terminal.settings();
+    let script = launcher.folder().join("script").display().to_string();
+    launcher.script("trap 'echo continued' CONT; echo begun; while :; do sleep 0.05; done");
     enter(
         &mut terminal,
         &format!(
@@ -157,15 +156,16 @@ fn a_shell_inside_has_jobs_of_its_own() {
         ),
     );
     terminal.expect("INNER> ");
-    enter(&mut terminal, "sleep 1000");
+    enter(&mut terminal, &format!("bash {script}"));
+    terminal.expect("begun");
     terminal.send(key::CTRL_Z);
     terminal.expect("Stopped");
     terminal.expect("INNER> ");
     enter(&mut terminal, "fg");
-    terminal.expect("sleep 1000");
+    terminal.expect("continued");
     terminal.send(key::CTRL_C);
     terminal.expect("INNER> ");
-    enter(&mut terminal, "echo \"key $API_KEY\"");
+    enter(&mut terminal, "echo key $API_KEY");
     terminal.expect(&format!("key {MARKER}"));
     terminal.expect("INNER> ");
     // The inner shell stops itself, and so the outer one has a stopped job.
@@ -177,7 +177,7 @@ fn a_shell_inside_has_jobs_of_its_own() {
     terminal.expect("INNER> ");
     enter(&mut terminal, "exit 7");
     terminal.expect("PROMPT> ");
-    enter(&mut terminal, "echo \"code $?\"");
+    enter(&mut terminal, "echo code $?");
     terminal.expect("code 7");
     terminal.expect("PROMPT> ");
     assert_eq!(terminal.settings(), settings);
@@ -223,16 +223,13 @@ fn where_nobody_could_continue_it_ctrl_z_does_not_hang() {
 fn a_script_of_ours_is_stopped_whole() {
     let launcher = Launcher::new();
     let mut terminal = shell();
-    // The group is that of the script; the command that we run is not the one that the shell waits for.
-    let script = format!(
-        "{} sh -c \"echo begun; read line; echo got \\$line\"; echo after",
-        launcher.line()
-    );
-    enter(&mut terminal, &format!("bash -c '{script}'"));
+    // The group is that of the script, and the shell waits for the script, not for us.
+    let line = launcher.script("echo begun; read line; echo \"got $line\"");
+    let script = launcher.folder().join("outer");
+    std::fs::write(&script, format!("{line}; echo after")).unwrap();
+    enter(&mut terminal, &format!("bash {}", script.display()));
     terminal.expect("begun");
-    terminal.send(key::CTRL_Z);
-    terminal.expect("Stopped");
-    terminal.expect("PROMPT> ");
+    stop(&mut terminal);
     enter(&mut terminal, "fg");
     terminal.send("words\r");
     terminal.expect("got words");

@@ -50,6 +50,13 @@ impl Launcher {
             .join(" ")
     }
 
+    /// Writes a script and returns the shell's line that runs it through us; that line holds none of its words.
+    pub(crate) fn script(&self, body: &str) -> String {
+        let path = self.folder().join("script");
+        std::fs::write(&path, body).unwrap();
+        format!("{} bash {}", self.line(), path.display())
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let [example, keys] = self.words();
         let mut command = Command::new(example);

@@ -88,11 +88,27 @@ fn what_was_ignored_stays_ignored_for_us_and_for_the_program() {
 }
 
 #[test]
-fn the_program_begins_with_nothing_blocked_and_the_pipe_signal_as_usual() {
+fn the_mask_and_the_dispositions_are_those_that_we_began_with() {
     let launcher = Launcher::new();
-    let output = launcher.output("grep -E 'SigBlk|SigIgn|SigCgt' /proc/self/status");
-    let text = String::from_utf8_lossy(&output.stdout);
-    for line in text.lines().filter(|line| !line.starts_with("SigCgt")) {
-        assert!(line.ends_with("0000000000000000"), "{line}");
+    let args = ["-E", "SigBlk|SigIgn", "/proc/self/status"];
+    for starts in ["", "trap '' USR2; ", "trap '' CHLD; "] {
+        let shell = |words: &str| {
+            let script = format!(
+                "{starts}exec {words} grep {} '{}' {}",
+                args[0], args[1], args[2]
+            );
+            Command::new("sh")
+                .args(["-c", &script])
+                .output()
+                .unwrap()
+                .stdout
+        };
+        let alone = shell("");
+        assert!(!alone.is_empty());
+        assert_eq!(
+            String::from_utf8_lossy(&shell(&launcher.line())),
+            String::from_utf8_lossy(&alone),
+            "{starts}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::Terminal;
 
-use crate::launcher::{Launcher, MARKER, Running, SECRET};
+use crate::launcher::{Launcher, MARKER, Running, SECRET, send};
 
 /// All bytes, in runs that no pipe or line discipline would leave alone.
 fn binary() -> Vec<u8> {
@@ -66,13 +66,13 @@ fn a_slow_reader_holds_the_program_back_and_gets_everything() {
 }
 
 #[test]
-fn what_was_written_before_the_end_is_not_lost_to_a_reader_that_comes_late() {
+fn what_was_written_before_the_end_is_not_lost_when_something_holds_the_stream_open() {
     let launcher = Launcher::new();
-    // The program ends while all of its output still is in the pipes, and something it left behind holds them open.
-    let mut running =
-        Running::start(launcher.sh("sleep 1000 & head -c 120000 /dev/zero; echo $! >&2"));
+    let mut running = Running::start(launcher.sh("sleep 1000 & echo $!; head -c 120000 /dev/zero"));
+    let left = running.line().parse().unwrap();
     let mut all = Vec::new();
     running.stdout.read_to_end(&mut all).unwrap();
+    send(left, "KILL");
     assert_eq!(all.len(), 120_000);
     assert!(running.child.wait().unwrap().success());
 }
@@ -159,7 +159,7 @@ fn two_streams_into_one_keep_their_order() {
 #[test]
 fn the_null_device_stays_the_null_device() {
     let launcher = Launcher::new();
-    let mut command = launcher.sh("readlink /proc/$$/fd/1 >&2");
+    let mut command = launcher.sh("is=$(readlink /proc/$$/fd/1); echo $is >&2");
     let output = command.stdout(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "/dev/null\n");
 }
@@ -169,9 +169,10 @@ fn something_left_behind_does_not_keep_us() {
     let launcher = Launcher::new();
     let mut running = Running::start(launcher.sh("sleep 1000 & echo $!; exit 4"));
     let left: u32 = running.line().parse().unwrap();
-    assert_eq!(running.child.wait().unwrap().code(), Some(4));
+    let status = running.child.wait().unwrap();
     // It lives on, as it would have.
-    crate::launcher::send(left, "KILL");
+    send(left, "KILL");
+    assert_eq!(status.code(), Some(4));
 }
 
 #[test]

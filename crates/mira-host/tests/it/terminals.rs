@@ -1,5 +1,6 @@
 //! Programs at a terminal: keys, colours, prompts, sizes, settings.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::{Terminal, key};
@@ -41,13 +42,12 @@ fn the_terminals_settings_and_size_reach_the_program_and_come_back() {
         command.args(["-c", "stty -g; stty size; read line; stty size"]);
         command
     });
-    let before = plain.settings();
     assert_eq!(terminal.expect("24 80"), plain.expect("24 80"));
     terminal.resize(33, 99);
     terminal.send("\r");
     terminal.expect("33 99");
     assert!(terminal.wait().success());
-    assert_eq!(terminal.settings(), before);
+    assert_eq!(terminal.settings(), terminal.settings_at_start());
 }
 
 #[test]
@@ -69,15 +69,11 @@ fn keys_that_interrupt_and_quit_reach_the_program() {
     let launcher = Launcher::new();
     for (keys, signal) in [(key::CTRL_C, 2), (key::CTRL_BACKSLASH, 3)] {
         let mut terminal = Terminal::start(launcher.sh("echo ready; exec sleep 1000"));
-        let before = terminal.settings();
         terminal.expect("ready");
         terminal.send(keys);
         let status = terminal.wait();
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(signal)
-        );
-        assert_eq!(terminal.settings(), before);
+        assert_eq!(status.signal(), Some(signal));
+        assert_eq!(terminal.settings(), terminal.settings_at_start());
     }
     let mut terminal =
         Terminal::start(launcher.sh("trap 'echo caught; exit 8' INT; echo ready; read line"));
@@ -130,12 +126,15 @@ fn the_terminal_is_put_back_when_we_are_ended_by_a_signal() {
         // Raw, so that a program that does not clean up would leave it so.
         let mut terminal =
             Terminal::start(launcher.sh("stty raw -echo; echo ready; exec sleep 1000"));
-        let before = terminal.settings();
         terminal.expect("ready");
-        assert_ne!(terminal.settings(), before);
+        assert_ne!(terminal.settings(), terminal.settings_at_start());
         send(terminal.child().id(), signal);
         assert!(!terminal.wait().success());
-        assert_eq!(terminal.settings(), before, "{signal}");
+        assert_eq!(
+            terminal.settings(),
+            terminal.settings_at_start(),
+            "{signal}"
+        );
     }
 }
 
@@ -180,14 +179,13 @@ fn an_editor_starts_edits_and_quits() {
     let mut command = launcher.command(&["vim.tiny", "-u", "NONE", "note"]);
     command.current_dir(launcher.folder()).env("TERM", "xterm");
     let mut terminal = Terminal::start(command);
-    let before = terminal.settings();
     terminal.expect("~");
     terminal.send("ihello");
     terminal.send(key::ESCAPE);
     terminal.send(":wq\r");
     assert!(terminal.wait().success());
     assert_eq!(std::fs::read_to_string(file).unwrap(), "hello\n");
-    assert_eq!(terminal.settings(), before);
+    assert_eq!(terminal.settings(), terminal.settings_at_start());
 }
 
 #[test]
@@ -196,18 +194,44 @@ fn a_full_screen_display_starts_and_quits() {
     let mut command = launcher.command(&["top"]);
     command.env("TERM", "xterm");
     let mut terminal = Terminal::start(command);
-    let before = terminal.settings();
     terminal.expect("load average");
     terminal.expect("PID");
     terminal.send("q");
     assert!(terminal.wait().success());
-    assert_eq!(terminal.settings(), before);
+    assert_eq!(terminal.settings(), terminal.settings_at_start());
     let output = launcher
         .command(&["top", "-b", "-n", "1"])
         .env("TERM", "xterm")
         .output()
         .unwrap();
     assert!(output.status.success());
+}
+
+#[test]
+fn a_terminal_that_goes_away_hangs_the_program_up() {
+    for (name, streams) in [("session", [false; 3]), ("beside", [true, false, false])] {
+        let launcher = Launcher::new();
+        let streams = streams.map(|null| null.then(Stdio::null));
+        let script = launcher.sh("echo ready; exec sleep 1000");
+        let mut terminal = Terminal::start_with(script, streams);
+        terminal.expect("ready");
+        terminal.hang_up();
+        let status = terminal.wait();
+        assert_eq!(status.signal(), Some(1), "{name}: {status}");
+    }
+}
+
+#[test]
+fn a_program_that_ignores_the_hang_up_sees_its_input_end_and_goes_on() {
+    let launcher = Launcher::new();
+    let script = "trap '' HUP; echo ready; while read line; do :; done; echo lost; echo end >end";
+    let mut command = launcher.sh(script);
+    command.current_dir(launcher.folder());
+    let mut terminal = Terminal::start(command);
+    terminal.expect("ready");
+    terminal.hang_up();
+    assert_eq!(terminal.wait().code(), Some(0));
+    assert!(launcher.folder().join("end").exists());
 }
 
 #[test]
@@ -230,8 +254,7 @@ fn keys_stay_with_the_rest_of_a_pipeline() {
 fn a_program_that_is_not_there_leaves_the_terminal_alone() {
     let launcher = Launcher::new();
     let mut terminal = Terminal::start(launcher.command(&["no-such-program"]));
-    let before = terminal.settings();
     assert_eq!(terminal.wait().code(), Some(127));
-    assert_eq!(terminal.settings(), before);
+    assert_eq!(terminal.settings(), terminal.settings_at_start());
     assert!(terminal.transcript().contains("not found"));
 }
