@@ -5,4 +5,5 @@
 pub mod canary;
 pub mod home;
 pub mod secret_service;
+#[cfg(unix)]
 pub mod terminal;

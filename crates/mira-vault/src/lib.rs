@@ -1,1 +1,3 @@
 //! The encrypted vault: credentials.json, scopes, key providers.
+
+pub mod os;

@@ -1,0 +1,143 @@
+//! A program beside us: in our session and process group, at the terminal itself.
+//!
+//! Keys at the terminal reach it without us, as signals or through its standard input, which is ours. What is left to do
+//! is to pass on the signals that were sent to us alone, to stop when it stops, and to pump what it writes.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
+
+use mira_redact::NeedleSet;
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, WaitOptions, waitpid};
+
+use super::environment::Environment;
+use super::program::Program;
+use super::pump::{self, Pump};
+use super::signals::{Event, Sender, Watch};
+use super::spawn::Launch;
+use super::streams::{self, Outputs, Stream};
+use super::wait::poll_until;
+use super::{Outcome, Report, RunError, sys, terminal};
+
+/// Runs a program beside us; with nothing to redact its streams are our own.
+pub(super) fn run(
+    program: &Program,
+    environment: Environment,
+    needles: &Arc<NeedleSet>,
+    on_start: &mut dyn FnMut(u32),
+) -> Result<Report, RunError> {
+    let watch = Watch::begin()?;
+    let Outputs { given, feeds } = if needles.is_empty() {
+        Outputs::default()
+    } else {
+        Outputs::replace(None)?
+    };
+    let launch = Launch {
+        program,
+        environment: &environment,
+        watch: &watch,
+        stdio: streams::borrowed(rustix::stdio::stdin(), &given),
+    };
+    let process = launch.beside()?;
+    drop((environment, given));
+    streams::release_stdin();
+    on_start(process.as_raw_nonzero().get().unsigned_abs());
+    let mut beside = Beside {
+        process,
+        watch,
+        windows: feeds
+            .iter()
+            .filter(|feed| feed.is_terminal)
+            .map(|feed| (feed.stream, Arc::downgrade(&feed.source)))
+            .collect(),
+        pumps: Vec::new(),
+        turn: 0,
+    };
+    for feed in feeds {
+        let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))?;
+        beside.pumps.push(pump);
+    }
+    let outcome = beside.attend()?;
+    let (redacted, failed) = pump::finish(beside.pumps, &beside.watch);
+    Ok(Report {
+        outcome,
+        redacted,
+        failed,
+    })
+}
+
+struct Beside {
+    process: Pid,
+    watch: Watch,
+    /// The terminals made for the program's output; held weakly, so that a pump can close its own.
+    windows: Vec<(Stream, Weak<OwnedFd>)>,
+    pumps: Vec<Pump>,
+    turn: u8,
+}
+
+impl Beside {
+    /// Attends to the program until it ends.
+    fn attend(&mut self) -> Result<Outcome, RunError> {
+        loop {
+            poll_until(&mut [PollFd::new(&self.watch, PollFlags::IN)], None);
+            while let Some(event) = self.watch.next() {
+                if event.signal != libc::SIGCHLD {
+                    self.pass_on(event);
+                } else if let Some(outcome) = self.look_after()? {
+                    return Ok(outcome);
+                }
+            }
+        }
+    }
+
+    fn look_after(&mut self) -> Result<Option<Outcome>, RunError> {
+        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED;
+        let wait = || waitpid(Some(self.process), options);
+        let Some((_, status)) = rustix::io::retry_on_intr(wait)? else {
+            return Ok(None);
+        };
+        if let Some(signal) = status.stopping_signal() {
+            self.stop(signal);
+        }
+        let exited = status.exit_status().map(Outcome::Exited);
+        Ok(exited.or(status.terminating_signal().map(Outcome::Signaled)))
+    }
+
+    /// Stops as the program did, after what it wrote before.
+    fn stop(&mut self, signal: i32) {
+        self.turn = self.turn.wrapping_add(1);
+        for pump in &mut self.pumps {
+            pump.quiesce(self.turn);
+        }
+        sys::raise_default(signal);
+    }
+
+    fn pass_on(&self, event: Event) {
+        let signal = match (event.signal, event.sender) {
+            (libc::SIGWINCH, _) if self.follow_size() => {
+                // Everybody in our group had the signal before the new size was there to be read.
+                sys::send_own_group(libc::SIGWINCH).ok();
+                return;
+            }
+            // The whole group had it, or the program itself sent it to the whole group.
+            (_, Sender::System | Sender::Us) => return,
+            (_, Sender::Process(sender)) if sender == Some(self.process) => return,
+            (signal, Sender::Process(_)) => signal,
+        };
+        // If it has ended in the meantime there is nobody to pass it on to.
+        sys::send(self.process, signal).ok();
+    }
+
+    fn follow_size(&self) -> bool {
+        let follow = |(stream, window): &(Stream, Weak<OwnedFd>)| {
+            let window = window.upgrade()?;
+            terminal::follow_size(stream.descriptor(), &*window).ok()
+        };
+        // Each is asked, so no short circuit.
+        self.windows
+            .iter()
+            .filter(|window| follow(window) == Some(true))
+            .count()
+            > 0
+    }
+}

@@ -1,0 +1,439 @@
+//! The engine: sieve, verification and heads test over one text.
+//!
+//! It sees one text at a time and remembers nothing between two; what is carried from read to read is `stream`'s.
+//!
+//! INVARIANT: every place where the text could still become part of a match lies at or behind the hold that
+//! [`Engine::scan`] returns, so what is before it never changes.
+
+use mira_secret::SecretBytes;
+
+use crate::forms::Draft;
+use crate::heads::Heads;
+use crate::pattern::{self, Compared, Pattern, Verdict};
+use crate::segments;
+use crate::set::Form;
+use crate::sieve::{Hit, Sieve};
+use crate::union::{Best, Stretch, Union};
+
+/// How much text is probed before its hits are verified: it stays in the first-level cache.
+const BLOCK_BYTES: usize = 16 * 1024;
+
+pub(crate) struct Engine {
+    arena: SecretBytes,
+    patterns: Box<[Pattern]>,
+    sieves: Box<[Sieve]>,
+    heads: Heads,
+    /// From this pattern on they are our own markers, which are passed over.
+    guards_from: u32,
+    overlapping: u32,
+}
+
+/// What one scan needs and the next can use again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    hits: Vec<Hit>,
+    compared: Vec<Compared>,
+    /// Our own markers in the text.
+    zones: Vec<(usize, usize)>,
+    pub(crate) union: Union,
+    /// Steps of verification taken: a clock that does not depend on the machine.
+    pub(crate) work: u64,
+}
+
+/// A pattern that the text may end in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open {
+    pub(crate) pattern: u32,
+    pub(crate) start: usize,
+    pub(crate) units: usize,
+}
+
+enum Event {
+    Match {
+        pattern: u32,
+        start: usize,
+        end: usize,
+        raw: bool,
+    },
+    Open(Open),
+}
+
+impl Engine {
+    pub(crate) fn new(
+        arena: SecretBytes,
+        drafts: &[(u32, Draft)],
+        markers: &[&str],
+        seed: u64,
+    ) -> Self {
+        let engine = Self::compile(arena, drafts, u32::MAX, seed);
+        if !engine.meets_markers(markers) {
+            return engine;
+        }
+        // A value that is part of a marker, or has one at its edge: markers become patterns of their own, so that
+        // they are recognised and left alone, and redacting twice is redacting once.
+        let mut known = std::collections::HashSet::new();
+        let guards: Vec<Draft> = markers
+            .iter()
+            .filter(|marker| known.insert(**marker))
+            .map(|marker| Draft::guard(marker))
+            .collect();
+        // EXPOSE: to the next arena, which takes the markers in as well.
+        let old = engine.arena.expose();
+        let bytes = old.len() + guards.iter().map(|g| g.body.len()).sum::<usize>();
+        let arena = SecretBytes::try_fill(bytes, |slot| {
+            let (values, mut rest) = slot.split_at_mut(old.len());
+            values.copy_from_slice(old);
+            for guard in &guards {
+                let (slot, after) = rest.split_at_mut(guard.body.len());
+                slot.copy_from_slice(&guard.body);
+                rest = after;
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let arena = match arena {
+            Ok(arena) => arena,
+            Err(never) => match never {},
+        };
+        let guards_from = drafts.len() as u32;
+        let all: Vec<(u32, &Draft)> = drafts
+            .iter()
+            .map(|(needle, draft)| (*needle, draft))
+            .chain(guards.iter().map(|guard| (u32::MAX, guard)))
+            .collect();
+        Self::compile_refs(arena, &all, guards_from, seed)
+    }
+
+    fn compile(arena: SecretBytes, drafts: &[(u32, Draft)], guards_from: u32, seed: u64) -> Self {
+        let refs: Vec<(u32, &Draft)> = drafts.iter().map(|(n, draft)| (*n, draft)).collect();
+        Self::compile_refs(arena, &refs, guards_from, seed)
+    }
+
+    fn compile_refs(
+        arena: SecretBytes,
+        drafts: &[(u32, &Draft)],
+        guards_from: u32,
+        seed: u64,
+    ) -> Self {
+        let mut offset = 0;
+        let mut overlapping = 0;
+        let patterns: Box<[Pattern]> = drafts
+            .iter()
+            .map(|(needle, draft)| {
+                let pattern = Pattern::new(*needle, draft, offset, &mut overlapping);
+                offset += pattern.len;
+                pattern
+            })
+            .collect();
+        // EXPOSE: to the tables, which keep hashes of windows and heads.
+        let bytes = arena.expose();
+        let chosen = segments::choose(&patterns, bytes);
+        let sieves = chosen.sieves(seed);
+        let heads = Heads::new(&patterns, bytes, &chosen.seen_from, seed);
+        Self {
+            arena,
+            patterns,
+            sieves,
+            heads,
+            guards_from,
+            overlapping,
+        }
+    }
+
+    /// Whether a value could overlap a marker in some text.
+    fn meets_markers(&self, markers: &[&str]) -> bool {
+        // EXPOSE: to comparisons with the markers.
+        let arena = self.arena.expose();
+        let mut scratch = Scratch::default();
+        markers.iter().any(|marker| {
+            let marker = marker.as_bytes();
+            let hold = self.scan(marker, 0, false, &mut scratch);
+            hold < marker.len() || !scratch.union.stretches().is_empty()
+        }) || self.patterns.iter().any(|pattern| {
+            let body = pattern.body(arena);
+            body.iter().enumerate().any(|(at, &byte)| {
+                let rest = body.get(at..).unwrap_or_default();
+                byte == b'['
+                    && markers.iter().any(|marker| {
+                        let len = rest.len().min(marker.len());
+                        rest.get(..len) == marker.as_bytes().get(..len)
+                    })
+            })
+        })
+    }
+
+    pub(crate) fn patterns(&self) -> &[Pattern] {
+        self.patterns
+            .get(..self.patterns.len().min(self.guards_from as usize))
+            .unwrap_or_default()
+    }
+
+    /// Whether our own markers are looked for.
+    pub(crate) fn has_guards(&self) -> bool {
+        self.guards_from != u32::MAX
+    }
+
+    /// Puts the union of all matches into `scratch.union`, counted from `base`, and returns the hold: the earliest
+    /// place where something may begin that the end of the text cut off. At the end of a stream nothing is cut off.
+    pub(crate) fn scan(&self, text: &[u8], base: u64, ended: bool, scratch: &mut Scratch) -> usize {
+        scratch.union.clear();
+        if self.patterns.is_empty() {
+            return text.len();
+        }
+        self.find_zones(text, scratch);
+        let mut hold = text.len();
+        let mut union = std::mem::take(&mut scratch.union);
+        self.walk(text, scratch, |event, zones| match event {
+            Event::Match {
+                pattern,
+                start,
+                end,
+                raw,
+            } => {
+                if !meets(zones, start, end) {
+                    union.add(self.stretch(pattern, start, end, raw, base));
+                }
+            }
+            Event::Open(open) => {
+                if !meets(zones, open.start, text.len()) {
+                    hold = hold.min(open.start);
+                }
+            }
+        });
+        scratch.union = union;
+        if ended {
+            return text.len();
+        }
+        let zones = std::mem::take(&mut scratch.zones);
+        // EXPOSE: to the comparison of the text's end with the bodies.
+        let arena = self.arena.expose();
+        let until = |_: u32, start: usize, _: usize| {
+            if meets(&zones, start, text.len()) {
+                return true;
+            }
+            hold = hold.min(start);
+            false
+        };
+        self.heads
+            .tails(&self.patterns, arena, text, until, &mut scratch.work);
+        scratch.zones = zones;
+        hold
+    }
+
+    /// Returns every pattern that the text may end in. Slower than [`Engine::scan`]: for the rare moment when a held
+    /// tail has waited long enough.
+    pub(crate) fn opens(&self, text: &[u8], scratch: &mut Scratch) -> Vec<Open> {
+        let mut opens = Vec::new();
+        if self.patterns.is_empty() {
+            return opens;
+        }
+        self.find_zones(text, scratch);
+        let zones = scratch.zones.clone();
+        let guards_from = self.guards_from;
+        let mut keep = |open: Open| {
+            if open.pattern < guards_from && !meets(&zones, open.start, text.len()) {
+                opens.push(open);
+            }
+        };
+        self.walk(text, scratch, |event, _| {
+            if let Event::Open(open) = event {
+                keep(open);
+            }
+        });
+        // EXPOSE: to the comparison of the text's end with the bodies.
+        let arena = self.arena.expose();
+        let each = |pattern, start, units| {
+            if pattern != u32::MAX {
+                keep(Open {
+                    pattern,
+                    start,
+                    units,
+                });
+            }
+            true
+        };
+        self.heads
+            .tails(&self.patterns, arena, text, each, &mut scratch.work);
+        for start in text.len().saturating_sub(3)..text.len() {
+            for (id, pattern) in (0u32..).zip(&self.patterns) {
+                let body = pattern.body(arena);
+                let forward = pattern.forward(body, text, start, 0, &mut scratch.work);
+                if forward.open {
+                    keep(Open {
+                        pattern: id,
+                        start,
+                        units: forward.units,
+                    });
+                }
+            }
+        }
+        opens
+    }
+
+    /// Returns a match or an open pattern as what a marker would replace.
+    pub(crate) fn stretch(
+        &self,
+        pattern: u32,
+        start: usize,
+        end: usize,
+        raw: bool,
+        base: u64,
+    ) -> Stretch {
+        let pattern = &self.patterns[pattern as usize];
+        let form = match pattern.form {
+            Form::Raw if !raw => Form::Escaped,
+            form => form,
+        };
+        Stretch {
+            start: base + start as u64,
+            end: base + end as u64,
+            best: Best {
+                len: (end - start) as u64,
+                needle: pattern.needle,
+                form,
+            },
+        }
+    }
+
+    /// Finds our own markers: what lies in them is no value, however it reads.
+    fn find_zones(&self, text: &[u8], scratch: &mut Scratch) {
+        scratch.zones.clear();
+        if !self.has_guards() {
+            return;
+        }
+        let mut zones = Vec::new();
+        self.walk(text, scratch, |event, _| {
+            if let Event::Match {
+                pattern,
+                start,
+                end,
+                ..
+            } = event
+                && pattern >= self.guards_from
+            {
+                zones.push((start, end));
+            }
+        });
+        zones.sort_unstable();
+        zones.dedup();
+        scratch.zones = zones;
+    }
+
+    /// Verifies everything the sieves suspect.
+    fn walk(
+        &self,
+        text: &[u8],
+        scratch: &mut Scratch,
+        mut each: impl FnMut(Event, &[(usize, usize)]),
+    ) {
+        // EXPOSE: to the verification of candidates.
+        let arena = self.arena.expose();
+        scratch.compared.clear();
+        scratch
+            .compared
+            .resize(self.overlapping as usize, Compared::default());
+        let Scratch {
+            hits,
+            compared,
+            zones,
+            work,
+            ..
+        } = scratch;
+        for sieve in &self.sieves {
+            let mut from = 0;
+            while from < text.len() {
+                hits.clear();
+                let to = (from + BLOCK_BYTES).min(text.len());
+                let next = sieve.probe(text, from, to, hits);
+                for &hit in hits.iter() {
+                    for entry in sieve.entries(hit) {
+                        *work += 1;
+                        let pattern = &self.patterns[entry.pattern as usize];
+                        let Some(pos) = hit.pos.checked_sub(entry.within as usize) else {
+                            continue;
+                        };
+                        let last = compared.get_mut(pattern.slot as usize);
+                        let body = pattern.body(arena);
+                        let index = entry.index as usize;
+                        let verdict = pattern.verify(body, text, pos, index, last, work);
+                        report(entry.pattern, verdict, text.len(), |event| {
+                            each(event, zones)
+                        });
+                    }
+                }
+                if next <= from {
+                    break;
+                }
+                from = next;
+            }
+        }
+    }
+}
+
+/// Passes a verdict on as events.
+fn report(pattern: u32, verdict: Verdict, _len: usize, mut each: impl FnMut(Event)) {
+    match verdict {
+        Verdict::No => {}
+        Verdict::Open { start, units } => each(Event::Open(Open {
+            pattern,
+            start,
+            units,
+        })),
+        Verdict::Match {
+            start,
+            end,
+            open,
+            raw,
+        } => {
+            each(Event::Match {
+                pattern,
+                start,
+                end,
+                raw,
+            });
+            if open {
+                each(Event::Open(Open {
+                    pattern,
+                    start,
+                    units: usize::MAX,
+                }));
+            }
+        }
+    }
+}
+
+fn meets(zones: &[(usize, usize)], start: usize, end: usize) -> bool {
+    // Zones are disjoint and in order: only the last that begins before `end` can reach in.
+    let after = zones.partition_point(|&(from, _)| from < end);
+    after
+        .checked_sub(1)
+        .and_then(|at| zones.get(at))
+        .is_some_and(|&(_, to)| start < to)
+}
+
+impl Pattern {
+    fn new(needle: u32, draft: &Draft, offset: usize, overlapping: &mut u32) -> Self {
+        let body = draft.body.as_slice();
+        let overlaps = pattern::overlaps_of(body);
+        let slot = if overlaps.is_some() {
+            *overlapping += 1;
+            *overlapping - 1
+        } else {
+            u32::MAX
+        };
+        Self {
+            offset,
+            len: body.len(),
+            needle,
+            form: draft.form,
+            grammar: draft.grammar,
+            lead: draft.lead,
+            trail: draft.trail,
+            pads: draft.pads,
+            public: draft.public,
+            special: pattern::has_special(draft.grammar, body),
+            tolerant: pattern::is_tolerant(draft.grammar, body, overlaps.as_deref()),
+            overlaps,
+            slot,
+        }
+    }
+}

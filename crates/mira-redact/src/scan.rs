@@ -1,0 +1,114 @@
+//! The scanner: where values are, without changing anything.
+//!
+//! It is the redactor's engine with another ending: stretches become findings instead of markers.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::buffer::Buffer;
+use crate::set::{Finding, NeedleSet};
+use crate::stream::{Piece, Stream};
+use crate::union::Stretch;
+
+/// How much of a whole buffer is looked at before its hits are settled.
+const STEP_BYTES: usize = 1 << 20;
+
+/// The most findings that a [`Scan`] lists; the rest is counted.
+// LIMIT: a file full of one value must not take its own size again in memory.
+pub const FINDINGS_MAX: usize = 10_000;
+
+/// What a scan of a reader found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scan {
+    /// The first [`FINDINGS_MAX`] findings, in order.
+    pub findings: Vec<Finding>,
+    /// How many findings there were in all.
+    pub total: u64,
+    /// How many bytes were read.
+    pub bytes: u64,
+}
+
+impl NeedleSet {
+    /// Returns every place in a buffer where a value stands, in order.
+    #[must_use]
+    pub fn find(&self, haystack: &[u8]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut stream = Stream::new();
+        let mut end = 0;
+        while end < haystack.len() {
+            end = (end + STEP_BYTES).min(haystack.len());
+            let from = stream.keep() as usize;
+            let text = haystack.get(from..end).unwrap_or_default();
+            stream.advance(self, text, end == haystack.len(), |piece| {
+                if let Piece::Marker(stretch) = piece {
+                    findings.push(self.finding(&stretch));
+                }
+            });
+        }
+        findings
+    }
+
+    /// Reads to the end and returns what was found. Memory is bounded: see [`FINDINGS_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the reader's error; what was found until then is lost.
+    pub fn scan<R: Read>(&self, reader: R) -> io::Result<Scan> {
+        let mut scan = Scan::default();
+        let mut total = 0;
+        let mut findings = Vec::new();
+        scan.bytes = self.scan_each(reader, |finding| {
+            total += 1;
+            if findings.len() < FINDINGS_MAX {
+                findings.push(finding);
+            }
+        })?;
+        scan.total = total;
+        scan.findings = findings;
+        Ok(scan)
+    }
+
+    /// Reads to the end, passes on each finding as soon as it is certain, and returns how many bytes were read.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reader's error.
+    pub fn scan_each<R: Read>(
+        &self,
+        mut reader: R,
+        mut each: impl FnMut(Finding),
+    ) -> io::Result<u64> {
+        let mut stream = Stream::new();
+        let mut buffer = Buffer::new();
+        loop {
+            let len = match reader.read(buffer.spare()) {
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            buffer.add(len);
+            stream.advance(self, buffer.text(), len == 0, |piece| {
+                if let Piece::Marker(stretch) = piece {
+                    each(self.finding(&stretch));
+                }
+            });
+            if len == 0 {
+                return Ok(buffer.end());
+            }
+            buffer.keep_from(stream.keep());
+        }
+    }
+
+    fn finding(&self, stretch: &Stretch) -> Finding {
+        Finding {
+            name: self
+                .needles
+                .get(stretch.best.needle as usize)
+                .map_or_else(|| "".into(), |needle| Arc::clone(&needle.name)),
+            offset: stretch.start,
+            len: stretch.end - stretch.start,
+            form: stretch.best.form,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The sampled window sieve: which places of a text could hold a pattern.
+//!
+//! Each pattern gives a segment of `STEP + q - 1` bytes; its `STEP` windows of `q` bytes stand in a bit set. The text
+//! is probed every `STEP` bytes only, so each occurrence of a segment shows exactly one of its windows. The sieve
+//! answers "maybe"; the patterns verify.
+//!
+//! INVARIANT: it keeps hashes of windows, never the windows, so nothing in it is a secret's text.
+
+/// The longest segment, in bytes.
+// LIMIT: two segments and a line break must fit 60 characters, the shortest usual wrap.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 20;
+
+/// The shortest segment, in bytes.
+pub(crate) const SEGMENT_BYTES_MIN: usize = 4;
+
+const STEP_MAX: usize = 13;
+
+/// A segment and what it stands for: `body[index]` of `pattern` begins where it begins.
+pub(crate) struct Segment<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) pattern: u32,
+    pub(crate) index: u32,
+}
+
+/// A place where the text may hold a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Hit {
+    pub(crate) pos: usize,
+    tag: u32,
+    bucket: u32,
+}
+
+/// What a window may belong to.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Entry {
+    tag: u32,
+    pub(crate) pattern: u32,
+    /// The index in the body at which the segment begins.
+    pub(crate) index: u32,
+    /// How far into the segment the window begins, in bytes.
+    pub(crate) within: u32,
+}
+
+pub(crate) struct Sieve {
+    step: usize,
+    window: usize,
+    multiplier: u64,
+    bits: Box<[u64]>,
+    shift: u32,
+    bucket_shift: u32,
+    bucket_starts: Box<[u32]>,
+    entries: Box<[Entry]>,
+}
+
+/// Returns the window for segments of `len` bytes: short enough to leave a wide step, long enough to be rare.
+const fn window_for(len: usize) -> usize {
+    match len {
+        ..10 => 4,
+        10..12 => 5,
+        12..16 => 6,
+        _ => 8,
+    }
+}
+
+impl Sieve {
+    /// Makes a sieve for segments of `len` bytes each (longer ones are cut).
+    pub(crate) fn new(segments: &[Segment<'_>], len: usize, seed: u64) -> Self {
+        let window = window_for(len);
+        let step = (len + 1 - window).min(STEP_MAX);
+        // The multiplication drops the bytes behind the window, so that a load of 8 bytes needs no mask.
+        let multiplier = (seed | 1) << (64 - 8 * window);
+        let windows = segments.len() * step;
+        let log_words = (windows / 2)
+            .next_power_of_two()
+            .clamp(1 << 6, 1 << 16)
+            .ilog2();
+        let log_buckets = windows.next_power_of_two().clamp(2, 1 << 22).ilog2();
+        let mut sieve = Self {
+            step,
+            window,
+            multiplier,
+            bits: vec![0; 1 << log_words].into_boxed_slice(),
+            shift: 64 - log_words - 6,
+            bucket_shift: 64 - log_buckets,
+            bucket_starts: vec![0; (1 << log_buckets) + 1].into_boxed_slice(),
+            entries: vec![Entry::default(); windows].into_boxed_slice(),
+        };
+        sieve.fill(segments);
+        sieve
+    }
+
+    fn fill(&mut self, segments: &[Segment<'_>]) {
+        let hashes = |segment: &Segment<'_>, within: usize| {
+            load(segment.text, within, self.window).wrapping_mul(self.multiplier)
+        };
+        // Counting sort by bucket: count, add up, place from the end of each bucket.
+        for segment in segments {
+            for within in 0..self.step {
+                let bucket = (hashes(segment, within) >> self.bucket_shift) as usize;
+                self.bucket_starts[bucket] += 1;
+            }
+        }
+        let mut total = 0;
+        for start in &mut self.bucket_starts {
+            total += *start;
+            *start = total;
+        }
+        for segment in segments {
+            for within in 0..self.step {
+                let hash = hashes(segment, within);
+                let start = &mut self.bucket_starts[(hash >> self.bucket_shift) as usize];
+                *start -= 1;
+                self.entries[*start as usize] = Entry {
+                    tag: (hash >> 32) as u32,
+                    pattern: segment.pattern,
+                    index: segment.index,
+                    within: within as u32,
+                };
+                let probe = hash >> self.shift;
+                let word = &mut self.bits[(probe >> 6) as usize];
+                *word |= 1 << (probe & 63) | 1 << (hash >> (self.shift - 6) & 63);
+            }
+        }
+    }
+
+    /// Appends the hits among the probes from `from` (a multiple of the step) up to `to`; returns where to go on.
+    pub(crate) fn probe(&self, text: &[u8], from: usize, to: usize, hits: &mut Vec<Hit>) -> usize {
+        match self.step {
+            1 => self.probe_every::<1>(text, from, to, hits),
+            2 => self.probe_every::<2>(text, from, to, hits),
+            3 => self.probe_every::<3>(text, from, to, hits),
+            4 => self.probe_every::<4>(text, from, to, hits),
+            5 => self.probe_every::<5>(text, from, to, hits),
+            6 => self.probe_every::<6>(text, from, to, hits),
+            7 => self.probe_every::<7>(text, from, to, hits),
+            8 => self.probe_every::<8>(text, from, to, hits),
+            9 => self.probe_every::<9>(text, from, to, hits),
+            10 => self.probe_every::<10>(text, from, to, hits),
+            11 => self.probe_every::<11>(text, from, to, hits),
+            12 => self.probe_every::<12>(text, from, to, hits),
+            _ => self.probe_every::<STEP_MAX>(text, from, to, hits),
+        }
+    }
+
+    /// The hot loop. A constant step lets the compiler see that each load lies inside the block.
+    #[inline(never)]
+    fn probe_every<const STEP: usize>(
+        &self,
+        text: &[u8],
+        from: usize,
+        to: usize,
+        hits: &mut Vec<Hit>,
+    ) -> usize {
+        const UNROLL: usize = 8;
+        let bits = &*self.bits;
+        let (multiplier, shift, mask) = (self.multiplier, self.shift & 63, bits.len() - 1);
+        let mut pos = from;
+        while pos < to
+            && let Some(block) = text.get(pos..pos + STEP * (UNROLL - 1) + 8)
+        {
+            for i in 0..UNROLL {
+                let Some(bytes) = block[i * STEP..].first_chunk::<8>() else {
+                    break;
+                };
+                let hash = u64::from_le_bytes(*bytes).wrapping_mul(multiplier);
+                let probe = hash >> shift;
+                let word = bits[(probe >> 6) as usize & mask];
+                // Two bits of one word: one load, and a twentieth of the false alarms.
+                if word >> (probe & 63) & 1 != 0
+                    && word >> (hash >> ((shift - 6) & 63) & 63) & 1 != 0
+                {
+                    hits.push(self.hit(pos + i * STEP, hash));
+                }
+            }
+            pos += STEP * UNROLL;
+        }
+        while pos < to && pos + self.window <= text.len() {
+            let hash = load(text, pos, self.window).wrapping_mul(multiplier);
+            let probe = hash >> shift;
+            let word = bits[(probe >> 6) as usize & mask];
+            if word >> (probe & 63) & 1 != 0 && word >> (hash >> ((shift - 6) & 63) & 63) & 1 != 0 {
+                hits.push(self.hit(pos, hash));
+            }
+            pos += STEP;
+        }
+        pos
+    }
+
+    fn hit(&self, pos: usize, hash: u64) -> Hit {
+        Hit {
+            pos,
+            tag: (hash >> 32) as u32,
+            bucket: (hash >> self.bucket_shift) as u32,
+        }
+    }
+
+    /// Returns what a hit may belong to.
+    pub(crate) fn entries(&self, hit: Hit) -> impl Iterator<Item = Entry> + '_ {
+        let bucket = hit.bucket as usize;
+        let from = self.bucket_starts[bucket] as usize;
+        let to = self.bucket_starts[bucket + 1] as usize;
+        self.entries[from..to]
+            .iter()
+            .filter(move |entry| entry.tag == hit.tag)
+            .copied()
+    }
+}
+
+/// Returns up to 8 bytes at `pos`, little end first.
+fn load(text: &[u8], pos: usize, len: usize) -> u64 {
+    let mut bytes = [0; 8];
+    for (slot, &byte) in bytes.iter_mut().zip(text.iter().skip(pos).take(len)) {
+        *slot = byte;
+    }
+    u64::from_le_bytes(bytes)
+}
