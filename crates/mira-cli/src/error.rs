@@ -10,6 +10,9 @@ use serde_json::json;
 
 use crate::ui::Ui;
 
+/// The number of the interrupt signal (POSIX.1-2017, `kill`).
+const SIGINT: i32 = 2;
+
 /// Which kind of failure, and so which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -25,6 +28,8 @@ pub(crate) enum Kind {
     Integrity,
     /// A program could not be started, with the exit code that a shell gives.
     NotStarted(u8),
+    /// The person typed Ctrl-C at a prompt.
+    Interrupted,
 }
 
 impl Kind {
@@ -36,6 +41,7 @@ impl Kind {
             Self::Locked => 4,
             Self::Integrity => 5,
             Self::NotStarted(code) => code,
+            Self::Interrupted => mira_host::run::die_by(SIGINT),
         })
     }
 
@@ -47,6 +53,7 @@ impl Kind {
             Self::Locked => "locked",
             Self::Integrity => "integrity",
             Self::NotStarted(_) => "not-started",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -78,6 +85,11 @@ impl CommandError {
         Self::new(Kind::Usage, message)
     }
 
+    /// Ends as Ctrl-C ends a program: by the signal.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted; nothing was changed")
+    }
+
     /// Names what is missing, in the message and in `--json`.
     pub(crate) fn missing(
         message: impl Into<String>,
@@ -107,7 +119,7 @@ impl CommandError {
         self
     }
 
-    /// Prints the error and returns its exit code.
+    /// Prints the error and returns its exit code; an interruption ends the process by its signal.
     pub(crate) fn report(&self, ui: &Ui) -> ExitCode {
         if ui.is_json() {
             ui.data(&format!(

@@ -100,7 +100,7 @@ fn unlock(
         None if ui.can_ask_hidden() => ui
             .ask_hidden("Passphrase of the vault: ")
             .map(Passphrase::new)
-            .map_err(|_| AskError::new("nothing was typed")),
+            .map_err(|error| AskError::new(error.in_one_line())),
         None => Err(AskError::new(
             "there is no terminal to ask for the passphrase on",
         )),

@@ -2,12 +2,15 @@
 //!
 //! INVARIANT: only data goes to stdout; nothing is asked unless a terminal is there to answer.
 
+mod hidden;
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mira_secret::SecretBytes;
 use zeroize::Zeroize;
 
+use self::hidden::HiddenError;
 use crate::error::{CommandError, Kind};
 
 /// The terminal, or its absence.
@@ -71,12 +74,12 @@ impl Ui {
         io::stderr().is_terminal()
     }
 
-    /// Asks for a hidden value on the terminal.
+    /// Asks for a value on the terminal without showing it.
     pub(crate) fn ask_hidden(&self, prompt: &str) -> Result<SecretBytes, CommandError> {
-        let typed = rpassword::prompt_password(prompt).map_err(|error| {
-            CommandError::failed(format!("cannot read from the terminal: {error}"))
-        })?;
-        Ok(SecretBytes::from_vec(typed.into_bytes()))
+        hidden::read_line(prompt).map_err(|error| match error {
+            HiddenError::Interrupted => CommandError::interrupted(),
+            other => CommandError::failed(other.to_string()),
+        })
     }
 
     /// Asks for a line, with a default for an empty answer.

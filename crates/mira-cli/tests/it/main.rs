@@ -1,5 +1,10 @@
 //! `mira` as its users see it: the real program, in hermetic homes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails the test"
+)]
+
 mod canary;
 mod concurrency;
 mod crash;

@@ -152,7 +152,7 @@ fn a_keyring_vault_opens_with_the_secret_service_and_never_without() {
     let document = std::fs::read_to_string(home.mira_home().join("credentials.json")).unwrap();
     let document: serde_json::Value = serde_json::from_str(&document).unwrap();
     let text = |field: &str| document[field].as_str().unwrap().to_owned();
-    let account = format!("root-key/{}/{}", text("vault"), &text("key_check")[..16]);
+    let account = format!("root-key/{}/{:.16}", text("vault"), text("key_check"));
     let seen = home
         .mira("secret-tool")
         .args(["lookup", "service", "mira", "account", &account])
