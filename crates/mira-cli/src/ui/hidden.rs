@@ -74,7 +74,7 @@ impl Quiet {
 impl Drop for Quiet {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing put back.
-        drop(tcsetattr(&self.file, OptionalActions::Flush, &self.before));
+        tcsetattr(&self.file, OptionalActions::Flush, &self.before).unwrap_or_default();
     }
 }
 
