@@ -121,6 +121,10 @@ impl Unverified {
             return Err(wire::other_version(wire.version));
         }
         let (range, mac) = split(&bytes)?;
+        // The line at the end must be the field `mac` itself.
+        if wire.mac.as_deref().and_then(decode_hex) != Some(mac) {
+            return Err(FormatError::MacLine);
+        }
         let document = to_document(&wire)?;
         drop(wire);
         bytes.truncate(range);
@@ -136,19 +140,21 @@ impl Unverified {
         &self.document
     }
 
+    /// Returns whether this is the document's key: it passes the key check, or it unwraps a scope's key although somebody changed
+    /// the key check.
+    pub(crate) fn is_under(&self, root: &RootKey) -> bool {
+        root.passes(&self.document.key_check) || self.document.unwraps_under(root)
+    }
+
     /// Checks the key and the MAC; only now the document is to be believed.
     pub(crate) fn verify(self, root: &RootKey) -> Result<Document, VerifyError> {
-        let document = self.document;
-        let right_key = root.passes(&document.key_check) || document.unwraps_under(root);
-        if !right_key {
+        if !self.is_under(root) {
             return Err(VerifyError::WrongKey);
         }
-        let mac_key = root.derive_mac_key(&document.vault);
-        // A right key whose check is wrong: the check was changed, so the MAC cannot hold either.
-        if mac_key.verify(&self.authenticated, &self.mac) {
-            Ok(document)
-        } else {
-            Err(VerifyError::Tampered)
+        let mac_key = root.derive_mac_key(&self.document.vault);
+        match mac_key.verify(&self.authenticated, &self.mac) {
+            true => Ok(self.document),
+            false => Err(VerifyError::Tampered),
         }
     }
 }
@@ -360,3 +366,6 @@ fn decode_ciphertext(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn decode_base64<const N: usize>(text: &str) -> Option<[u8; N]> {
     BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;

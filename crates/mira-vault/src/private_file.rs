@@ -187,3 +187,6 @@ fn aside(path: &Path) -> PathBuf {
     name.push(".aside");
     name.into()
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -131,7 +131,7 @@ fn purposes_and_vaults_have_keys_of_their_own() {
         root.derive_wrapping_key(&one).0,
         root.derive_wrapping_key(&two).0,
         SecretBytes::copy_from(&root.check()),
-        root.duplicate().0,
+        SecretBytes::copy_from(root.0.expose()),
     ];
     for (i, a) in keys.iter().enumerate() {
         for b in &keys[i + 1..] {

@@ -32,7 +32,6 @@ pub(super) struct WireDocument<'a> {
     pub(super) secrets: Vec<WireSecret<'a>>,
     /// Written by hand, so that it is last and outside of what it authenticates.
     #[serde(borrow, skip_serializing, deserialize_with = "present")]
-    #[expect(dead_code, reason = "asked for here, read from the bytes themselves")]
     pub(super) mac: Option<Cow<'a, str>>,
 }
 
