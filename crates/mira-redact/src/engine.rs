@@ -343,9 +343,6 @@ impl Engine {
             while from < text.len() {
                 hits.clear();
                 let to = (from + BLOCK_BYTES).min(text.len());
-                // Probes jump; reading ahead line by line keeps the memory busy meanwhile.
-                let ahead = text[from..to].iter().step_by(64).fold(0, |sum, &b| sum ^ b);
-                std::hint::black_box(ahead);
                 let next = sieve.probe(text, from, to, hits);
                 for &hit in hits.iter() {
                     for (suspect, pos) in sieve.suspects(hit) {
