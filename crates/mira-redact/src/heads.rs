@@ -84,6 +84,11 @@ impl Heads {
                 }
             }
         }
+        for byte in 0..=255 {
+            if heads.leads & sextet_of(byte) != 0 {
+                heads.members[usize::from(byte)] = true;
+            }
+        }
         by_head.sort_unstable();
         short.sort_unstable();
         short.dedup_by(|next, kept| {
@@ -124,11 +129,6 @@ impl Heads {
             if byte == b'\n' {
                 self.add_members(b" \t\r\n");
                 reach += BREAK_BYTES_MAX;
-            }
-        }
-        for byte in 0..=255 {
-            if pattern.lead & sextet_of(byte) != 0 {
-                self.members[usize::from(byte)] = true;
             }
         }
         self.reach = self.reach.max(reach);

@@ -446,9 +446,13 @@ pub(crate) fn is_tolerant(grammar: Grammar, body: &[u8], overlaps: Option<&[u32]
 
 /// Returns, for each offset, how far a body equals itself from there, if any overlap is worth knowing.
 pub(crate) fn overlaps_of(body: &[u8]) -> Option<Box<[u32]>> {
+    let head = body.first_chunk::<OVERLAP_FROM>()?;
+    let mut others = body.get(1..)?.windows(OVERLAP_FROM);
+    if !others.any(|part| part.first_chunk() == Some(head)) {
+        return None;
+    }
     let mut table = vec![0u32; body.len()];
     let (mut left, mut right) = (0, 0);
-    let mut longest = 0;
     for at in 1..body.len() {
         let mut same = if at < right {
             (right - at).min(table.get(at - left).copied().unwrap_or_default() as usize)
@@ -466,9 +470,8 @@ pub(crate) fn overlaps_of(body: &[u8]) -> Option<Box<[u32]>> {
         if let Some(slot) = table.get_mut(at) {
             *slot = same as u32;
         }
-        longest = longest.max(same);
     }
-    (longest >= OVERLAP_FROM).then(|| table.into_boxed_slice())
+    Some(table.into_boxed_slice())
 }
 
 /// The readings of one text that are still possible, each an index in the body and an offset in the text.
