@@ -1,6 +1,7 @@
 //! The signals that reach us while a program runs, and who sent them.
 //!
-//! INVARIANT: a signal that was ignored when we started stays ignored, for us and for the program.
+//! INVARIANT: a signal that was ignored when we started is ignored by the program, unless it decides otherwise. So it is
+//! passed on like any other, and not acted upon by us.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -72,12 +73,7 @@ impl Watch {
         fcntl_setfl(&reader, OFlags::NONBLOCK)?;
         fcntl_setfl(&writer, OFlags::NONBLOCK)?;
         sys::listen(writer.as_raw_fd());
-        let previous = WATCHED
-            .into_iter()
-            // An ignored SIGCHLD would have the system take the child's status away.
-            .filter(|&signal| signal == libc::SIGCHLD || !sys::is_ignored(signal))
-            .map(sys::record)
-            .collect();
+        let previous = WATCHED.map(sys::record).into();
         Ok(Self {
             previous,
             reader,

@@ -97,16 +97,6 @@ impl SignalSet {
     }
 }
 
-/// Returns whether a signal is ignored, as `nohup` leaves it for `SIGHUP`.
-pub(super) fn is_ignored(signal: i32) -> bool {
-    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action, `sigaction` only fills `old`, for which zeroes are a valid value.
-    unsafe {
-        libc::sigaction(signal, ptr::null(), old.as_mut_ptr());
-        old.assume_init().sa_sigaction == libc::SIG_IGN
-    }
-}
-
 /// Gives a signal its default action, or has it ignored.
 pub(super) fn reset(signal: i32, ignored: bool) {
     let action = if ignored {

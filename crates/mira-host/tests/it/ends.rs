@@ -1,9 +1,13 @@
 //! How a program ends, or does not begin.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
-use crate::launcher::{Launcher, MARKER, Running, SECRET};
+use mira_testkit::terminal::Terminal;
+
+use crate::launcher::{Launcher, MARKER, SECRET, send};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -115,17 +119,14 @@ fn too_much_for_the_system_has_its_own_message() {
 fn the_name_folder_mask_niceness_and_descriptors_are_as_they_were() {
     let launcher = Launcher::new();
     let shell = format!(
-        "cd {}; umask 027; ulimit -n 99; exec 7>extra; exec nice -n 3 {} sh -c \
+        "cd {}; umask 027; ulimit -n 99; ulimit -Sc $(ulimit -Hc); exec 7>extra; exec nice -n 3 {} sh -c \
          'pwd; umask; nice; ulimit -n; ulimit -c; ulimit -Hc; echo through >&7; cat extra; echo $0'",
         launcher.folder().display(),
         launcher.line(),
     );
-    let output = std::process::Command::new("sh")
-        .args(["-c", &shell])
-        .output()
-        .unwrap();
+    let output = Command::new("sh").args(["-c", &shell]).output().unwrap();
     let folder = launcher.folder().canonicalize().unwrap();
-    let hard = std::process::Command::new("sh")
+    let hard = Command::new("sh")
         .args(["-c", "ulimit -Hc"])
         .output()
         .unwrap();
@@ -144,11 +145,25 @@ fn the_name_folder_mask_niceness_and_descriptors_are_as_they_were() {
 #[test]
 fn it_dies_with_us_even_when_we_are_killed() {
     let launcher = Launcher::new();
-    // The program holds the pipe open, so the end of the pipe is the end of the program.
-    let mut held =
-        Running::start(launcher.sh("echo $$ >&2; exec 3>&1; echo ready; exec sleep 1000"));
-    assert_eq!(held.line(), "ready");
-    held.child.kill().unwrap();
-    assert_eq!(held.rest(), "");
-    assert_eq!(held.child.wait().unwrap().signal(), Some(9));
+    let gate = launcher.folder().join("gate");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&gate)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // The program alone holds the gate open, so that its end is the program's.
+    let script = format!("exec 3>{}; exec sleep 1000", gate.display());
+    let ends = |killed: u32| {
+        let mut held = std::fs::File::open(&gate).unwrap();
+        send(killed, "KILL");
+        assert_eq!(held.read_to_end(&mut Vec::new()).unwrap(), 0);
+    };
+    let mut child = launcher.sh(&script).spawn().unwrap();
+    ends(child.id());
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    let mut terminal = Terminal::start(launcher.sh(&script));
+    ends(terminal.child().id());
+    assert_eq!(terminal.wait().signal(), Some(9));
 }

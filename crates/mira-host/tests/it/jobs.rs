@@ -208,6 +208,21 @@ fn an_editor_is_stopped_and_continued() {
 }
 
 #[test]
+fn a_stop_leaves_the_terminal_as_it_was() {
+    let launcher = Launcher::new();
+    // A shell that does not repair the terminal itself.
+    let mut command = Command::new("dash");
+    command.arg("-i").env("PS1", "PROMPT> ").env_remove("ENV");
+    let mut terminal = Terminal::start(command);
+    terminal.expect("PROMPT> ");
+    let line = launcher.script("stty raw -echo; echo begun; kill -TSTP $$; read line");
+    enter(&mut terminal, &line);
+    terminal.expect("begun");
+    terminal.expect("PROMPT> ");
+    assert_eq!(terminal.settings(), terminal.settings_at_start());
+}
+
+#[test]
 fn where_nobody_could_continue_it_ctrl_z_does_not_hang() {
     // The launcher leads the session itself: its group is orphaned, as in `xterm -e mira run -- …`.
     let launcher = Launcher::new();

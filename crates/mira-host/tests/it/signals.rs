@@ -47,25 +47,27 @@ fn a_program_that_does_not_listen_dies_by_it_and_so_do_we() {
 #[test]
 fn what_the_program_sends_to_its_whole_group_does_not_come_back_to_it() {
     let launcher = Launcher::new();
-    // Would never end if it came back: each TERM makes another one.
-    let script = "trap 'echo heard; kill 0' TERM; echo ready; read line; trap - TERM; echo through";
-    let mut command = Command::new("setsid");
-    let mut words = launcher.command(&["bash", "-c", script]);
-    command
-        .arg("-w")
-        .arg(words.get_program())
-        .args(words.get_args());
-    words.stdin(std::process::Stdio::null());
-    command.stdin(std::process::Stdio::piped());
-    let mut running = Running::start(command);
+    let script = "n=0; trap 'n=$((n+1))' TERM; trap 'echo USR1' USR1; kill 0; echo ready; \
+                  read line; echo heard $n";
+    // In a group of its own, since all of it is signalled.
+    let command = launcher.command(&["bash", "-c", script]);
+    let mut setsid = Command::new("setsid");
+    setsid
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(std::process::Stdio::piped());
+    let mut running = Running::start(setsid);
     assert_eq!(running.line(), "ready");
+    // Passed on in the order of coming, so after this a TERM would have been, too.
+    running.signal("USR1");
+    assert_eq!(running.line(), "USR1");
     drop(running.child.stdin.take());
-    assert_eq!(running.line(), "through");
+    assert_eq!(running.line(), "heard 1");
     assert!(running.child.wait().unwrap().success());
 }
 
 #[test]
-fn what_was_ignored_stays_ignored_for_us_and_for_the_program() {
+fn what_was_ignored_stays_ignored_unless_the_program_listens() {
     let launcher = Launcher::new();
     let shell = format!(
         "trap '' HUP QUIT; exec {} sh -c 'grep SigIgn /proc/self/status; echo ready; read line; echo alive'",
@@ -85,6 +87,19 @@ fn what_was_ignored_stays_ignored_for_us_and_for_the_program() {
     drop(running.child.stdin.take());
     assert_eq!(running.rest(), "alive\n");
     assert!(running.child.wait().unwrap().success());
+    // A shell cannot listen to what was ignored at its start; others can.
+    let script = "import signal,sys\nsignal.signal(signal.SIGHUP,lambda *_:sys.exit(7))\n\
+                  print('ready',flush=True)\nwhile True: signal.pause()";
+    let command = launcher.command(&["python3", "-c", script]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let mut running = Running::start(shell);
+    assert_eq!(running.line(), "ready");
+    running.signal("HUP");
+    assert_eq!(running.child.wait().unwrap().code(), Some(7));
 }
 
 #[test]

@@ -21,6 +21,16 @@ fn output_is_redacted_and_lines_end_as_at_a_terminal() {
 }
 
 #[test]
+fn beside_us_lines_end_as_at_a_terminal_too() {
+    let launcher = Launcher::new();
+    let script = launcher.sh("echo \"key $API_KEY\"; echo second >&2; printf 'no end'");
+    let mut terminal = Terminal::start_with(script, [Some(Stdio::null()), None, None]);
+    assert!(terminal.wait().success());
+    let expect = format!("key {MARKER}\r\nsecond\r\nno end");
+    assert_eq!(terminal.transcript(), expect);
+}
+
+#[test]
 fn colours_are_kept() {
     let launcher = Launcher::new();
     std::fs::create_dir(launcher.folder().join("folder")).unwrap();
