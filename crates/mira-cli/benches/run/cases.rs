@@ -132,15 +132,15 @@ impl Homes {
         BufReader::new(stdout)
             .read_line(&mut line)
             .expect("the program is ready");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        drop(child.stdin.take());
+        child.wait().expect("it is ours");
+        let status = status.ok()?;
         let field = |name: &str| -> Option<u64> {
             let line = status.lines().find(|line| line.starts_with(name))?;
             line.split_whitespace().nth(1)?.parse().ok()
         };
-        let memory = (field("VmHWM:")?, field("VmRSS:")?);
-        drop(child.stdin.take());
-        child.wait().expect("it is ours");
-        Some(memory)
+        Some((field("VmHWM:")?, field("VmRSS:")?))
     }
 }
 
