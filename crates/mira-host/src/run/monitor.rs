@@ -153,8 +153,7 @@ impl Session<'_> {
         // SAFETY: `program` becomes the program; like this fork it makes system calls only.
         let forked = unsafe {
             sys::fork(|| {
-                // Both set the group: whoever comes second finds it done.
-                if self.take_ground(None, self.foreground).is_err() {
+                if self.take_ground().is_err() {
                     return libc::EIO;
                 }
                 program(leader)
@@ -163,7 +162,6 @@ impl Session<'_> {
         let Ok(program) = forked else {
             return libc::EAGAIN;
         };
-        setpgid(Some(program), Some(program)).ok();
         self.tell(News::Started(program));
         self.let_go();
         self.attend(program)
@@ -175,10 +173,10 @@ impl Session<'_> {
         ioctl_tiocsctty(self.terminal)
     }
 
-    /// Puts the calling process into a group of its own, and that into the foreground.
-    fn take_ground(&self, process: Option<Pid>, foreground: bool) -> rustix::io::Result<()> {
-        setpgid(process, None)?;
-        if foreground {
+    /// Puts the calling process into a group of its own, and that where it is to begin.
+    fn take_ground(&self) -> rustix::io::Result<()> {
+        setpgid(None, None)?;
+        if self.foreground {
             tcsetpgrp(self.terminal, getpid())?;
         }
         Ok(())

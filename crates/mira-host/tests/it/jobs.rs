@@ -208,6 +208,19 @@ fn an_editor_is_stopped_and_continued() {
 }
 
 #[test]
+fn what_was_written_before_a_stop_is_shown_before_it() {
+    for (way, launcher, redirect) in ways() {
+        let mut terminal = shell();
+        let script = "head -c 100000 /dev/zero | tr '\\0' x; echo last; kill -TSTP $$";
+        let line = launcher.script(script);
+        enter(&mut terminal, &format!("{line}{redirect}"));
+        let shown = terminal.expect("Stopped");
+        assert!(shown.contains("last"), "{way}");
+        terminal.expect("PROMPT> ");
+    }
+}
+
+#[test]
 fn a_stop_leaves_the_terminal_as_it_was() {
     let launcher = Launcher::new();
     // A shell that does not repair the terminal itself.

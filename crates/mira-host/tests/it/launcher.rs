@@ -124,3 +124,13 @@ pub(crate) fn send(process: u32, signal: &str) {
         .unwrap();
     assert!(done.success());
 }
+
+/// Ends a process that was left behind, after a look at whether it was still unharmed.
+pub(crate) fn end_unharmed(process: u32) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let field = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap();
+    let (state, pending) = (field("State:"), field("ShdPnd:"));
+    send(process, "KILL");
+    assert!(state.contains("sleeping"), "{state}");
+    assert!(pending.ends_with("\t0000000000000000"), "{pending}");
+}

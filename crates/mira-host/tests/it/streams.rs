@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::Terminal;
 
-use crate::launcher::{Launcher, MARKER, Running, SECRET, send};
+use crate::launcher::{Launcher, MARKER, Running, SECRET, end_unharmed, send};
 
 /// All bytes, in runs that no pipe or line discipline would leave alone.
 fn binary() -> Vec<u8> {
@@ -170,8 +170,7 @@ fn something_left_behind_does_not_keep_us() {
     let mut running = Running::start(launcher.sh("sleep 1000 & echo $!; exit 4"));
     let left: u32 = running.line().parse().unwrap();
     let status = running.child.wait().unwrap();
-    // It lives on, as it would have.
-    send(left, "KILL");
+    end_unharmed(left);
     assert_eq!(status.code(), Some(4));
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::{Terminal, key};
 
-use crate::launcher::{Launcher, MARKER, SECRET, send};
+use crate::launcher::{Launcher, MARKER, SECRET, end_unharmed, send};
 
 #[test]
 fn output_is_redacted_and_lines_end_as_at_a_terminal() {
@@ -167,8 +167,9 @@ fn something_left_behind_at_the_terminal_neither_keeps_us_nor_dies() {
     let mut terminal = Terminal::start(launcher.sh("sleep 1000 & echo $!; exit 4"));
     terminal.expect("\r\n");
     let left: u32 = terminal.transcript().trim().parse().unwrap();
-    assert_eq!(terminal.wait().code(), Some(4));
-    send(left, "KILL");
+    let status = terminal.wait();
+    end_unharmed(left);
+    assert_eq!(status.code(), Some(4));
 }
 
 #[test]
