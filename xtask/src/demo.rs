@@ -36,7 +36,10 @@ pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
         "--bin",
         "mira",
     ]))?;
-    let folder = tempfile::tempdir().context("cannot make a throw-away folder")?;
+    let folder = tempfile::Builder::new()
+        .prefix("mira-demo-")
+        .tempdir()
+        .context("cannot make a throw-away folder")?;
     let demo = Demo {
         mira: repository
             .target()?

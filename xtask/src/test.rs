@@ -60,7 +60,7 @@ impl Step {
     fn run(self, repository: &Repository, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
             Self::Programs => tools::provide_programs(),
-            Self::Fmt => run_command(&mut repository.cargo(["fmt", "--all", "--check"])),
+            Self::Fmt => fmt(repository),
             Self::Tidy => tidy::run(repository),
             Self::Workflows => workflows::check(repository),
             Self::Clippy => run_command(
@@ -143,6 +143,12 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<ExitCo
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The layout of all code, the fuzz targets' too: those are a workspace of their own.
+fn fmt(repository: &Repository) -> anyhow::Result<()> {
+    run_command(&mut repository.cargo(["fmt", "--all", "--check"]))?;
+    run_command(&mut repository.cargo(["fmt", "--manifest-path=fuzz/Cargo.toml", "--check"]))
 }
 
 /// The tests of all crates.

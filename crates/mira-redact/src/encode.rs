@@ -125,7 +125,7 @@ pub(crate) fn utf16(value: &[u8]) -> Option<Body> {
 }
 
 /// The dialects in which a run of characters is spelled out, for values without a run of letters and digits.
-pub(crate) const DIALECTS: usize = 14;
+pub(crate) const DIALECTS: usize = 20;
 
 /// Returns `part` as dialect number `dialect` writes it.
 pub(crate) fn spelled(part: &[u8], dialect: usize) -> Body {
@@ -182,9 +182,17 @@ fn spell(byte: u8, dialect: usize, out: &mut Vec<u8>) {
         11 if b"\"\\".contains(&byte) => out.extend_from_slice(&[b'\\', byte]),
         12 if !byte.is_ascii() || byte.is_ascii_control() => number(br"\x", false),
         12 if b"'\\".contains(&byte) => out.extend_from_slice(&[b'\\', byte]),
-        13 if !unreserved && byte.is_ascii() => {
+        13 if byte.is_ascii() => {
             out.extend_from_slice(b"&#");
             out.extend_from_slice(byte.to_string().as_bytes());
+            out.push(b';');
+        }
+        14 => number(b"%", true),
+        15 => number(b"%", false),
+        16 if byte.is_ascii() => number(br"\u00", false),
+        17 => number(br"\x", false),
+        18 | 19 if byte.is_ascii() => {
+            number(b"&#x", dialect == 18);
             out.push(b';');
         }
         _ => out.push(byte),

@@ -345,19 +345,17 @@ impl Engine {
                 let to = (from + BLOCK_BYTES).min(text.len());
                 let next = sieve.probe(text, from, to, hits);
                 for &hit in hits.iter() {
-                    for entry in sieve.entries(hit) {
+                    for (suspect, pos) in sieve.suspects(hit) {
                         *work += 1;
-                        let pattern = &self.patterns[entry.pattern as usize];
-                        let Some(pos) = hit.pos.checked_sub(entry.within as usize) else {
-                            continue;
-                        };
+                        let pattern = &self.patterns[suspect.pattern as usize];
                         let last = compared.get_mut(pattern.slot as usize);
                         let body = pattern.body(arena);
-                        let index = entry.index as usize;
-                        let verdict = pattern.verify(body, text, pos, index, last, work);
-                        report(entry.pattern, verdict, text.len(), |event| {
-                            each(event, zones)
-                        });
+                        let index = suspect.index as usize;
+                        let mut verdict = pattern.verify_raw(body, text, pos, index, last, work);
+                        if verdict == Verdict::No && sieve.is_whole(suspect, text, pos) {
+                            verdict = pattern.verify(body, text, pos, index, work);
+                        }
+                        report(suspect.pattern, verdict, |event| each(event, zones));
                     }
                 }
                 if next <= from {
@@ -370,7 +368,7 @@ impl Engine {
 }
 
 /// Passes a verdict on as events.
-fn report(pattern: u32, verdict: Verdict, _len: usize, mut each: impl FnMut(Event)) {
+fn report(pattern: u32, verdict: Verdict, mut each: impl FnMut(Event)) {
     match verdict {
         Verdict::No => {}
         Verdict::Open { start, units } => each(Event::Open(Open {

@@ -27,7 +27,7 @@ pub(crate) const WRAPPED_FROM: usize = 56;
 
 /// Control sequences and wraps are looked for only behind this many characters of a body, lest a terminal's query
 /// that follows the first letter of a secret be held back.
-const FILLER_FROM: usize = 8;
+pub(crate) const FILLER_FROM: usize = 8;
 
 /// The most readings of one text that are followed at a time.
 // LIMIT: values of nothing but backslashes and quotes have more; the later readings are dropped.
@@ -103,8 +103,8 @@ impl Pattern {
         self.len >= WRAPPED_FROM && matches!(self.grammar, Grammar::Base64 | Grammar::Hex)
     }
 
-    /// Checks the occurrence in which `body[index]` begins at `text[pos]`.
-    pub(crate) fn verify(
+    /// Checks the occurrence in which `body[index]` begins at `text[pos]`, byte for byte.
+    pub(crate) fn verify_raw(
         &self,
         body: &[u8],
         text: &[u8],
@@ -113,24 +113,37 @@ impl Pattern {
         compared: Option<&mut Compared>,
         work: &mut u64,
     ) -> Verdict {
-        if let Some(start) = pos.checked_sub(index) {
-            let fits = self.compare(body, text, start, compared, work);
-            if fits == body.len() {
-                let (end, open) = self.extended(text, start + fits);
-                return Verdict::Match {
-                    start: self.with_lead(text, start),
-                    end,
-                    open,
-                    raw: true,
-                };
+        let Some(start) = pos.checked_sub(index) else {
+            return Verdict::No;
+        };
+        let fits = self.compare(body, text, start, compared, work);
+        if fits == body.len() {
+            let (end, open) = self.extended(text, start + fits);
+            Verdict::Match {
+                start: self.with_lead(text, start),
+                end,
+                open,
+                raw: true,
             }
-            if start + fits == text.len() {
-                return Verdict::Open {
-                    start: self.with_lead(text, start),
-                    units: fits,
-                };
+        } else if start + fits == text.len() {
+            Verdict::Open {
+                start: self.with_lead(text, start),
+                units: fits,
             }
+        } else {
+            Verdict::No
         }
+    }
+
+    /// Checks the occurrence in which `body[index]` begins at `text[pos]`, in every way the grammar allows.
+    pub(crate) fn verify(
+        &self,
+        body: &[u8],
+        text: &[u8],
+        pos: usize,
+        index: usize,
+        work: &mut u64,
+    ) -> Verdict {
         if !self.tolerant || !(self.special || self.has_filler(text, pos, index)) {
             return Verdict::No;
         }
@@ -433,9 +446,13 @@ pub(crate) fn is_tolerant(grammar: Grammar, body: &[u8], overlaps: Option<&[u32]
 
 /// Returns, for each offset, how far a body equals itself from there, if any overlap is worth knowing.
 pub(crate) fn overlaps_of(body: &[u8]) -> Option<Box<[u32]>> {
+    let head = body.first_chunk::<OVERLAP_FROM>()?;
+    let mut others = body.get(1..)?.windows(OVERLAP_FROM);
+    if !others.any(|part| part.first_chunk() == Some(head)) {
+        return None;
+    }
     let mut table = vec![0u32; body.len()];
     let (mut left, mut right) = (0, 0);
-    let mut longest = 0;
     for at in 1..body.len() {
         let mut same = if at < right {
             (right - at).min(table.get(at - left).copied().unwrap_or_default() as usize)
@@ -453,9 +470,8 @@ pub(crate) fn overlaps_of(body: &[u8]) -> Option<Box<[u32]>> {
         if let Some(slot) = table.get_mut(at) {
             *slot = same as u32;
         }
-        longest = longest.max(same);
     }
-    (longest >= OVERLAP_FROM).then(|| table.into_boxed_slice())
+    Some(table.into_boxed_slice())
 }
 
 /// The readings of one text that are still possible, each an index in the body and an offset in the text.

@@ -11,14 +11,21 @@ use crate::unit;
 /// Runs from this length on share one sieve; shorter ones, of values under 8 bytes, have their own.
 const RUN_BYTES_MIN: usize = 8;
 
+/// Runs from this length on allow a wide step; shorter ones give way to longer stretches with hyphens in them.
+const WIDE_RUN_BYTES: usize = 16;
+
 /// How far into a body segments are looked for.
 const SEARCHED_BYTES: usize = 512;
 
 /// Two segments of a body that may be wrapped lie within one line of this length.
 const LINE_BYTES: usize = 60;
 
-/// How many places of a pattern are compared for how much they are shared.
-const PLACES: usize = 64;
+/// How many windows of a pattern are counted.
+const WINDOWS: usize = 64;
+
+/// How many places of a pattern, and how far apart, are compared for how much they are shared.
+const PLACES: usize = 20;
+const PLACES_STEP: usize = 3;
 
 pub(crate) struct Chosen {
     long: Class,
@@ -65,7 +72,7 @@ impl Chosen {
 enum Source {
     /// In a run that no escape touches, of this length.
     Run(usize),
-    /// Spelled out; the body has this length.
+    /// In a part of this length that is spelled out in each dialect.
     Spelled(usize),
     /// A value under 8 bytes.
     Short(usize),
@@ -145,7 +152,19 @@ fn part(body: &[u8], at: usize, len: usize) -> Body {
 fn source_of(pattern: &Pattern, body: &[u8]) -> Source {
     let longest = runs(pattern, body).map(|(_, len)| len).max().unwrap_or(0);
     if body.len() < RUN_BYTES_MIN {
-        Source::Short(body.len())
+        return Source::Short(body.len());
+    }
+    if longest >= WIDE_RUN_BYTES {
+        return Source::Run(longest);
+    }
+    // Few writers escape these, so each way to do it can be spelled out: a UUID, a host name.
+    let hyphened = body
+        .split(|&b| !unit::is_plain(b) && !b"-_.".contains(&b))
+        .map(<[u8]>::len)
+        .max()
+        .unwrap_or(0);
+    if hyphened >= WIDE_RUN_BYTES && body.len() <= SEARCHED_BYTES {
+        Source::Spelled(hyphened)
     } else if longest >= RUN_BYTES_MIN {
         Source::Run(longest)
     } else {
@@ -185,8 +204,9 @@ fn plainest_place(body: &[u8], len: usize) -> usize {
         part.iter()
             .map(|&b| match b {
                 b'\n' => 100,
+                b'-' | b'_' | b'.' => 1,
                 b if unit::is_plain(b) => 0,
-                _ => 1,
+                _ => 20,
             })
             .sum()
     };
@@ -228,7 +248,7 @@ impl Shared {
         };
         for pattern in patterns {
             let body = pattern.body(arena);
-            for window in body.windows(SEGMENT_BYTES_MIN).take(PLACES) {
+            for window in body.windows(SEGMENT_BYTES_MIN).take(WINDOWS) {
                 let slot = &mut shared.counts[Self::slot(window)];
                 *slot = slot.saturating_add(1);
             }
@@ -258,21 +278,31 @@ impl Shared {
             usize::MAX
         };
         let places: Vec<(u32, usize)> = runs(pattern, body)
-            .flat_map(|(start, run)| start..(start + run + 1).saturating_sub(len).max(start))
+            .flat_map(|(start, run)| {
+                let end = (start + run + 1).saturating_sub(len).max(start);
+                let last = end.checked_sub(1).filter(|&last| last > start);
+                (start..end).step_by(PLACES_STEP).chain(last)
+            })
             .take_while(|&at| at + len <= line)
             .take(PLACES)
             .filter_map(|at| Some((self.cost(body.get(at..at + len)?), at)))
             .collect();
-        let first = places.iter().min().map(|&(_, at)| at);
-        let second = (pattern.wraps() || pattern.grammar == Grammar::Text)
-            .then(|| {
-                places
-                    .iter()
-                    .filter(|&&(_, at)| first.is_some_and(|first| at.abs_diff(first) >= len))
-                    .min()
-                    .map(|&(_, at)| at)
-            })
-            .flatten();
+        let best =
+            |places: &mut dyn Iterator<Item = &(u32, usize)>| places.min().map(|&(_, at)| at);
+        let mut first = best(&mut places.iter());
+        let mut second = None;
+        if pattern.wraps() || pattern.grammar == Grammar::Text {
+            let apart = |a: usize, b: usize| a.abs_diff(b) >= len;
+            second = first
+                .and_then(|first| best(&mut places.iter().filter(|&&(_, at)| apart(at, first))));
+            // The best place may leave no room for another: then the outermost two.
+            if let (None, Some(&(_, left)), Some(&(_, right))) =
+                (second, places.first(), places.last())
+                && apart(left, right)
+            {
+                (first, second) = (Some(left), Some(right));
+            }
+        }
         // A run behind the first line: better found unwrapped than not at all.
         let first = first.or_else(|| {
             runs(pattern, body)

@@ -187,12 +187,20 @@ impl NeedleSetBuilder {
             Err(never) => match never {},
         };
         let markers: Vec<&str> = self.needles.iter().map(|n| &*n.marker).collect();
-        let engine = Engine::new(arena, &drafts, &markers, seed);
+        let engine = Engine::new(arena, &drafts, &markers, mixed(seed));
         NeedleSet {
             needles: self.needles.into_boxed_slice(),
             engine,
         }
     }
+}
+
+/// Spreads a seed over all bits (the finalizer of SplitMix64), so that no seed makes a weak multiplier.
+fn mixed(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
 }
 
 impl fmt::Debug for NeedleSetBuilder {

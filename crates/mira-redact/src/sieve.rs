@@ -13,7 +13,7 @@ pub(crate) const SEGMENT_BYTES_MAX: usize = 20;
 /// The shortest segment, in bytes.
 pub(crate) const SEGMENT_BYTES_MIN: usize = 4;
 
-const STEP_MAX: usize = 13;
+const STEP_MAX: usize = 15;
 
 /// A segment and what it stands for: `body[index]` of `pattern` begins where it begins.
 pub(crate) struct Segment<'a> {
@@ -32,33 +32,43 @@ pub(crate) struct Hit {
 
 /// What a window may belong to.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Entry {
+struct Entry {
     tag: u32,
+    segment: u32,
+    /// How far into the segment the window begins, in bytes.
+    within: u32,
+}
+
+/// A segment that a text may hold, as the sieve remembers it.
+#[derive(Clone, Copy)]
+pub(crate) struct Suspect {
     pub(crate) pattern: u32,
     /// The index in the body at which the segment begins.
     pub(crate) index: u32,
-    /// How far into the segment the window begins, in bytes.
-    pub(crate) within: u32,
+    fingerprint: u64,
 }
 
 pub(crate) struct Sieve {
     step: usize,
     window: usize,
+    /// The length of a segment, in bytes.
+    len: usize,
+    /// Keeps the bytes of a window out of a load of 8.
+    mask: u64,
     multiplier: u64,
     bits: Box<[u64]>,
-    shift: u32,
     bucket_shift: u32,
     bucket_starts: Box<[u32]>,
     entries: Box<[Entry]>,
+    suspects: Box<[Suspect]>,
 }
 
 /// Returns the window for segments of `len` bytes: short enough to leave a wide step, long enough to be rare.
 const fn window_for(len: usize) -> usize {
     match len {
         ..10 => 4,
-        10..12 => 5,
-        12..16 => 6,
-        _ => 8,
+        10..16 => 5,
+        _ => 6,
     }
 }
 
@@ -67,24 +77,29 @@ impl Sieve {
     pub(crate) fn new(segments: &[Segment<'_>], len: usize, seed: u64) -> Self {
         let window = window_for(len);
         let step = (len + 1 - window).min(STEP_MAX);
-        // The multiplication drops the bytes behind the window, so that a load of 8 bytes needs no mask.
-        let multiplier = (seed | 1) << (64 - 8 * window);
         let windows = segments.len() * step;
-        let log_words = (windows / 2)
-            .next_power_of_two()
-            .clamp(1 << 6, 1 << 16)
-            .ilog2();
+        let log_words = windows.next_power_of_two().clamp(1 << 6, 1 << 16).ilog2();
         let log_buckets = windows.next_power_of_two().clamp(2, 1 << 22).ilog2();
         let mut sieve = Self {
             step,
             window,
-            multiplier,
+            len: step + window - 1,
+            mask: u64::MAX >> (64 - 8 * window),
+            multiplier: seed | 1,
             bits: vec![0; 1 << log_words].into_boxed_slice(),
-            shift: 64 - log_words - 6,
             bucket_shift: 64 - log_buckets,
             bucket_starts: vec![0; (1 << log_buckets) + 1].into_boxed_slice(),
             entries: vec![Entry::default(); windows].into_boxed_slice(),
+            suspects: Box::default(),
         };
+        sieve.suspects = segments
+            .iter()
+            .map(|segment| Suspect {
+                pattern: segment.pattern,
+                index: segment.index,
+                fingerprint: sieve.fingerprint(segment.text, 0).unwrap_or_default(),
+            })
+            .collect();
         sieve.fill(segments);
         sieve
     }
@@ -105,20 +120,18 @@ impl Sieve {
             total += *start;
             *start = total;
         }
-        for segment in segments {
+        for (id, segment) in (0u32..).zip(segments) {
             for within in 0..self.step {
                 let hash = hashes(segment, within);
                 let start = &mut self.bucket_starts[(hash >> self.bucket_shift) as usize];
                 *start -= 1;
                 self.entries[*start as usize] = Entry {
                     tag: (hash >> 32) as u32,
-                    pattern: segment.pattern,
-                    index: segment.index,
+                    segment: id,
                     within: within as u32,
                 };
-                let probe = hash >> self.shift;
-                let word = &mut self.bits[(probe >> 6) as usize];
-                *word |= 1 << (probe & 63) | 1 << (hash >> (self.shift - 6) & 63);
+                let (word, first, second) = probes(hash, self.bits.len() - 1);
+                self.bits[word] |= 1 << first | 1 << second | 1 << third(hash);
             }
         }
     }
@@ -138,6 +151,8 @@ impl Sieve {
             10 => self.probe_every::<10>(text, from, to, hits),
             11 => self.probe_every::<11>(text, from, to, hits),
             12 => self.probe_every::<12>(text, from, to, hits),
+            13 => self.probe_every::<13>(text, from, to, hits),
+            14 => self.probe_every::<14>(text, from, to, hits),
             _ => self.probe_every::<STEP_MAX>(text, from, to, hits),
         }
     }
@@ -153,37 +168,48 @@ impl Sieve {
     ) -> usize {
         const UNROLL: usize = 8;
         let bits = &*self.bits;
-        let (multiplier, shift, mask) = (self.multiplier, self.shift & 63, bits.len() - 1);
         let mut pos = from;
         while pos < to
             && let Some(block) = text.get(pos..pos + STEP * (UNROLL - 1) + 8)
         {
-            for i in 0..UNROLL {
-                let Some(bytes) = block[i * STEP..].first_chunk::<8>() else {
-                    break;
-                };
-                let hash = u64::from_le_bytes(*bytes).wrapping_mul(multiplier);
-                let probe = hash >> shift;
-                let word = bits[(probe >> 6) as usize & mask];
-                // Two bits of one word: one load, and a twentieth of the false alarms.
-                if word >> (probe & 63) & 1 != 0
-                    && word >> (hash >> ((shift - 6) & 63) & 63) & 1 != 0
-                {
-                    hits.push(self.hit(pos + i * STEP, hash));
-                }
-            }
+            // Written out: the compiler does not unroll a loop that may push.
+            self.probe_at(bits, block, pos, 0, hits);
+            self.probe_at(bits, block, pos, STEP, hits);
+            self.probe_at(bits, block, pos, 2 * STEP, hits);
+            self.probe_at(bits, block, pos, 3 * STEP, hits);
+            self.probe_at(bits, block, pos, 4 * STEP, hits);
+            self.probe_at(bits, block, pos, 5 * STEP, hits);
+            self.probe_at(bits, block, pos, 6 * STEP, hits);
+            self.probe_at(bits, block, pos, 7 * STEP, hits);
             pos += STEP * UNROLL;
         }
         while pos < to && pos + self.window <= text.len() {
-            let hash = load(text, pos, self.window).wrapping_mul(multiplier);
-            let probe = hash >> shift;
-            let word = bits[(probe >> 6) as usize & mask];
-            if word >> (probe & 63) & 1 != 0 && word >> (hash >> ((shift - 6) & 63) & 63) & 1 != 0 {
-                hits.push(self.hit(pos, hash));
+            let mut bytes = [0; 8];
+            for (slot, &byte) in bytes.iter_mut().zip(&text[pos..]) {
+                *slot = byte;
             }
+            self.probe_at(bits, &bytes, pos, 0, hits);
             pos += STEP;
         }
         pos
+    }
+
+    #[inline(always)]
+    fn probe_at(&self, bits: &[u64], block: &[u8], pos: usize, at: usize, hits: &mut Vec<Hit>) {
+        let bytes = block[at..at + 8]
+            .try_into()
+            .expect("a block holds 8 bytes from each of its probes on");
+        let hash = (u64::from_le_bytes(bytes) & self.mask).wrapping_mul(self.multiplier);
+        let (word, first, second) = probes(hash, bits.len() - 1);
+        let word = bits[word];
+        if word >> first & 1 != 0 && word >> second & 1 != 0 && word >> third(hash) & 1 != 0 {
+            self.note(pos + at, hash, hits);
+        }
+    }
+
+    #[cold]
+    fn note(&self, pos: usize, hash: u64, hits: &mut Vec<Hit>) {
+        hits.push(self.hit(pos, hash));
     }
 
     fn hit(&self, pos: usize, hash: u64) -> Hit {
@@ -194,16 +220,49 @@ impl Sieve {
         }
     }
 
-    /// Returns what a hit may belong to.
-    pub(crate) fn entries(&self, hit: Hit) -> impl Iterator<Item = Entry> + '_ {
+    /// Returns what a hit may belong to, with the place where the segment would begin.
+    pub(crate) fn suspects(&self, hit: Hit) -> impl Iterator<Item = (Suspect, usize)> + '_ {
         let bucket = hit.bucket as usize;
         let from = self.bucket_starts[bucket] as usize;
         let to = self.bucket_starts[bucket + 1] as usize;
-        self.entries[from..to]
-            .iter()
-            .filter(move |entry| entry.tag == hit.tag)
-            .copied()
+        self.entries[from..to].iter().filter_map(move |entry| {
+            let pos = hit.pos.checked_sub(entry.within as usize)?;
+            (entry.tag == hit.tag).then(|| (self.suspects[entry.segment as usize], pos))
+        })
     }
+
+    /// Returns whether the whole segment stands at a place, not only the window that was probed: what is found must
+    /// not depend on where the probes fell.
+    pub(crate) fn is_whole(&self, suspect: Suspect, text: &[u8], pos: usize) -> bool {
+        self.fingerprint(text, pos) == Some(suspect.fingerprint)
+    }
+
+    fn fingerprint(&self, text: &[u8], pos: usize) -> Option<u64> {
+        let segment = text.get(pos..pos + self.len)?;
+        let print = segment.chunks(8).fold(self.multiplier, |print, part| {
+            let mixed = (print ^ load(part, 0, 8)).wrapping_mul(self.multiplier);
+            mixed ^ mixed >> 32
+        });
+        Some(print)
+    }
+}
+
+/// Returns which word of the bit set a hash looks at, and the first two of its three bits.
+///
+/// Three bits of one word cost one load, and a log that repeats itself makes each false alarm a thousand: the third
+/// bit brings them under one window in a thousand.
+#[inline(always)]
+fn probes(hash: u64, last: usize) -> (usize, u64, u64) {
+    (
+        (hash >> 48) as usize & last,
+        hash >> 42 & 63,
+        hash >> 36 & 63,
+    )
+}
+
+#[inline(always)]
+fn third(hash: u64) -> u64 {
+    hash >> 30 & 63
 }
 
 /// Returns up to 8 bytes at `pos`, little end first.

@@ -116,11 +116,7 @@ fn base64_in_both_alphabets_escaped_and_wrapped() {
         "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVouLQ==";
     for width in [10, 24, 57, 60, 64, 70, 76] {
         for end in ["\n", "\r\n", "\n    ", r"\n"] {
-            let lines: Vec<String> = encoded
-                .as_bytes()
-                .chunks(width)
-                .map(|line| text(line))
-                .collect();
+            let lines: Vec<String> = encoded.as_bytes().chunks(width).map(text).collect();
             if width >= 57 {
                 check(long, &lines.join(end), "[redacted:K]");
             }

@@ -196,7 +196,7 @@ fn make(values: &[(&str, &[u8])], seed: u64) -> Arc<NeedleSet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn every_chunking_gives_the_same_output(

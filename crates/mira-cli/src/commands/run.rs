@@ -1,0 +1,308 @@
+//! `mira run`: runs a program with secrets in its environment and its output redacted.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use mira_host::lease::{Delivery, Lease, NewLease};
+use mira_host::run::{Environment, Outcome, Report, RunError, RunSpec};
+use mira_secret::{Scope, SecretName, SecretValue};
+use mira_vault::home::Home;
+use mira_vault::{Entry, Vault};
+
+use crate::error::{CommandError, Kind};
+use crate::session::{self, UnlockArgs, parse_names, parse_scope};
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "mira run [OPTIONS] -- PROGRAM [ARGUMENT]...",
+    after_help = "The program gets every secret of the scope (or those of --only) as environment variables; nothing \
+                  else changes for it. What it prints is redacted.\n  mira run -- python3 agent.py\n  \
+                  mira run --only OPENAI_API_KEY --with AWS_REGION=eu-west-1 -- npx -y some-server"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    choice: Choice,
+
+    /// Set a variable that is no secret
+    #[arg(long = "with", value_name = "NAME=VALUE")]
+    settings: Vec<OsString>,
+
+    /// Which value wins where the environment has the same name with another value
+    #[arg(long, value_enum)]
+    prefer: Option<Prefer>,
+
+    #[command(flatten)]
+    unlock: UnlockArgs,
+
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM"
+    )]
+    program: Vec<OsString>,
+}
+
+/// Which secrets are meant.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Choice {
+    /// Take this secret only (may be repeated, or a list with commas)
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "except"
+    )]
+    pub(crate) only: Vec<String>,
+
+    /// Take all but this secret (may be repeated, or a list with commas)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) except: Vec<String>,
+
+    /// Whose secrets: user, mcp/<server> or instance/<id>
+    #[arg(long, value_name = "SCOPE", default_value = "user", value_parser = parse_scope)]
+    pub(crate) scope: Scope,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prefer {
+    /// The saved secret
+    Vault,
+    /// What the environment has already
+    Inherited,
+}
+
+/// A secret that is about to be delivered.
+struct Chosen {
+    delivery: Delivery,
+    value: SecretValue,
+}
+
+pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
+    let home = session::home()?;
+    let settings = settings(&args.settings)?;
+    let vault = session::open(ui, &args.unlock)?;
+    let chosen = choose(&vault, &args.choice, args.prefer, &settings)?;
+    drop(vault);
+
+    let mut needles = mira_redact::NeedleSet::builder();
+    let mut environment = Environment::inherit(std::env::vars_os());
+    for (name, value) in &settings {
+        add(&mut environment, name, value)?;
+    }
+    for Chosen { delivery, value } in &chosen {
+        // EXPOSE: to the redactor, which looks for it in the program's output.
+        needles.add(delivery.name.as_str(), value.expose());
+        // EXPOSE: to the program's environment: this is the delivery.
+        add(
+            &mut environment,
+            delivery.name.as_str().as_ref(),
+            value.expose(),
+        )?;
+    }
+    let deliveries: Vec<_> = chosen.into_iter().map(|chosen| chosen.delivery).collect();
+    let mut words = args.program.into_iter();
+    let program = words.next().unwrap_or_default();
+    let shown = program_name(&program);
+    let needles = Arc::new(needles.build());
+    let spec = RunSpec {
+        program,
+        args: words.collect(),
+        environment,
+        needles,
+    };
+
+    let mut lease = None;
+    let ran = mira_host::run::run(spec, &mut |pid| {
+        lease = record(ui, &home, pid, &shown, &deliveries);
+    });
+    drop(lease);
+    match ran {
+        Ok(report) => Ok(end(&report, ui)),
+        Err(error) => Err(not_started(&error)),
+    }
+}
+
+fn add(environment: &mut Environment, name: &OsStr, value: &[u8]) -> Result<(), CommandError> {
+    environment
+        .set(name, value)
+        .map_err(|error| CommandError::usage(error.to_string()))
+}
+
+/// Ends as the program did.
+fn end(report: &Report, ui: &Ui) -> ExitCode {
+    for (stream, error) in &report.failed {
+        ui.say(&format!("cannot write to {stream}: {error}"));
+    }
+    match report.outcome {
+        Outcome::Exited(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
+        Outcome::Signaled(signal) => ExitCode::from(mira_host::run::die_by(signal)),
+    }
+}
+
+fn not_started(error: &RunError) -> CommandError {
+    CommandError::new(Kind::NotStarted(error.exit_code()), error.to_string())
+}
+
+/// Records that the process holds the secrets; a home that cannot be written does not stop the program.
+fn record(ui: &Ui, home: &Home, pid: u32, program: &str, deliveries: &[Delivery]) -> Option<Lease> {
+    if deliveries.is_empty() {
+        return None;
+    }
+    let lease = NewLease {
+        pid,
+        program: program.to_owned(),
+        started: Timestamp::now(),
+        deliveries: deliveries.to_vec(),
+    };
+    session::leases(home)
+        .take(&lease)
+        .map_err(|error| {
+            ui.say(&format!(
+                "cannot record that {program} holds these secrets: {error}"
+            ));
+        })
+        .ok()
+}
+
+/// Returns the secrets to deliver, refusing names that two sources set differently.
+fn choose(
+    vault: &Vault,
+    choice: &Choice,
+    prefer: Option<Prefer>,
+    settings: &[(OsString, Vec<u8>)],
+) -> Result<Vec<Chosen>, CommandError> {
+    let entries = choice.entries(vault)?;
+    let mut chosen = Vec::with_capacity(entries.len());
+    let mut collisions = Vec::new();
+    for entry in entries {
+        if settings
+            .iter()
+            .any(|(name, _)| name == entry.name().as_str())
+        {
+            return Err(CommandError::usage(format!(
+                "{} is a saved secret and is set by --with too",
+                entry.name()
+            ))
+            .hint(format!("--except {} leaves the secret out.", entry.name())));
+        }
+        let value = vault.value(entry)?;
+        match inherited(entry.name(), &value) {
+            Inherited::Different if prefer == Some(Prefer::Inherited) => {}
+            Inherited::Different if prefer.is_none() => collisions.push(entry.name()),
+            _ => chosen.push(Chosen {
+                delivery: delivery(entry),
+                value,
+            }),
+        }
+    }
+    if collisions.is_empty() {
+        return Ok(chosen);
+    }
+    let names = collisions
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    Err(CommandError::usage(format!(
+        "the environment sets {names} already, to another value than the vault; which one is meant?"
+    ))
+    .hint("--prefer vault       the saved secret")
+    .hint("--prefer inherited   what the environment has (it is not redacted)"))
+}
+
+/// What the environment already says of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inherited {
+    Absent,
+    Same,
+    Different,
+}
+
+/// Compares the environment's value with the saved one.
+pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
+    match std::env::var_os(name.as_str()) {
+        None => Inherited::Absent,
+        Some(found) => {
+            let found = mira_secret::SecretBytes::from_vec(found.into_encoded_bytes());
+            // EXPOSE: to a constant-time comparison.
+            let same = found == mira_secret::SecretBytes::copy_from(value.expose());
+            if same {
+                Inherited::Same
+            } else {
+                Inherited::Different
+            }
+        }
+    }
+}
+
+fn delivery(entry: &Entry) -> Delivery {
+    Delivery {
+        secret_id: entry.id().to_string(),
+        scope: entry.scope().clone(),
+        name: entry.name().clone(),
+        version: entry.version(),
+    }
+}
+
+impl Choice {
+    /// Returns the entries that are meant; a name that is asked for and not saved is an error.
+    pub(crate) fn entries<'a>(&self, vault: &'a Vault) -> Result<Vec<&'a Entry>, CommandError> {
+        let only = parse_names(&self.only)?;
+        let except = parse_names(&self.except)?;
+        let missing: Vec<_> = only
+            .iter()
+            .chain(&except)
+            .filter(|name| vault.find(&self.scope, name).is_none())
+            .collect();
+        if !missing.is_empty() {
+            return Err(CommandError::missing(
+                format!("not saved in scope {}:", self.scope),
+                missing,
+            )
+            .hint("`mira set NAME` saves one; `mira list` shows what there is."));
+        }
+        Ok(vault
+            .secrets()
+            .filter(|entry| *entry.scope() == self.scope)
+            .filter(|entry| only.is_empty() || only.contains(entry.name()))
+            .filter(|entry| !except.contains(entry.name()))
+            .collect())
+    }
+}
+
+/// Splits `NAME=VALUE` settings.
+fn settings(texts: &[OsString]) -> Result<Vec<(OsString, Vec<u8>)>, CommandError> {
+    texts
+        .iter()
+        .map(|text| {
+            let bytes = text.as_encoded_bytes();
+            let wrong = || CommandError::usage("--with takes NAME=VALUE");
+            let split = bytes
+                .iter()
+                .position(|&byte| byte == b'=')
+                .ok_or_else(wrong)?;
+            let (name, value) = bytes.split_at(split);
+            let name = session::parse_name(&String::from_utf8_lossy(name))?;
+            Ok((
+                name.as_str().into(),
+                value.get(1..).unwrap_or_default().to_vec(),
+            ))
+        })
+        .collect()
+}
+
+/// Returns the program's file name: its arguments may hold values, and its folder is nobody's business.
+fn program_name(program: &OsStr) -> String {
+    Path::new(program)
+        .file_name()
+        .unwrap_or(program)
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,40 @@
+//! The command line: arguments, commands, rendering.
+//!
+//! This is a surface: only here does Mira read the environment, ask, print and choose exit codes. A command is one
+//! file under `commands/`: its arguments, and a `run` that builds values, calls the libraries and renders the result.
+//! Data goes to stdout and everything else to stderr.
+
+mod args;
+mod commands;
+mod dotenv;
+mod error;
+mod render;
+mod session;
+mod ui;
+
+pub use args::command;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use crate::ui::Ui;
+
+/// Parses the command line, runs the command and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Where the system refuses, `mira doctor` says so.
+    drop(mira_host::run::protect_self());
+    let ui = Ui::new();
+    let cli = match args::command()
+        .try_get_matches()
+        .and_then(|matches| args::Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(error) => return args::report(&error),
+    };
+    match commands::run(cli.command, &ui) {
+        Ok(code) => code,
+        Err(error) => error.report(&ui),
+    }
+}

@@ -1,0 +1,5 @@
+//! The binary `mira`.
+
+fn main() -> std::process::ExitCode {
+    mira_cli::main()
+}

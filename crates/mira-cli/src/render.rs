@@ -1,0 +1,66 @@
+//! Tables and times, for people.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use unicode_width::UnicodeWidthStr;
+
+/// Renders rows under a header, columns as wide as their widest cell; the last column is not padded.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = header.map(UnicodeWidthStr::width);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    let line = |cells: &[&str]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(
+                ' ',
+                width.saturating_sub(cell.width()) + 2,
+            ));
+        }
+        format!("{}\n", line.trim_end())
+    };
+    let mut text = line(&header);
+    for row in rows {
+        text.push_str(&line(&row.each_ref().map(String::as_str)));
+    }
+    text
+}
+
+/// Renders a time in the person's time zone, to the minute.
+pub(crate) fn minute(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M")
+        .to_string()
+}
+
+/// Renders a count with its noun: `1 secret`, `2 secrets`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_look() {
+        let rows = [
+            ["A".to_owned(), "ключ".to_owned()],
+            ["LONGER".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(["NAME", "LABEL"], &rows),
+            "NAME    LABEL\nA       ключ\nLONGER\n"
+        );
+    }
+
+    #[test]
+    fn nouns_agree() {
+        assert_eq!(count(1, "secret"), "1 secret");
+        assert_eq!(count(0, "secret"), "0 secrets");
+    }
+}

@@ -1,0 +1,20 @@
+//! `mira` as its users see it: the real program, in hermetic homes.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails the test"
+)]
+
+mod canary;
+mod concurrency;
+mod crash;
+mod faults;
+mod import;
+mod life;
+mod output;
+mod providers;
+mod recovery;
+mod redact;
+mod run;
+mod support;
+mod terminal;

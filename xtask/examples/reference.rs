@@ -1,0 +1,212 @@
+//! Writes `docs/reference/cli.md` from the command line's own definition, or checks that it is current.
+//!
+//! It is an example of xtask, not a part of it: so the tasks need not build all of Mira, and the tests build this along with
+//! everything else. Run it as `cargo xtask gen`. It says nothing by itself: all words come from the definition.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use clap::{Arg, Command, Parser};
+
+/// What to do.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// The page
+    page: PathBuf,
+    /// Fail if the page is not current, and leave it as it is
+    #[arg(long)]
+    check: bool,
+}
+
+#[expect(clippy::print_stderr, reason = "a surface: this is its message")]
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let mut root = mira_cli::command();
+    root.build();
+    let page = page(&root)?;
+    let shown = cli.page.display();
+    if !cli.check {
+        return std::fs::write(&cli.page, page).with_context(|| format!("cannot write {shown}"));
+    }
+    let found = std::fs::read_to_string(&cli.page).unwrap_or_default();
+    ensure!(
+        found == page,
+        "{shown} is not what the command line says: run `cargo xtask gen` and commit it"
+    );
+    Ok(())
+}
+
+/// Returns the whole page.
+fn page(root: &Command) -> anyhow::Result<String> {
+    let mut out = String::from(
+        "<!-- Written by `cargo xtask gen` from the command line's definition. Change it there. -->\n\n# The command line\n",
+    );
+    let after = root
+        .get_after_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    writeln!(
+        out,
+        "\n{}",
+        root.get_about().context("`mira` has an about text")?
+    )?;
+    for paragraph in after.split("\n\n") {
+        match paragraph.strip_prefix("Exit codes: ") {
+            Some(codes) => exit_codes(&mut out, codes)?,
+            None => writeln!(out, "\n{}", paragraph.trim())?,
+        }
+    }
+    writeln!(
+        out,
+        "\n## Commands\n\n| command | what it does |\n|---|---|"
+    )?;
+    for command in shown(root) {
+        let name = command.get_name();
+        let about = command
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        writeln!(out, "| [`mira {name}`](#mira-{name}) | {} |", cell(&about))?;
+    }
+    for command in shown(root) {
+        section(&mut out, command)?;
+    }
+    Ok(out)
+}
+
+fn shown(root: &Command) -> impl Iterator<Item = &Command> {
+    root.get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+}
+
+/// Writes the exit codes as a table: `0 done; 1 failed. A sentence.`
+fn exit_codes(out: &mut String, text: &str) -> anyhow::Result<()> {
+    writeln!(out, "\n## Exit codes\n\n| code | means |\n|---|---|")?;
+    let (codes, rest) = text.split_once(". ").unwrap_or((text, ""));
+    for code in codes.split("; ") {
+        let (number, meaning) = code
+            .split_once(' ')
+            .context("an exit code has a number and a meaning")?;
+        writeln!(
+            out,
+            "| {number} | {} |",
+            cell(meaning.trim_end_matches('.'))
+        )?;
+    }
+    writeln!(out, "\n{}", rest.trim())?;
+    Ok(())
+}
+
+fn section(out: &mut String, command: &Command) -> anyhow::Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    writeln!(out, "\n## mira {}\n", command.get_name())?;
+    writeln!(
+        out,
+        "{}",
+        command
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    )?;
+    writeln!(out, "\n```text\n{usage}\n```")?;
+    let arguments: Vec<&Arg> = command
+        .get_arguments()
+        .filter(|argument| !argument.is_hide_set() && argument.get_id() != "help")
+        .collect();
+    if !arguments.is_empty() {
+        writeln!(out, "\n| argument | means |\n|---|---|")?;
+        for argument in arguments {
+            writeln!(
+                out,
+                "| `{}` | {} |",
+                cell(&spelling(argument)),
+                cell(&meaning(argument))
+            )?;
+        }
+    }
+    if let Some(after) = command.get_after_help() {
+        let after = after.to_string();
+        let (examples, words): (Vec<&str>, Vec<&str>) =
+            after.lines().partition(|line| line.starts_with("  "));
+        if !words.is_empty() {
+            writeln!(out, "\n{}", words.join("\n"))?;
+        }
+        if !examples.is_empty() {
+            let examples: Vec<&str> = examples.iter().map(|line| line.trim()).collect();
+            writeln!(out, "\n```sh\n{}\n```", examples.join("\n"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns how an argument is written.
+fn spelling(argument: &Arg) -> String {
+    let value = match argument.get_value_names() {
+        Some(names) if argument.get_action().takes_values() => names
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => String::new(),
+    };
+    let flags = [
+        argument.get_short().map(|short| format!("-{short}")),
+        argument.get_long().map(|long| format!("--{long}")),
+    ];
+    let flags = flags.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    [flags, value]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Returns what an argument means, with its default and the values that it can have.
+fn meaning(argument: &Arg) -> String {
+    let mut text = argument
+        .get_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let values: Vec<String> = argument
+        .get_possible_values()
+        .iter()
+        .filter(|value| argument.get_action().takes_values() && !value.is_hide_set())
+        .map(|value| match value.get_help() {
+            Some(help) => format!("`{}` ({help})", value.get_name()),
+            None => format!("`{}`", value.get_name()),
+        })
+        .collect();
+    if !values.is_empty() {
+        text = format!("{text}. One of: {}", values.join("; "));
+    }
+    let defaults: Vec<_> = argument
+        .get_default_values()
+        .iter()
+        .filter(|_| argument.get_action().takes_values())
+        .map(|value| format!("`{}`", value.to_string_lossy()))
+        .collect();
+    if !defaults.is_empty() {
+        text = format!("{text}. Default: {}", defaults.join(", "));
+    }
+    text
+}
+
+/// Returns text that fits a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+        .replace('<', "\\<")
+        .replace('>', "\\>")
+        .replace('\n', " ")
+}
