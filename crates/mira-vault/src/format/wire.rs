@@ -191,14 +191,15 @@ pub(super) fn explain(bytes: &[u8], error: &serde_json::Error) -> FormatError {
         version: u64,
     }
     let (line, column) = (error.line(), error.column());
-    match error.classify() {
-        Category::Eof => FormatError::Truncated { line },
-        Category::Syntax | Category::Io => FormatError::NotJson { line, column },
-        Category::Data => match serde_json::from_slice::<Header<'_>>(bytes) {
-            Ok(header) if header.format != FORMAT => FormatError::NotCredentials,
-            Ok(header) if header.version != VERSION => other_version(header.version),
-            _ => FormatError::Shape { line, column },
-        },
+    if error.classify() == Category::Eof {
+        return FormatError::Truncated { line };
+    }
+    match serde_json::from_slice::<Header<'_>>(bytes) {
+        Ok(header) if header.format != FORMAT => FormatError::NotCredentials,
+        Ok(header) if header.version != VERSION => other_version(header.version),
+        Ok(_) => FormatError::Shape { line, column },
+        Err(header) if header.classify() == Category::Data => FormatError::Shape { line, column },
+        Err(_) => FormatError::NotJson { line, column },
     }
 }
 

@@ -78,7 +78,7 @@ impl Staged {
     pub(crate) fn write(_lock: &WriteLock, target: &Path, bytes: &[u8]) -> Result<Self, FileError> {
         let temporary = beside(target);
         remove(&temporary)?;
-        create(&temporary, bytes)?;
+        write_new(&temporary, bytes)?;
         Ok(Self {
             temporary,
             target: target.to_owned(),
@@ -101,7 +101,12 @@ impl Drop for Staged {
 }
 
 /// Writes a new file, readable by us only, durably; removes it again if that fails.
-pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_new(path, bytes)?;
+    sync_folder_of(path)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     let mut file = private(&mut options)
@@ -125,7 +130,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         });
     }
     let temporary = beside(path);
-    create(&temporary, bytes)?;
+    write_new(&temporary, bytes)?;
     let staged = Staged {
         temporary,
         target: path.to_owned(),
