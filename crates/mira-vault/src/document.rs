@@ -43,7 +43,7 @@ pub(crate) struct ScopeRecord {
 }
 
 /// One secret: what is known of it and, where values rest in the document, its sealed value.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) entry: Entry,
     pub(crate) sealed: Option<Sealed>,
@@ -104,18 +104,6 @@ impl WrappedKey {
             sealed,
             opened: OnceLock::from(key),
         })
-    }
-
-    /// Wraps a scope's key under another root key.
-    pub(crate) fn wrapped(
-        key: &ScopeKey,
-        wrapping: &WrappingKey,
-        vault: &VaultId,
-        scope: &Scope,
-    ) -> Result<Self, NoRandomness> {
-        wrapping
-            .wrap(key, &beside_scope_key(vault, scope))
-            .map(Self::from_sealed)
     }
 
     /// Returns the key, unwrapped.

@@ -133,9 +133,17 @@ pub enum VaultError {
         /// The file.
         path: PathBuf,
     },
-    /// The key was changed by another process meanwhile.
-    #[error("the vault's key was changed meanwhile; run the command again")]
+    /// Another process changed the key meanwhile, or put another vault there.
+    #[error("the vault got another key or was replaced meanwhile; run the command again")]
     Rekeyed,
+    /// A change of keys that would change nothing.
+    #[error(
+        "the key in that key file is the one that the vault has already; name a file that is not there, to have a new key made"
+    )]
+    SameKey,
+    /// The vault has its new key, and the old one is still where it was.
+    #[error("the vault has its new key, but the old one could not be removed: {0}")]
+    OldKeyLeft(#[source] Box<Self>),
     /// The OS keychain did not give or take a value.
     #[error("the values rest in the OS keychain: {0}")]
     Keychain(#[source] KeychainError),
@@ -210,12 +218,16 @@ impl VaultError {
             | Self::ItemMissing { .. }
             | Self::ValueForged { .. }
             | Self::Value { .. } => FaultKind::Integrity,
-            Self::Exists { .. } | Self::Label(_) | Self::Full(_) | Self::Counter => {
-                FaultKind::Usage
-            }
-            Self::File(_) | Self::NoMemory | Self::Cache(_) | Self::NoRandomness(_) => {
-                FaultKind::Io
-            }
+            Self::Exists { .. }
+            | Self::SameKey
+            | Self::Label(_)
+            | Self::Full(_)
+            | Self::Counter => FaultKind::Usage,
+            Self::OldKeyLeft(_)
+            | Self::File(_)
+            | Self::NoMemory
+            | Self::Cache(_)
+            | Self::NoRandomness(_) => FaultKind::Io,
         }
     }
 }

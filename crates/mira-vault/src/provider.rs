@@ -17,7 +17,7 @@ use crate::crypto::{DIGEST_BYTES, RootKey};
 use crate::error::VaultError;
 use crate::home::Home;
 use crate::id::VaultId;
-use crate::private_file::WriteLock;
+use crate::private_file::{WriteLock, remove};
 use crate::values::KeychainLink;
 
 /// What unlocks a vault.
@@ -143,7 +143,6 @@ pub(crate) fn provide(
     home: &Home,
     vault: &VaultId,
     link: &KeychainLink,
-    lock: &WriteLock,
 ) -> Result<Provided, VaultError> {
     match new {
         NewProvider::Keyring => {
@@ -182,7 +181,7 @@ pub(crate) fn provide(
                     })
                 })?;
             let file = path.clone().unwrap_or_else(|| home.default_keyfile());
-            let root = keyfile::provide(&file, lock)?;
+            let root = keyfile::provide(&file)?;
             Ok(Provided {
                 root,
                 parameters: Parameters::Keyfile { path },
@@ -207,7 +206,7 @@ pub(crate) fn provide_in_same_keyfile(
 
 /// Removes what a key that is no longer used has left: its keyring item, its line in the key file, its cache.
 ///
-/// A key file of its own is left where it is: it may be another vault's too.
+/// A key file that was named is left where it is: it may be another vault's too. The one in the home is this vault's.
 pub(crate) fn settle(
     old: &Parameters,
     old_of: KeyOf<'_>,
@@ -223,12 +222,21 @@ pub(crate) fn settle(
             Ok(())
         }
         Parameters::Keyfile { .. } => {
-            let old_path = old.keyfile(old_of.home);
-            match old_path.filter(|path| new.parameters.keyfile(old_of.home).as_ref() == Some(path))
-            {
-                Some(path) => keyfile::write(&path, &[&new.root], lock),
-                None => Ok(()),
+            let old_path = old.keyfile(old_of.home).unwrap_or_default();
+            match new.parameters.keyfile(old_of.home) {
+                // One file under two spellings is one file: removing it would remove the new key.
+                Some(path) if is_same_file(&path, &old_path) => {
+                    keyfile::write(&path, &[&new.root], lock)
+                }
+                _ if old_path == old_of.home.default_keyfile() => {
+                    remove(&old_path).map(drop).map_err(VaultError::Keyfile)
+                }
+                _ => Ok(()),
             }
         }
     }
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

@@ -5,6 +5,7 @@
 
 mod change;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -219,7 +220,6 @@ fn remember(vault: &VaultId, root: &RootKey, ttl: Duration) -> Result<(), CacheE
 }
 
 /// An unlocked, verified vault.
-#[derive(Debug)]
 pub struct Vault {
     home: Home,
     document: Document,
@@ -227,6 +227,15 @@ pub struct Vault {
     wrapping: WrappingKey,
     keychain: KeychainLink,
     cache_error: Option<CacheError>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("id", self.id())
+            .field("generation", &self.generation())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Vault {
@@ -255,7 +264,7 @@ impl Vault {
             return Err(VaultError::Exists { path });
         }
         let vault = VaultId::make_random()?;
-        let provided = provider::provide(new.provider, home, &vault, &new.keychain, &lock)?;
+        let provided = provider::provide(new.provider, home, &vault, &new.keychain)?;
         if new.backend == Backend::Keychain {
             new.keychain.connect().map_err(VaultError::Keychain)?;
         }
@@ -389,6 +398,10 @@ impl Vault {
     fn read_again(&self) -> Result<Self, VaultError> {
         let root = self.root.duplicate();
         let locked = LockedVault::read(&self.home)?;
+        // Two vaults may share a key file, so the right key does not make it the same vault.
+        if locked.id() != self.id() {
+            return Err(VaultError::Rekeyed);
+        }
         locked
             .verify(root, self.keychain.clone(), false)
             .map_err(|error| match error {
@@ -404,3 +417,6 @@ impl Vault {
 fn same_path(a: Option<&Path>, b: Option<&Path>) -> bool {
     a.is_some() && a == b
 }
+
+#[cfg(all(test, unix))]
+mod tests;

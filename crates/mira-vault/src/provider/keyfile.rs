@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{DIGEST_BYTES, KEY_BYTES, RootKey};
 use crate::error::VaultError;
-use crate::private_file::{FileError, Staged, Trust, WriteLock, read_secret};
+use crate::private_file::{self, FileError, Staged, Trust, WriteLock, read_secret};
 
 const PREFIX: &[u8] = b"mira-keyfile-1:";
 
@@ -27,12 +27,15 @@ pub(super) fn fetch(path: &Path, check: &[u8; DIGEST_BYTES]) -> Result<RootKey, 
 }
 
 /// Returns the first key of the file, which is made if it is not there.
-pub(super) fn provide(path: &Path, lock: &WriteLock) -> Result<RootKey, VaultError> {
+///
+/// Our lock does not keep other vaults from a file outside of the home, so a new file never replaces one that came
+/// meanwhile: that one may hold another vault's only key.
+pub(super) fn provide(path: &Path) -> Result<RootKey, VaultError> {
     match read(path) {
         Ok(mut keys) => Ok(keys.swap_remove(0)),
         Err(VaultError::Keyfile(FileError::Missing { .. })) => {
             let key = RootKey::make_random()?;
-            write(path, &[&key], lock)?;
+            private_file::create(path, &text(&[&key])).map_err(VaultError::Keyfile)?;
             Ok(key)
         }
         Err(error) => Err(error),
@@ -53,22 +56,27 @@ pub(super) fn add(
 
 /// Writes the keys, one a line, durably.
 pub(super) fn write(path: &Path, keys: &[&RootKey], lock: &WriteLock) -> Result<(), VaultError> {
-    let mut text = Zeroizing::new(Vec::with_capacity(keys.len() * 64));
-    for key in keys {
-        let mut line = Zeroizing::new([0; BASE64_BYTES]);
-        // EXPOSE: to the key file, which is what this provider is.
-        BASE64.encode_mut(key.as_secret().expose(), &mut *line);
-        text.extend_from_slice(PREFIX);
-        text.extend_from_slice(&*line);
-        text.push(b'\n');
-    }
-    Staged::write(lock, path, &text)
+    Staged::write(lock, path, &text(keys))
         .and_then(Staged::commit)
         .map_err(VaultError::Keyfile)
 }
 
+fn text(keys: &[&RootKey]) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(keys.len() * LINE_BYTES));
+    for key in keys {
+        let mut digits = Zeroizing::new([0; BASE64_BYTES]);
+        // EXPOSE: to the key file, which is what this provider is.
+        BASE64.encode_mut(key.as_secret().expose(), &mut *digits);
+        text.extend_from_slice(PREFIX);
+        text.extend_from_slice(&*digits);
+        text.push(b'\n');
+    }
+    text
+}
+
 /// The length of a key in base64.
 const BASE64_BYTES: usize = KEY_BYTES.div_ceil(3) * 4;
+const LINE_BYTES: usize = PREFIX.len() + BASE64_BYTES + 1;
 
 fn read(path: &Path) -> Result<Vec<RootKey>, VaultError> {
     let text =

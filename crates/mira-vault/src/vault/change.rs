@@ -80,11 +80,15 @@ impl Vault {
         Ok(result)
     }
 
-    /// Gives the vault a new root key, wraps every scope's key under it, and then removes the old one from its provider.
+    /// Gives the vault a new root key and all scopes new keys, and then removes the old root key from its provider.
+    ///
+    /// The values are sealed anew as well: whoever has the old root key and a copy of the old file has the old scopes' keys, and
+    /// would read with them what is saved later.
     ///
     /// # Errors
     ///
-    /// The new provider cannot keep a key, or the document could not be written: then the old key is still the vault's.
+    /// The new provider cannot keep a key, it has no other than the old one, or the document could not be written: then the old
+    /// key is still the vault's. After [`VaultError::OldKeyLeft`] the new key is.
     pub fn rekey(&mut self, new: NewProvider) -> Result<(), VaultError> {
         let lock = WriteLock::take(&self.home)?;
         let old = self.read_again()?;
@@ -99,9 +103,12 @@ impl Vault {
             let document = &old.document;
             provider::provide_in_same_keyfile(path, &document.provider, &document.key_check, &lock)?
         } else {
-            provider::provide(new, &self.home, old.id(), &self.keychain, &lock)?
+            provider::provide(new, &self.home, old.id(), &self.keychain)?
         };
-        let document = rewrapped(&old, &provided)?;
+        if provided.root == old.root {
+            return Err(VaultError::SameKey);
+        }
+        let document = resealed(&old, &provided)?;
         let mut vault = Self::new(
             self.home.clone(),
             document,
@@ -111,8 +118,9 @@ impl Vault {
         raise(&mut vault.document.generation)?;
         vault.stage(&lock)?.commit()?;
         vault.raise_floor(&lock)?;
+        *self = vault;
         let old_of = KeyOf {
-            home: &self.home,
+            home: &old.home,
             vault: old.id(),
             check: &old.document.key_check,
         };
@@ -120,41 +128,38 @@ impl Vault {
             &old.document.provider,
             old_of,
             &provided,
-            &self.keychain,
+            &old.keychain,
             &lock,
-        )?;
-        *self = vault;
-        Ok(())
+        )
+        .map_err(|error| VaultError::OldKeyLeft(Box::new(error)))
     }
 }
 
-/// Returns the document with its scopes' keys wrapped under the new root key; the values stay as they are.
-fn rewrapped(old: &Vault, provided: &Provided) -> Result<Document, VaultError> {
+/// Returns the document under the new root key: new keys for the scopes, each value sealed anew under its own.
+fn resealed(old: &Vault, provided: &Provided) -> Result<Document, VaultError> {
     let id = *old.id();
     let wrapping = provided.root.derive_wrapping_key(&id);
     let mut scopes = std::collections::BTreeMap::new();
     for (scope, record) in &old.document.scopes {
-        let key = match &record.key {
-            None => None,
-            Some(key) => {
-                let forged = |_| VaultError::Tampered {
-                    path: old.home.credentials(),
-                };
-                let key = key.open(&old.wrapping, &id, scope).map_err(forged)?;
-                Some(WrappedKey::wrapped(key, &wrapping, &id, scope)?)
-            }
-        };
-        let secrets = record
-            .secrets
-            .iter()
-            .map(|(name, record)| (name.clone(), record.clone()));
-        scopes.insert(
-            scope.clone(),
-            ScopeRecord {
-                key,
-                secrets: secrets.collect(),
-            },
-        );
+        let is_sealed = old.backend() == Backend::File;
+        let key = is_sealed
+            .then(|| WrappedKey::make_random(&wrapping, &id, scope))
+            .transpose()?;
+        let mut secrets = std::collections::BTreeMap::new();
+        for (name, Record { entry, .. }) in &record.secrets {
+            let entry = entry.clone();
+            let sealed = match &key {
+                None => None,
+                Some(key) => {
+                    let key = key
+                        .open(&wrapping, &id, scope)
+                        .expect("it was just made under this key");
+                    Some(key.seal(&old.open(&entry)?, &beside_value(&id, &entry))?)
+                }
+            };
+            secrets.insert(name.clone(), Record { entry, sealed });
+        }
+        scopes.insert(scope.clone(), ScopeRecord { key, secrets });
     }
     Ok(Document {
         vault: id,
