@@ -90,7 +90,12 @@ fn every_good_vector_opens_to_its_secrets() {
     let good = vectors("good");
     good.iter().for_each(assert_good);
     let files: Vec<_> = good.iter().map(|vector| text(vector, "file")).collect();
-    for expected in ["keyfile.json", "passphrase.json", "keyring.json", "keychain-backend.json"] {
+    for expected in [
+        "keyfile.json",
+        "passphrase.json",
+        "keyring.json",
+        "keychain-backend.json",
+    ] {
         assert!(files.contains(&expected), "{expected}");
     }
 }
@@ -162,7 +167,11 @@ fn each_provider_has_a_vector() {
         .iter()
         .map(|vector| LockedVault::read(&place(vector).home).unwrap().provider())
         .collect();
-    for kind in [ProviderKind::Keyfile, ProviderKind::Passphrase, ProviderKind::Keyring] {
+    for kind in [
+        ProviderKind::Keyfile,
+        ProviderKind::Passphrase,
+        ProviderKind::Keyring,
+    ] {
         assert!(kinds.contains(&kind), "{kind}");
     }
 }
