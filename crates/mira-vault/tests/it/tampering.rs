@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use mira_vault::{FaultKind, UnlockOptions, VaultError};
+use mira_vault::{FaultKind, UnlockOptions, Vault, VaultError};
 
 use crate::common::{Place, put, remove, save, value};
 
@@ -152,16 +152,16 @@ fn a_damaged_floor_is_an_error_and_can_be_accepted() {
 fn a_wrong_passphrase_is_told_from_tampering() {
     let place = passphrase_vault();
     let text = place.text();
-    let wrong = |result: Result<_, VaultError>| {
-        let error: VaultError = Result::<mira_vault::Vault, _>::unwrap_err(result);
+    let wrong = |result: Result<Vault, VaultError>| {
+        let error = result.unwrap_err();
         assert!(
             matches!(error, VaultError::WrongPassphrase { .. }),
             "{error}"
         );
         assert_eq!(error.kind(), FaultKind::Locked);
     };
-    let tampered = |result: Result<_, VaultError>| {
-        let error: VaultError = Result::<mira_vault::Vault, _>::unwrap_err(result);
+    let tampered = |result: Result<Vault, VaultError>| {
+        let error = result.unwrap_err();
         assert!(matches!(error, VaultError::Tampered { .. }), "{error}");
     };
     assert_eq!(place.unlock_by(PASSPHRASE).unwrap().secrets().count(), 2);
