@@ -32,8 +32,8 @@ const BUFFERED_BYTES: usize = 64 * 1024;
 /// How long a stop waits for output that was written before it.
 const QUIESCE: Duration = Duration::from_secs(2);
 
-/// How often meanwhile it looks whether our own stream takes anything at all.
-const QUIESCE_LOOK: Duration = Duration::from_millis(100);
+/// How long it waits for a stream that takes nothing: a pipe, whose reader may have been stopped with us.
+const QUIESCE_PIPE: Duration = Duration::from_millis(100);
 
 /// How long the rest of the output may still take after a signal that asks us to end.
 const HURRY: Duration = Duration::from_millis(500);
@@ -87,22 +87,21 @@ impl Pump {
 
     /// Waits, but not for long, until everything that the program has written so far is written to our stream.
     pub(super) fn quiesce(&mut self, turn: u8) {
-        let deadline = Instant::now() + QUIESCE;
+        let sink = self.stream.descriptor();
+        let mut room = [PollFd::from_borrowed_fd(sink, PollFlags::OUT)];
+        let now = Instant::now();
+        let stuck = !rustix::termios::isatty(sink) && poll_until(&mut room, Some(now)) == 0;
+        let deadline = now + if stuck { QUIESCE_PIPE } else { QUIESCE };
         if self.link.write_all(&[turn]).is_err() {
             return;
         }
         let mut answer = [0];
         // An answer to an earlier turn, which was not waited for to its end, is passed over.
         while answer != [turn] {
-            let now = Instant::now();
             let mut ready = [PollFd::new(&self.link, PollFlags::IN)];
-            if poll_until(&mut ready, Some(now + QUIESCE_LOOK)) == 0 {
-                let sink = self.stream.descriptor();
-                let mut room = [PollFd::from_borrowed_fd(sink, PollFlags::OUT)];
-                if now >= deadline || poll_until(&mut room, Some(now)) == 0 {
-                    return;
-                }
-            } else if !matches!(self.link.read(&mut answer), Ok(1)) {
+            if poll_until(&mut ready, Some(deadline)) == 0
+                || !matches!(self.link.read(&mut answer), Ok(1))
+            {
                 return;
             }
         }
