@@ -76,7 +76,10 @@ fuzz_target!(|data: &[u8]| {
     for (bit, (name, value)) in VALUES.iter().enumerate() {
         if chosen >> bit & 1 == 1 {
             for (at, part) in whole.windows(value.len()).enumerate() {
-                assert!(part != *value || meets_marker(&whole, at, value.len()), "{name}");
+                assert!(
+                    part != *value || meets_marker(&whole, at, value.len()),
+                    "{name}"
+                );
             }
         }
     }
@@ -86,8 +89,8 @@ fuzz_target!(|data: &[u8]| {
 fn meets_marker(text: &[u8], at: usize, len: usize) -> bool {
     VALUES.iter().any(|(name, _)| {
         let marker = format!("[redacted:{name}]");
-        text.windows(marker.len())
-            .enumerate()
-            .any(|(from, part)| part == marker.as_bytes() && from < at + len && at < from + part.len())
+        text.windows(marker.len()).enumerate().any(|(from, part)| {
+            part == marker.as_bytes() && from < at + len && at < from + part.len()
+        })
     })
 }
