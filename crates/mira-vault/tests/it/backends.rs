@@ -57,6 +57,12 @@ fn lives(backend: Backend) {
     let new = vault.find(&scope("user"), &name("B")).expect("it is there");
     assert_eq!(new.version(), 1);
     assert_ne!(new.id(), first);
+    // With the last secret of a scope goes the scope's key.
+    for secret in ["A", "B"] {
+        assert!(remove(&mut vault, "user", secret).expect("removed"));
+    }
+    assert!(listed(&place).is_empty());
+    assert!(!place.text().contains("wrapped_key"));
 }
 
 #[test]
