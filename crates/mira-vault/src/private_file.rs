@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use mira_secret::SecretBytes;
 
 pub(crate) use checks::{Trust, check_folder, create_folder};
-pub(crate) use write::{Staged, WriteLock};
+pub(crate) use write::{Staged, WriteLock, remove};
 
 /// Why a file or folder is not used.
 #[derive(Debug, thiserror::Error)]
