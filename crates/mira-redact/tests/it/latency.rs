@@ -76,13 +76,26 @@ fn only_bytes_that_extend_the_match_start_the_wait_again_and_only_for_2_s() {
     typist.waits(50);
     assert_eq!(typist.types("\nsk-p"), "sk-proj-4\n");
     assert_eq!(typist.due(), Some(240));
-    let mut typist = Typist::new(&[("K", KEY)]);
-    typist.types("sk-p");
-    for (at, byte) in (1u128..).zip("roj-4fXq81LmZ0pTw7R".chars()) {
-        typist.now += Duration::from_millis(99);
+    let long = "4fXq81LmZ0pTw7RkQ2Lm8Vd1sN5bYc3GhJ6eUa9o";
+    let mut typist = Typist::new(&[("K", long.as_bytes())]);
+    for (at, byte) in (0u128..).zip(long.chars()).take(30) {
         typist.types(&byte.to_string());
-        assert_eq!(typist.due(), Some((99 * at + 100).min(2000)));
+        let wait = if at < 3 { 10 } else { 100 };
+        assert_eq!(typist.due(), Some((at * 99 + wait).min(2000)));
+        typist.now += Duration::from_millis(99);
     }
+}
+
+#[test]
+fn the_last_byte_of_a_value_brings_its_marker_at_once() {
+    let mut typist = Typist::new(&[("K", KEY)]);
+    let typed: Vec<String> = text(KEY)
+        .chars()
+        .map(|c| typist.types(&c.to_string()))
+        .collect();
+    assert_eq!(typed.concat(), "[redacted:K]");
+    assert_eq!(typed.last().map(String::as_str), Some("[redacted:K]"));
+    assert_eq!(typist.due(), None);
 }
 
 #[test]
