@@ -24,6 +24,9 @@ pub(crate) struct Args {
 /// How long each target runs as a part of the tests.
 const SMOKE_SECONDS: u64 = 5;
 
+// LIMIT: longer inputs find no more, and fewer of them fit the time.
+const INPUT_BYTES_MAX: u32 = 512;
+
 /// Counters that libFuzzer reads, as its documentation asks for them.
 const COVERAGE: &[&str] = &[
     "-Cpasses=sancov-module",
@@ -90,6 +93,7 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
             Command::new(built)
                 .arg(format!("-max_total_time={}", args.seconds))
                 .arg(format!("-artifact_prefix={}/", artifacts.display()))
+                .arg(format!("-max_len={INPUT_BYTES_MAX}"))
                 .args(["-print_final_stats=1", "-verbosity=0"])
                 .arg(corpus),
         )?;

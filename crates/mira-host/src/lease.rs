@@ -4,11 +4,13 @@
 //! The kernel lets go of the lock when that `mira` ends, however it ends, so a lease is live exactly while it is locked: no
 //! process id is trusted, and nothing has to be cleaned up after a crash. It holds names and versions, never a value.
 //!
-//! The first line is the process; each later line is a note that one of its secrets was rotated.
+//! The first line is what is delivered, written before the process starts, so that no process has a secret that nothing says it
+//! has; later lines are notes: the process's id, and that one of its secrets was rotated.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use mira_secret::{Scope, SecretName};
@@ -24,16 +26,14 @@ pub struct Leases {
     folder: PathBuf,
 }
 
-/// A process that was started with secrets.
+/// A process that is about to be started with secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLease {
-    /// Its process id.
-    pub pid: u32,
     /// The program's name, without its arguments: those may hold values.
     pub program: String,
-    /// When it was started.
+    /// When it is started.
     pub started: Timestamp,
-    /// What it got.
+    /// What it gets.
     pub deliveries: Vec<Delivery>,
 }
 
@@ -53,7 +53,7 @@ pub struct Delivery {
 /// A live process and one secret that it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The process id.
+    /// The process id; until the process runs, that of the `mira` that starts it.
     pub pid: u32,
     /// The program's name.
     pub program: String,
@@ -69,8 +69,29 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct Lease {
     path: PathBuf,
-    _locked: File,
+    locked: File,
 }
+
+impl Lease {
+    /// Notes the id of the process, now that it runs.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if the note cannot be written.
+    pub fn started(&mut self, pid: u32) -> io::Result<()> {
+        append(&mut self.locked, &wire::Note::Started { pid })
+    }
+}
+
+/// Appends a line. One short write to a file opened for appending is never mixed with another.
+fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
+    line.push(b'\n');
+    file.write_all(&line)
+}
+
+/// Tells the leases of one process apart.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -93,9 +114,10 @@ impl Leases {
     /// Returns the system's error if the file cannot be made or written.
     pub fn take(&self, lease: &NewLease) -> io::Result<Lease> {
         self.create_folder()?;
+        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
         let path = self
             .folder
-            .join(format!("{}-{}.lease", std::process::id(), lease.pid));
+            .join(format!("{}-{number}.lease", std::process::id()));
         // What a dead process of the same ids left behind is nobody's any more.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -105,15 +127,10 @@ impl Leases {
         options.append(true).read(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path)?;
-        file.lock()?;
-        let held = Lease {
-            path,
-            _locked: file.try_clone()?,
-        };
-        let mut line = serde_json::to_vec(&wire::Process::from(lease))?;
-        line.push(b'\n');
-        file.write_all(&line)?;
+        let locked = options.open(&path)?;
+        locked.lock()?;
+        let mut held = Lease { path, locked };
+        append(&mut held.locked, &wire::Process::from(lease))?;
         Ok(held)
     }
 
@@ -146,19 +163,15 @@ impl Leases {
             let Some((process, notes)) = read(&path)? else {
                 continue;
             };
-            let stale = process.holds_before(secret_id, version);
-            if stale && !notes.iter().any(|note| note.secret_id == secret_id) {
-                let note = wire::Note {
+            let noted = notes
+                .iter()
+                .any(|note| note.stale_since(secret_id).is_some());
+            if process.holds_before(secret_id, version) && !noted {
+                let note = wire::Note::Stale {
                     secret_id: secret_id.to_owned(),
                     stale_since: since,
                 };
-                let mut line = serde_json::to_vec(&note)?;
-                line.push(b'\n');
-                // One short write to a file opened for appending is never mixed with another.
-                OpenOptions::new()
-                    .append(true)
-                    .open(&path)?
-                    .write_all(&line)?;
+                append(&mut OpenOptions::new().append(true).open(&path)?, &note)?;
             }
         }
         Ok(())
@@ -258,9 +271,35 @@ mod wire {
     }
 
     #[derive(Serialize, Deserialize)]
-    pub(super) struct Note {
-        pub(super) secret_id: String,
-        pub(super) stale_since: Timestamp,
+    #[serde(untagged)]
+    pub(super) enum Note {
+        Started {
+            pid: u32,
+        },
+        Stale {
+            secret_id: String,
+            stale_since: Timestamp,
+        },
+    }
+
+    impl Note {
+        /// Returns since when the secret is stale, if that is what is noted.
+        pub(super) fn stale_since(&self, secret: &str) -> Option<Timestamp> {
+            match self {
+                Self::Stale {
+                    secret_id,
+                    stale_since,
+                } if secret_id == secret => Some(*stale_since),
+                _ => None,
+            }
+        }
+
+        fn pid(&self) -> Option<u32> {
+            match self {
+                Self::Started { pid } => Some(*pid),
+                Self::Stale { .. } => None,
+            }
+        }
     }
 
     impl From<&NewLease> for Process {
@@ -272,7 +311,7 @@ mod wire {
                 version: delivery.version,
             });
             Self {
-                pid: lease.pid,
+                pid: std::process::id(),
                 program: lease.program.clone(),
                 started: lease.started,
                 secrets: secrets.collect(),
@@ -288,13 +327,13 @@ mod wire {
         }
 
         pub(super) fn holders(self, notes: &[Note]) -> impl Iterator<Item = Holder> {
+            let pid = notes.iter().find_map(Note::pid).unwrap_or(self.pid);
             self.secrets.into_iter().filter_map(move |secret| {
-                let note = notes.iter().find(|note| note.secret_id == secret.id);
                 Some(Holder {
-                    pid: self.pid,
+                    pid,
                     program: self.program.clone(),
                     started: self.started,
-                    stale_since: note.map(|note| note.stale_since),
+                    stale_since: notes.iter().find_map(|note| note.stale_since(&secret.id)),
                     delivery: Delivery {
                         scope: secret.scope.parse().ok()?,
                         name: secret.name.parse().ok()?,
@@ -315,7 +354,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn lease(pid: u32, second: i64, version: u64) -> NewLease {
+    fn lease(second: i64, version: u64) -> NewLease {
         let delivery = Delivery {
             secret_id: "s1".to_owned(),
             scope: Scope::User,
@@ -323,7 +362,6 @@ mod tests {
             version,
         };
         NewLease {
-            pid,
             program: "agent".to_owned(),
             started: at(second),
             deliveries: vec![delivery],
@@ -335,8 +373,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let leases = Leases::at(folder.path().join("leases"));
         assert_eq!(leases.holders().unwrap(), []);
-        let one = leases.take(&lease(10, 5, 1)).unwrap();
-        let _two = leases.take(&lease(11, 0, 2)).unwrap();
+        let mut one = leases.take(&lease(5, 1)).unwrap();
+        let mut two = leases.take(&lease(0, 2)).unwrap();
+        assert_eq!(leases.holders().unwrap()[0].pid, std::process::id());
+        one.started(10).unwrap();
+        two.started(11).unwrap();
         let pids = || {
             leases
                 .holders()
@@ -354,25 +395,30 @@ mod tests {
     fn what_a_killed_process_left_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let leases = Leases::at(folder.path().to_owned());
-        let held = leases.take(&lease(10, 0, 1)).unwrap();
+        let held = leases.take(&lease(0, 1)).unwrap();
         let left = folder.path().join("1-2.lease");
         fs::copy(&held.path, &left).unwrap();
         assert_eq!(leases.holders().unwrap().len(), 1);
         assert!(!left.exists());
-        // The same ids again, as after a restart of the machine.
-        fs::write(&left, "leftover").unwrap();
-        fs::rename(&left, &held.path).unwrap();
-        let _again = leases.take(&lease(10, 1, 2)).unwrap();
-        assert_eq!(leases.holders().unwrap()[0].delivery.version, 2);
+        // The same name again, as after a restart of the machine.
+        let next = TAKEN.load(Ordering::Relaxed);
+        for number in next..next + 100 {
+            let path = format!("{}-{number}.lease", std::process::id());
+            fs::write(folder.path().join(path), "leftover\n").unwrap();
+        }
+        let _again = leases.take(&lease(1, 2)).unwrap();
+        assert_eq!(leases.holders().unwrap()[1].delivery.version, 2);
     }
 
     #[test]
     fn a_copy_is_stale_since_the_first_rotation_after_it() {
         let folder = tempfile::tempdir().unwrap();
         let leases = Leases::at(folder.path().to_owned());
-        let _one = leases.take(&lease(10, 0, 1)).unwrap();
+        let mut one = leases.take(&lease(0, 1)).unwrap();
+        one.started(10).unwrap();
         leases.mark_stale("s1", 2, at(3)).unwrap();
-        let _two = leases.take(&lease(11, 4, 2)).unwrap();
+        let mut two = leases.take(&lease(4, 2)).unwrap();
+        two.started(11).unwrap();
         leases.mark_stale("s2", 9, at(5)).unwrap();
         leases.mark_stale("s1", 3, at(6)).unwrap();
         let stale: Vec<_> = leases
@@ -388,7 +434,7 @@ mod tests {
     fn half_a_line_is_no_lease_and_no_error() {
         let folder = tempfile::tempdir().unwrap();
         let leases = Leases::at(folder.path().to_owned());
-        let held = leases.take(&lease(10, 0, 1)).unwrap();
+        let held = leases.take(&lease(0, 1)).unwrap();
         OpenOptions::new()
             .append(true)
             .open(&held.path)

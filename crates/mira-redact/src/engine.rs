@@ -40,12 +40,22 @@ pub(crate) struct Scratch {
     pub(crate) work: u64,
 }
 
+/// The earliest place where something may begin that the end of the text cut off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    pub(crate) start: usize,
+    /// The pattern that was cut off there byte for byte, and how many of its characters were there.
+    pub(crate) by: Option<(u32, usize)>,
+}
+
 /// A pattern that the text may end in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Open {
     pub(crate) pattern: u32,
     pub(crate) start: usize,
     pub(crate) units: usize,
+    /// Whether all of the text from the start on is the body's, byte for byte.
+    pub(crate) raw: bool,
 }
 
 enum Event {
@@ -147,7 +157,7 @@ impl Engine {
         markers.iter().any(|marker| {
             let marker = marker.as_bytes();
             let hold = self.scan(marker, 0, false, &mut scratch);
-            hold < marker.len() || !scratch.union.stretches().is_empty()
+            hold.start < marker.len() || !scratch.union.stretches().is_empty()
         }) || self.patterns.iter().any(|pattern| {
             let body = pattern.body(arena);
             body.iter().enumerate().any(|(at, &byte)| {
@@ -172,15 +182,19 @@ impl Engine {
         self.guards_from != u32::MAX
     }
 
-    /// Puts the union of all matches into `scratch.union`, counted from `base`, and returns the hold: the earliest
-    /// place where something may begin that the end of the text cut off. At the end of a stream nothing is cut off.
-    pub(crate) fn scan(&self, text: &[u8], base: u64, ended: bool, scratch: &mut Scratch) -> usize {
+    /// Puts the union of all matches into `scratch.union`, counted from `base`, and returns the hold. At the end of a
+    /// stream nothing is cut off.
+    pub(crate) fn scan(&self, text: &[u8], base: u64, ended: bool, scratch: &mut Scratch) -> Hold {
         scratch.union.clear();
+        let nothing = Hold {
+            start: text.len(),
+            by: None,
+        };
         if self.patterns.is_empty() {
-            return text.len();
+            return nothing;
         }
         self.find_zones(text, scratch);
-        let mut hold = text.len();
+        let mut hold = nothing;
         let mut union = std::mem::take(&mut scratch.union);
         self.walk(text, scratch, |event, zones| match event {
             Event::Match {
@@ -194,14 +208,17 @@ impl Engine {
                 }
             }
             Event::Open(open) => {
-                if !meets(zones, open.start, text.len()) {
-                    hold = hold.min(open.start);
+                if open.start < hold.start && !meets(zones, open.start, text.len()) {
+                    hold = Hold {
+                        start: open.start,
+                        by: open.raw.then_some((open.pattern, open.units)),
+                    };
                 }
             }
         });
         scratch.union = union;
         if ended {
-            return text.len();
+            return nothing;
         }
         let zones = std::mem::take(&mut scratch.zones);
         // EXPOSE: to the comparison of the text's end with the bodies.
@@ -210,7 +227,9 @@ impl Engine {
             if meets(&zones, start, text.len()) {
                 return true;
             }
-            hold = hold.min(start);
+            if start < hold.start {
+                hold = Hold { start, by: None };
+            }
             false
         };
         self.heads
@@ -247,6 +266,7 @@ impl Engine {
                     pattern,
                     start,
                     units,
+                    raw: false,
                 });
             }
             true
@@ -262,11 +282,21 @@ impl Engine {
                         pattern: id,
                         start,
                         units: forward.units,
+                        raw: false,
                     });
                 }
             }
         }
         opens
+    }
+
+    /// Returns how many characters of a pattern there are once `new` has followed `units` of them, if it is only the
+    /// pattern's beginning still.
+    pub(crate) fn continued(&self, pattern: u32, units: usize, new: &[u8]) -> Option<usize> {
+        // EXPOSE: to the comparison with the bytes that came.
+        let body = self.patterns[pattern as usize].body(self.arena.expose());
+        let rest = body.get(units..)?;
+        (new.len() < rest.len() && rest.starts_with(new)).then_some(units + new.len())
     }
 
     /// Returns a match or an open pattern as what a marker would replace.
@@ -371,10 +401,11 @@ impl Engine {
 fn report(pattern: u32, verdict: Verdict, mut each: impl FnMut(Event)) {
     match verdict {
         Verdict::No => {}
-        Verdict::Open { start, units } => each(Event::Open(Open {
+        Verdict::Open { start, units, raw } => each(Event::Open(Open {
             pattern,
             start,
             units,
+            raw,
         })),
         Verdict::Match {
             start,
@@ -393,6 +424,7 @@ fn report(pattern: u32, verdict: Verdict, mut each: impl FnMut(Event)) {
                     pattern,
                     start,
                     units: usize::MAX,
+                    raw: false,
                 }));
             }
         }
@@ -429,7 +461,7 @@ impl Pattern {
             pads: draft.pads,
             public: draft.public,
             special: pattern::has_special(draft.grammar, body),
-            tolerant: pattern::is_tolerant(draft.grammar, body, overlaps.as_deref()),
+            tolerant: pattern::is_tolerant(draft.grammar, body),
             overlaps,
             slot,
         }

@@ -67,6 +67,7 @@ pub(crate) enum Verdict {
     Open {
         start: usize,
         units: usize,
+        raw: bool,
     },
     /// A match; `open` says that more text could make it longer.
     Match {
@@ -129,6 +130,7 @@ impl Pattern {
             Verdict::Open {
                 start: self.with_lead(text, start),
                 units: fits,
+                raw: true,
             }
         } else {
             Verdict::No
@@ -162,6 +164,7 @@ impl Pattern {
             None if forward.open => Verdict::Open {
                 start,
                 units: forward.units,
+                raw: false,
             },
             None => Verdict::No,
         }
@@ -367,7 +370,7 @@ impl Pattern {
 
     /// Whether every character stands for itself only.
     fn is_fixed(&self) -> bool {
-        matches!(self.grammar, Grammar::Exact | Grammar::Hex)
+        !self.tolerant || matches!(self.grammar, Grammar::Exact | Grammar::Hex)
     }
 
     /// Moves a start back over the base64 character that holds the value's first bits.
@@ -435,12 +438,13 @@ pub(crate) fn has_special(grammar: Grammar, body: &[u8]) -> bool {
 }
 
 /// Returns whether other readings than byte for byte are tried.
-// LIMIT: not for bodies that repeat themselves for half their length: text that repeats it too would make each of its
-// bytes the beginning of a long reading.
-pub(crate) fn is_tolerant(grammar: Grammar, body: &[u8], overlaps: Option<&[u32]>) -> bool {
-    let repeats = overlaps
-        .and_then(|table| table.iter().max())
-        .is_some_and(|&longest| longest as usize * 2 >= body.len());
+// LIMIT: not for bodies that are one part four times over or more (`--------`): in text that repeats it too, each byte
+// would begin a long reading.
+pub(crate) fn is_tolerant(grammar: Grammar, body: &[u8]) -> bool {
+    let repeats = (1..=body.len() / 4).any(|period| {
+        let same = body.len() - period;
+        body.get(period..) == body.get(..same)
+    });
     grammar != Grammar::Exact && !repeats
 }
 

@@ -291,7 +291,9 @@ impl Shared {
             |places: &mut dyn Iterator<Item = &(u32, usize)>| places.min().map(|&(_, at)| at);
         let mut first = best(&mut places.iter());
         let mut second = None;
-        if pattern.wraps() || pattern.grammar == Grammar::Text {
+        // Of a body that overlaps itself one is enough: comparisons build on each other only if they come in order.
+        let two = pattern.wraps() || pattern.grammar == Grammar::Text;
+        if two && pattern.overlaps.is_none() {
             let apart = |a: usize, b: usize| a.abs_diff(b) >= len;
             second = first
                 .and_then(|first| best(&mut places.iter().filter(|&&(_, at)| apart(at, first))));

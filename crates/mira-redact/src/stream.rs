@@ -53,6 +53,8 @@ pub(crate) struct Stream {
     pending: Option<Pending>,
     /// Stretches of kept text whose marker was written already.
     covers: Vec<(u64, u64)>,
+    /// The pattern that the held tail is the beginning of, how much of it there is, and where that ends.
+    growing: Option<(u32, usize, u64)>,
     counts: Counts,
 }
 
@@ -64,6 +66,7 @@ impl Stream {
             done: 0,
             pending: None,
             covers: Vec::new(),
+            growing: None,
             counts: Counts::default(),
         }
     }
@@ -103,7 +106,11 @@ impl Stream {
     ) {
         let base = self.keep;
         let engine = &set.engine;
-        let hold = base + engine.scan(text, base, ended, &mut self.scratch) as u64;
+        if !ended && self.grows(set, text) {
+            return;
+        }
+        let found = engine.scan(text, base, ended, &mut self.scratch);
+        let hold = base + found.start as u64;
         let has_guards = engine.has_guards();
         let mut out = Out {
             base,
@@ -114,17 +121,17 @@ impl Stream {
         };
         let mut keep = hold;
         let mut unsettled = false;
-        let mut found = self.scratch.union.stretches().iter().peekable();
+        let mut matches = self.scratch.union.stretches().iter().peekable();
         while let Some(mut stretch) = self
             .pending
             .take()
-            .or_else(|| found.next().copied().map(Pending::from))
+            .or_else(|| matches.next().copied().map(Pending::from))
         {
-            while found
+            while matches
                 .peek()
                 .is_some_and(|next| stretch.stretch.absorb(next))
             {
-                found.next();
+                matches.next();
             }
             stretch.note_history(out.shown, &self.covers);
             if stretch.stretch.end <= hold {
@@ -148,6 +155,10 @@ impl Stream {
         }
         self.done = out.cursor;
         self.keep = keep;
+        self.growing = found
+            .by
+            .filter(|_| keep == hold)
+            .map(|(pattern, units)| (pattern, units, base + text.len() as u64));
         if self.pending.is_none() {
             self.covers.retain(|&(_, end)| end > keep);
         }
@@ -160,7 +171,7 @@ impl Stream {
         let end = base + text.len() as u64;
         let engine = &set.engine;
         let opens = engine.opens(text, &mut self.scratch);
-        let hold = base + engine.scan(text, base, false, &mut self.scratch) as u64;
+        let hold = base + engine.scan(text, base, false, &mut self.scratch).start as u64;
         let union = &mut self.scratch.union;
         for open in opens {
             let pattern = &engine.patterns()[open.pattern as usize];
@@ -196,6 +207,18 @@ impl Stream {
         out.raw_until(end);
         self.done = out.cursor;
         self.keep = hold;
+        self.growing = None;
+    }
+
+    /// Whether the new bytes only extend what is held: then nothing is settled, and nothing need be searched again.
+    fn grows(&mut self, set: &NeedleSet, text: &[u8]) -> bool {
+        let Some((pattern, units, seen)) = self.growing else {
+            return false;
+        };
+        let new = text.get((seen - self.keep) as usize..).unwrap_or_default();
+        let units_now = set.engine.continued(pattern, units, new);
+        self.growing = units_now.map(|units| (pattern, units, seen + new.len() as u64));
+        units_now.is_some()
     }
 }
 

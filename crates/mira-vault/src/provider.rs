@@ -17,7 +17,7 @@ use crate::crypto::{DIGEST_BYTES, RootKey};
 use crate::error::VaultError;
 use crate::home::Home;
 use crate::id::VaultId;
-use crate::private_file::{WriteLock, remove};
+use crate::private_file::{self, WriteLock};
 use crate::values::KeychainLink;
 
 /// What unlocks a vault.
@@ -174,7 +174,7 @@ pub(crate) fn provide(
                 .map(std::path::absolute)
                 .transpose()
                 .map_err(|source| {
-                    VaultError::Keyfile(crate::private_file::FileError::Io {
+                    VaultError::Keyfile(private_file::FileError::Io {
                         action: "find",
                         path: PathBuf::new(),
                         source,
@@ -206,7 +206,8 @@ pub(crate) fn provide_in_same_keyfile(
 
 /// Removes what a key that is no longer used has left: its keyring item, its line in the key file, its cache.
 ///
-/// A key file that was named is left where it is: it may be another vault's too. The one in the home is this vault's.
+/// A key file that the user named is left where it is: it may be another vault's too. The home's own one is removed, or the
+/// next change to a key file would take the old key for a new one.
 pub(crate) fn settle(
     old: &Parameters,
     old_of: KeyOf<'_>,
@@ -222,21 +223,16 @@ pub(crate) fn settle(
             Ok(())
         }
         Parameters::Keyfile { .. } => {
-            let old_path = old.keyfile(old_of.home).unwrap_or_default();
-            match new.parameters.keyfile(old_of.home) {
-                // One file under two spellings is one file: removing it would remove the new key.
-                Some(path) if is_same_file(&path, &old_path) => {
+            let path = old.keyfile(old_of.home);
+            match path {
+                Some(path) if new.parameters.keyfile(old_of.home).as_ref() == Some(&path) => {
                     keyfile::write(&path, &[&new.root], lock)
                 }
-                _ if old_path == old_of.home.default_keyfile() => {
-                    remove(&old_path).map(drop).map_err(VaultError::Keyfile)
-                }
+                Some(path) if path == old_of.home.default_keyfile() => private_file::remove(&path)
+                    .map(drop)
+                    .map_err(VaultError::Keyfile),
                 _ => Ok(()),
             }
         }
     }
-}
-
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

@@ -413,10 +413,11 @@ impl Vault {
     }
 }
 
-/// Returns whether a path is where another one is.
+/// Returns whether two paths lead to one file, however they are spelled.
 fn same_path(a: Option<&Path>, b: Option<&Path>) -> bool {
-    a.is_some() && a == b
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    a.is_some() && a.map(real) == b.map(real)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;

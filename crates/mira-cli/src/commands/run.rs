@@ -118,9 +118,11 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         needles,
     };
 
-    let mut lease = None;
+    let mut lease = record(ui, &home, &shown, deliveries);
     let ran = mira_host::run::run(spec, &mut |pid| {
-        lease = record(ui, &home, pid, &shown, &deliveries);
+        if let Some(Err(error)) = lease.as_mut().map(|lease| lease.started(pid)) {
+            ui.say(&format!("cannot record the process id of {shown}: {error}"));
+        }
     });
     drop(lease);
     match ran {
@@ -150,16 +152,15 @@ fn not_started(error: &RunError) -> CommandError {
     CommandError::new(Kind::NotStarted(error.exit_code()), error.to_string())
 }
 
-/// Records that the process holds the secrets; a home that cannot be written does not stop the program.
-fn record(ui: &Ui, home: &Home, pid: u32, program: &str, deliveries: &[Delivery]) -> Option<Lease> {
+/// Records that the program is about to hold the secrets; a home that cannot be written does not stop it.
+fn record(ui: &Ui, home: &Home, program: &str, deliveries: Vec<Delivery>) -> Option<Lease> {
     if deliveries.is_empty() {
         return None;
     }
     let lease = NewLease {
-        pid,
         program: program.to_owned(),
         started: Timestamp::now(),
-        deliveries: deliveries.to_vec(),
+        deliveries,
     };
     session::leases(home)
         .take(&lease)

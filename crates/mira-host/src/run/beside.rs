@@ -53,7 +53,9 @@ pub(super) fn run(
         turn: 0,
     };
     for feed in feeds {
-        let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))?;
+        let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))
+            // It has streams that nobody would read.
+            .inspect_err(|_| drop(sys::send(process, libc::SIGKILL)))?;
         beside.pumps.push(pump);
     }
     on_start(process.as_raw_nonzero().get().unsigned_abs());

@@ -118,6 +118,23 @@ fn a_password_prompt_hides_what_is_typed() {
 }
 
 #[test]
+fn with_its_output_in_a_file_a_program_still_has_the_terminal_to_ask_at() {
+    let launcher = Launcher::new();
+    let path = launcher.folder().join("out");
+    let file = std::fs::File::create(&path).unwrap();
+    let script = "echo \"out $API_KEY\"; printf 'name? %s' \"$API_KEY\" >/dev/tty; read line </dev/tty; \
+                  echo \"$line\"";
+    let streams = [None, Some(Stdio::from(file)), None];
+    let mut terminal = Terminal::start_with(launcher.sh(script), streams);
+    terminal.expect(&format!("name? {MARKER}"));
+    terminal.send("words\r");
+    assert!(terminal.wait().success());
+    let written = std::fs::read_to_string(path).unwrap();
+    assert_eq!(written, format!("out {MARKER}\nwords\n"));
+    assert_eq!(terminal.settings(), terminal.settings_at_start());
+}
+
+#[test]
 fn the_echo_of_a_typed_value_is_redacted() {
     let launcher = Launcher::new();
     let mut terminal = Terminal::start(launcher.sh("echo ready; read line; echo done"));

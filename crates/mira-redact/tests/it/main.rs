@@ -1,7 +1,9 @@
 //! What the redactor promises, tested through its public API.
 
 mod common;
+mod cost;
 mod forms;
+mod latency;
 mod oracle;
 mod soup;
 mod streams;

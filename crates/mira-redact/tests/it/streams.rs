@@ -82,3 +82,18 @@ fn what_ends_no_value_is_not_held() {
     assert_eq!(redactor.held(), 5);
     assert_eq!(redactor.push(b" ", now), b"sk-ab ");
 }
+
+#[test]
+fn where_a_value_stands_does_not_decide_whether_it_is_found() {
+    // Two colours leave no part of the value whole that the sieve could look for, only pieces of one: such a value
+    // must be found everywhere or nowhere.
+    let set = set(&[("K", b"4fXq81LmZ0pTw7RkQ2Lm8Vd1sN5bYc3GhJ6eUa9o")]);
+    let broken = "4fXq81LmZ0pTw\x1b[1m7RkQ2Lm8Vd1sN5bYc\x1b[0m3GhJ6eUa9o";
+    let expect = text(&redact(&set, broken.as_bytes()));
+    for before in 0..64 {
+        let blanks = " ".repeat(before);
+        let input = format!("{blanks}{broken}");
+        let found = text(&redact(&set, input.as_bytes()));
+        assert_eq!(found, format!("{blanks}{expect}"), "behind {before}");
+    }
+}
