@@ -232,7 +232,7 @@ pub struct Vault {
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vault")
-            .field("id", self.id())
+            .field("id", &format_args!("{}", self.id()))
             .field("generation", &self.generation())
             .finish_non_exhaustive()
     }
