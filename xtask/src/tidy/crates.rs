@@ -51,9 +51,33 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
+        name: "mira-package",
+        layer: Layer::Custody,
+        uses: &["mira-secret"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-store",
+        layer: Layer::Runtime,
+        uses: &[],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-snapshot",
+        layer: Layer::Runtime,
+        uses: &["mira-redact", "mira-secret"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
         name: "mira-host",
         layer: Layer::Runtime,
         uses: &["mira-redact", "mira-secret"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-server",
+        layer: Layer::Surface,
+        uses: &["mira-host", "mira-secret"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

@@ -1,0 +1,1 @@
+//! App packages: the manifest, the archive, its signature, its sealed secrets.

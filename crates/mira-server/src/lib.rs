@@ -1,0 +1,1 @@
+//! The supervisor's process and its API.

@@ -1,0 +1,1 @@
+//! What Mira knows about instances, in `mira.db`.
