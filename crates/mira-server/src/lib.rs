@@ -1,1 +1,18 @@
-//! The supervisor's process and its API.
+//! The supervisor's process and its API: HTTP over a unix socket, and nothing else yet.
+//!
+//! A command finds the supervisor of its home, or starts one, and talks to it through [`Client`]. Instances run in the
+//! supervisor's process, under keepers, until they are stopped.
+//!
+//! INVARIANT: the supervisor never opens the vault. The values of an instance are handed to it when the instance is started,
+//! and stay in its memory as long as the instance is there; no request reads them back.
+
+mod client;
+mod lines;
+mod server;
+mod socket;
+mod wire;
+
+pub use client::{Client, ClientError, Events, Spawn, Started, Starting};
+pub use server::{ServeError, ServeOptions, serve};
+pub use socket::{Place, PlaceError};
+pub use wire::{Event, Failure, InstanceState, NotText, ServiceState};

@@ -1,0 +1,350 @@
+//! A command's side of the socket: finds the supervisor, starts one where there is none, and asks it for things.
+//!
+//! Every request has a connection of its own. That there is no supervisor is an answer, not an error: then nothing runs.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use mira_host::service::InstanceSpec;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
+use tokio::net::UnixStream;
+
+use crate::lines;
+use crate::socket::Place;
+use crate::wire::{
+    Event, Failure, InstanceState, NotText, START_PROTOCOL, Spec, StartLine, StartRequest,
+    ValueHead,
+};
+
+/// How long a supervisor that was just started has until it listens.
+// LIMIT: it takes milliseconds; on a machine that is busy with everything else, seconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The most that is read of an answer, in bytes.
+// LIMIT: the states of thousands of services.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How often a supervisor is started that ends before it hears us.
+// LIMIT: one that was started on demand may end in the moment in which we connect; not many times in a row.
+const TRIES: u32 = 5;
+
+/// Why the supervisor did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The connection failed.
+    #[error("the supervisor cannot be reached: {0}")]
+    Connection(#[source] io::Error),
+    /// The supervisor could not be started, or ended at once.
+    #[error("the supervisor could not be started: {0}")]
+    NotStarted(String),
+    /// It answered that it did not do it.
+    #[error("{0}")]
+    Refused(String),
+    /// It speaks another version's language.
+    #[error(
+        "the supervisor is of another version of Mira; `mira serve --stop` ends it, and with it what it runs"
+    )]
+    OtherVersion,
+    /// Something of the instance cannot be sent.
+    #[error(transparent)]
+    NotText(#[from] NotText),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<hyper::Error> for ClientError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Connection(io::Error::other(error))
+    }
+}
+
+/// Starts a supervisor for a place, and returns once it listens or has ended.
+pub trait Spawn {
+    /// Starts it, and waits for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Returns what it said, if it ended or did not get ready.
+    fn spawn(&self, timeout: Duration) -> Result<(), String>;
+}
+
+/// The supervisor of a home, as a command sees it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    place: Place,
+}
+
+impl Client {
+    /// Names the supervisor; nothing is asked yet.
+    #[must_use]
+    pub fn new(place: Place) -> Self {
+        Self { place }
+    }
+
+    /// Returns the instances that the supervisor knows; none where there is no supervisor.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn instances(&self) -> Result<Vec<InstanceState>, ClientError> {
+        match self.call(Method::GET, "/v1/instances").await? {
+            Some(answer) => parse(answer).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Stops an instance; returns whether it ran.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn stop(&self, id: &str) -> Result<bool, ClientError> {
+        let path = format!("/v1/instances/{id}/stop");
+        let answer = self.call(Method::POST, &path).await?;
+        Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
+    }
+
+    /// Ends the supervisor, and before that all that it runs; returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn shut_down(&self) -> Result<bool, ClientError> {
+        let Some(answer) = self.call(Method::POST, "/v1/shutdown").await? else {
+            return Ok(false);
+        };
+        // The answer ends when the supervisor does.
+        answer.into_body().collect().await.ok();
+        Ok(true)
+    }
+
+    /// Returns what happens to an instance from now on; `None` if it does not run.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn events(&self, id: &str) -> Result<Option<Events>, ClientError> {
+        let path = format!("/v1/instances/{id}/events");
+        let Some(answer) = self.call(Method::GET, &path).await? else {
+            return Ok(None);
+        };
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(Events {
+            body: answer.into_body(),
+            read: Vec::new(),
+        }))
+    }
+
+    /// Asks; `None` if there is no supervisor.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<Option<Response<Incoming>>, ClientError> {
+        let Some(stream) = self.place.connect().await? else {
+            return Ok(None);
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let request = request(method, path)
+            .body(Empty::<Bytes>::new())
+            .map_err(io::Error::other)?;
+        let answer = sender.send_request(request).await?;
+        match answer.status() {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(Some(answer)),
+            _ => Err(ClientError::Refused(
+                parse::<Failure>(answer).await?.message,
+            )),
+        }
+    }
+
+    /// Starts an instance, and a supervisor first where there is none. The values go over the socket, and are not kept here.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor could not be started, reached or understood, or refused; whether the instance gets up is told
+    /// by [`Starting::next`].
+    pub async fn start(
+        &self,
+        spec: &InstanceSpec,
+        attached: bool,
+        spawn: &dyn Spawn,
+    ) -> Result<Starting, ClientError> {
+        let request = StartRequest {
+            attached,
+            spec: Spec::try_from(spec)?,
+            values: spec.values.iter().map(ValueHead::from).collect(),
+        };
+        let mut stream = self.upgraded(&request.spec.id, spawn).await?;
+        let head = serde_json::to_vec(&request).map_err(io::Error::other)?;
+        let len = u32::try_from(head.len()).map_err(io::Error::other)?;
+        stream.write_all(&len.to_be_bytes()).await?;
+        stream.write_all(&head).await?;
+        for value in &spec.values {
+            // EXPOSE: to the supervisor, over a socket that only this user's processes reach.
+            stream.write_all(value.value.expose()).await?;
+        }
+        stream.flush().await?;
+        let (reader, writer) = tokio::io::split(stream);
+        Ok(Starting {
+            reader: BufReader::new(reader),
+            line: Vec::new(),
+            writer,
+        })
+    }
+
+    /// Connects, with a supervisor on the other side, and leaves HTTP behind.
+    async fn upgraded(&self, id: &str, spawn: &dyn Spawn) -> Result<Upgraded, ClientError> {
+        let mut last = ClientError::NotStarted("it ended at once, again and again".to_owned());
+        for _ in 0..TRIES {
+            let stream = match self.place.connect().await? {
+                Some(stream) => stream,
+                None => {
+                    spawn.spawn(READY_TIMEOUT).map_err(ClientError::NotStarted)?;
+                    continue;
+                }
+            };
+            match upgrade(stream, id).await {
+                Ok(upgraded) => return Ok(upgraded),
+                Err(error @ (ClientError::Refused(_) | ClientError::OtherVersion)) => {
+                    return Err(error);
+                }
+                // It has just ended.
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
+
+async fn upgrade(stream: UnixStream, id: &str) -> Result<Upgraded, ClientError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    let request = request(Method::POST, &format!("/v1/instances/{id}/start"))
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, START_PROTOCOL)
+        .body(Full::<Bytes>::default())
+        .map_err(io::Error::other)?;
+    let answer = sender.send_request(request).await?;
+    match answer.status() {
+        StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(TokioIo::new(hyper::upgrade::on(answer).await?))
+        }
+        StatusCode::NOT_FOUND => Err(ClientError::OtherVersion),
+        _ => Err(ClientError::Refused(
+            parse::<Failure>(answer).await?.message,
+        )),
+    }
+}
+
+fn request(method: Method, path: &str) -> hyper::http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "mira")
+}
+
+async fn parse<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, ClientError> {
+    let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+    let bytes = body
+        .collect()
+        .await
+        .map_err(|error| ClientError::Connection(io::Error::other(error)))?
+        .to_bytes();
+    serde_json::from_slice(&bytes).map_err(|_| ClientError::OtherVersion)
+}
+
+/// An instance that is being started over this connection, and, if attached, runs as long as the connection lives.
+#[derive(Debug)]
+pub struct Starting {
+    reader: BufReader<ReadHalf<Upgraded>>,
+    line: Vec<u8>,
+    writer: WriteHalf<Upgraded>,
+}
+
+/// What comes of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// Something happened.
+    Event(Event),
+    /// All services are up.
+    Up,
+    /// It did not start; nothing of it runs.
+    Failed(String),
+    /// It has stopped.
+    Stopped,
+}
+
+impl Starting {
+    /// Returns the next thing that comes of it; `None` at the end. May be given up and called again.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor ended, or is not understood.
+    pub async fn next(&mut self) -> Result<Option<Started>, ClientError> {
+        let line = lines::read::<StartLine>(&mut self.reader, &mut self.line).await?;
+        Ok(line.map(|line| match line {
+            StartLine::Event { event } => Started::Event(event),
+            StartLine::Started => Started::Up,
+            StartLine::Failed { failure } => Started::Failed(failure.message),
+            StartLine::Stopped => Started::Stopped,
+        }))
+    }
+
+    /// Asks an attached instance to stop; what comes of it is told by [`next`](Self::next).
+    ///
+    /// # Errors
+    ///
+    /// The supervisor ended.
+    pub async fn stop(&mut self) -> Result<(), ClientError> {
+        Ok(self.writer.shutdown().await?)
+    }
+}
+
+/// What happens to an instance.
+#[derive(Debug)]
+pub struct Events {
+    body: Incoming,
+    read: Vec<u8>,
+}
+
+impl Events {
+    /// Returns the next event; `None` once the instance has stopped.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor ended, or is not understood.
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(|_| ClientError::OtherVersion);
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The supervisor's process: takes its place, serves the API, and leaves in order.
+//!
+//! One that was started on demand leaves after the last instance was stopped; any leaves on SIGTERM, SIGINT or when it is asked
+//! to, after it stopped what it runs.
+
+mod api;
+mod start;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mira_host::supervisor::{Config, Supervisor};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant};
+
+use crate::socket::{Held, OwnListener, Place, PlaceError};
+
+/// How long a supervisor that was started on demand waits for its first request.
+// LIMIT: whoever started it connects within milliseconds.
+const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long one that was started on demand waits for one that is leaving.
+const LEAVING_WAIT: Duration = Duration::from_secs(15);
+
+/// How often it looks whether that one has left.
+const LEAVING_LOOK: Duration = Duration::from_millis(10);
+
+/// How the supervisor runs.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Its place.
+    pub place: Place,
+    /// How services are run.
+    pub config: Config,
+    /// Leave after the last instance was stopped.
+    pub on_demand: bool,
+}
+
+/// Why the supervisor ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It could not take its place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The system refused what it needs.
+    #[error("the supervisor cannot run: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Serves until asked to leave; `ready` is called once requests are taken.
+///
+/// # Errors
+///
+/// It could not begin. Whatever goes wrong later is told to whoever asked for it.
+pub fn serve(
+    options: ServeOptions,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // LIMIT: it moves lines and waits; a core does a gigabyte of logs in a second.
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(options, ready))
+}
+
+async fn run(
+    options: ServeOptions,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> Result<(), ServeError> {
+    let Some((listener, held)) = seat(&options).await? else {
+        // Somebody else was quicker, and serves whoever waits for us.
+        return Ok(ready()?);
+    };
+    let (mut terminated, mut interrupted) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let desk = Arc::new(Desk {
+        supervisor: Supervisor::new(options.config)?,
+        on_demand: options.on_demand,
+        busy: AtomicUsize::new(0),
+        leave: Notify::new(),
+    });
+    ready()?;
+    let until = {
+        let desk = Arc::clone(&desk);
+        async move {
+            tokio::select! {
+                () = desk.leave.notified() => {}
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+                () = desk.never_asked() => {}
+            }
+            // Whatever does not die is told to whoever asked; at the end of this process nobody is left to be told.
+            desk.supervisor.shutdown().await.ok();
+        }
+    };
+    axum::serve(listener, api::router(Arc::clone(&desk)))
+        .with_graceful_shutdown(until)
+        .await?;
+    drop(held);
+    Ok(())
+}
+
+/// Takes the place; `None` if another supervisor has it, and we are one that was started on demand.
+async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, ServeError> {
+    let deadline = Instant::now() + LEAVING_WAIT;
+    loop {
+        match options.place.take() {
+            Ok(seat) => return Ok(Some(seat.split())),
+            Err(PlaceError::Running { .. }) if options.on_demand && Instant::now() < deadline => {
+                if options.place.connect().await?.is_some() {
+                    return Ok(None);
+                }
+                tokio::time::sleep(LEAVING_LOOK).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What requests work on.
+#[derive(Debug)]
+struct Desk {
+    supervisor: Supervisor,
+    on_demand: bool,
+    /// How many requests are being worked on.
+    busy: AtomicUsize,
+    leave: Notify,
+}
+
+impl Desk {
+    /// Takes note of a request, for as long as what is returned lives.
+    fn at_work(self: &Arc<Self>) -> AtWork {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        AtWork(Arc::clone(self))
+    }
+
+    /// Waits as long as the first request may take to come; for ever once one came.
+    async fn never_asked(&self) {
+        if self.on_demand {
+            tokio::time::sleep(FIRST_REQUEST_WAIT).await;
+            if self.is_idle() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn is_idle(&self) -> bool {
+        self.busy.load(Ordering::SeqCst) == 0 && self.supervisor.states().is_empty()
+    }
+}
+
+/// A request that is being worked on.
+#[derive(Debug)]
+struct AtWork(Arc<Desk>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let Desk { busy, leave, .. } = &*self.0;
+        if busy.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.on_demand && self.0.is_idle() {
+            leave.notify_one();
+        }
+    }
+}

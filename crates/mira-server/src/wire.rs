@@ -1,0 +1,48 @@
+//! What crosses the socket: requests, states and events as JSON. No value is in any of these types.
+//!
+//! A start is the one exchange with values: see [`StartRequest`] for how they follow it.
+
+mod events;
+mod spec;
+
+use serde::{Deserialize, Serialize};
+
+pub use events::{Event, Failure, InstanceState, ServiceState};
+pub use spec::NotText;
+pub(crate) use spec::{Spec, ValueHead};
+
+/// The name of the protocol that a start is upgraded to.
+pub(crate) const START_PROTOCOL: &str = "mira-start";
+
+/// The longest start request, in bytes, without the values.
+// LIMIT: a manifest has at most 256 KiB; what is made of it is not many times that.
+pub(crate) const START_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest line that is read, in bytes.
+// LIMIT: a log line has at most 64 KiB, and JSON makes at most six bytes of one.
+pub(crate) const LINE_BYTES_MAX: usize = 512 * 1024;
+
+/// What is sent after the upgrade: its length as four bytes, big end first; then this as JSON; then the values' bytes,
+/// one after the other, as long as `values` says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StartRequest {
+    /// Stop the instance when this connection ends.
+    pub(crate) attached: bool,
+    pub(crate) spec: Spec,
+    pub(crate) values: Vec<ValueHead>,
+}
+
+/// One line of the answer to a start.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) enum StartLine {
+    /// Something happened to the instance.
+    Event { event: Event },
+    /// All services are up.
+    Started,
+    /// It did not start, or not all of it; everything is stopped.
+    Failed { failure: Failure },
+    /// It has stopped.
+    Stopped,
+}

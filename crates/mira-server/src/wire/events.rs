@@ -1,0 +1,179 @@
+//! What the supervisor tells of instances: states and log lines, redacted before they got here.
+
+use jiff::Timestamp;
+use mira_host::service::{self, Phase};
+use mira_host::supervisor;
+use serde::{Deserialize, Serialize};
+
+/// An instance that the supervisor knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstanceState {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its services, in the order in which they start.
+    pub services: Vec<ServiceState>,
+}
+
+impl InstanceState {
+    /// Returns the instance's state in one word: the worst of its services'.
+    #[must_use]
+    pub fn phase(&self) -> &'static str {
+        const WORST_FIRST: [&str; 8] = [
+            "failed", "stopping", "delayed", "waiting", "starting", "up", "ended", "stopped",
+        ];
+        WORST_FIRST
+            .into_iter()
+            .find(|phase| self.services.iter().any(|service| service.phase == *phase))
+            .unwrap_or("stopped")
+    }
+}
+
+/// How one service fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceState {
+    /// Its name.
+    pub service: String,
+    /// What it does: waiting, starting, up, stopping, delayed, stopped, ended or failed.
+    pub phase: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its main process, while there is one.
+    pub pid: Option<u32>,
+    /// How often it was started again without being asked to.
+    pub restarts: u32,
+    /// When it is started again, if it waits for that.
+    pub until: Option<Timestamp>,
+    /// Why it is in this state, or how it ended the last time.
+    pub reason: Option<String>,
+    /// Why its log is not written at the moment.
+    pub log_trouble: Option<String>,
+}
+
+impl ServiceState {
+    pub(crate) fn new(service: &str, state: &service::ServiceState) -> Self {
+        let reason = match (&state.phase, &state.last_end) {
+            (Phase::Failed { error }, _) => Some(error.to_string()),
+            (_, Some(end)) => Some(end.to_string()),
+            _ => None,
+        };
+        Self {
+            service: service.to_owned(),
+            phase: state.phase.as_str().to_owned(),
+            since: state.since,
+            pid: state.pid,
+            restarts: state.restarts,
+            until: match state.phase {
+                Phase::Delayed { until } => Some(until),
+                _ => None,
+            },
+            reason,
+            log_trouble: state.log_trouble.as_deref().map(ToOwned::to_owned),
+        }
+    }
+}
+
+impl From<&supervisor::InstanceState> for InstanceState {
+    fn from(instance: &supervisor::InstanceState) -> Self {
+        let services = instance.services.iter();
+        Self {
+            id: instance.id.clone(),
+            name: instance.name.clone(),
+            services: services
+                .map(|(service, state)| ServiceState::new(service, state))
+                .collect(),
+        }
+    }
+}
+
+/// Something that happened to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
+pub enum Event {
+    /// A service is in another state.
+    State {
+        /// The state.
+        state: ServiceState,
+    },
+    /// A service wrote a line.
+    Log {
+        /// When it was read.
+        time: Timestamp,
+        /// Which service.
+        service: String,
+        /// `stdout` or `stderr`.
+        stream: String,
+        /// The line, redacted.
+        line: String,
+        /// Whether the next line of the stream goes on with it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        partial: bool,
+    },
+    /// The reader was too slow, and missed this many events.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+impl From<supervisor::Event> for Event {
+    fn from(event: supervisor::Event) -> Self {
+        match event {
+            supervisor::Event::State { service, state } => Self::State {
+                state: ServiceState::new(&service, &state),
+            },
+            supervisor::Event::Line(line) => Self::Log {
+                time: line.time,
+                service: line.service.to_string(),
+                stream: line.stream.to_string(),
+                line: line.line.clone(),
+                partial: line.partial,
+            },
+            supervisor::Event::Lost(events) => Self::Missed { events },
+        }
+    }
+}
+
+/// Why something did not work, in words for the person at the prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Failure {
+    /// What happened, to what.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_as_well_as_its_worst_service() {
+        let service = |phase: &str| ServiceState {
+            service: "a".to_owned(),
+            phase: phase.to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            pid: None,
+            restarts: 0,
+            until: None,
+            reason: None,
+            log_trouble: None,
+        };
+        let check = |phases: &[&str], expect: &str| {
+            let instance = InstanceState {
+                id: "a-1".to_owned(),
+                name: "a".to_owned(),
+                services: phases.iter().map(|phase| service(phase)).collect(),
+            };
+            assert_eq!(instance.phase(), expect, "{phases:?}");
+        };
+        check(&["up", "up"], "up");
+        check(&["up", "starting"], "starting");
+        check(&["up", "failed", "delayed"], "failed");
+        check(&["ended", "up"], "up");
+        check(&["stopped", "ended"], "ended");
+        check(&[], "stopped");
+    }
+}
