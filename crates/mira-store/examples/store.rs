@@ -53,11 +53,13 @@ fn say(line: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
+/// Lists the instances, and leaves no journal behind.
 async fn open(home: &str) -> Result<(), Failure> {
     let store = Store::open(Path::new(home)).await?;
     for instance in store.instances().await? {
         say(instance.name.as_str())?;
     }
+    store.close().await;
     Ok(())
 }
 

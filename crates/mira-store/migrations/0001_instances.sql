@@ -1,7 +1,8 @@
 -- Instances and what belongs to each. No secret, and no content of an app.
 --
 -- SQLite and Postgres take the same text: TEXT, BIGINT and BOOLEAN only. Times are milliseconds since 1970, in UTC.
--- A migration that was released is never changed: another one follows it.
+-- A migration that was released is never changed: another one follows it. What it adds has defaults, since a Mira that
+-- was started before may still be writing.
 
 CREATE TABLE instances (
     id TEXT NOT NULL PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 128),

@@ -192,7 +192,8 @@ impl DatabaseError {
         // The lowest byte is the primary code; the rest says more about it.
         match code.map(|code| code & 0xff) {
             Some(11 | 26) => Self::Damaged { path, detail },
-            Some(5 | 6) => Self::Busy { path },
+            // Another process puts the journal in order for so long that SQLite does not wait for it.
+            Some(5 | 6 | 15) => Self::Busy { path },
             Some(13) => Self::Full { path },
             Some(3 | 8 | 14) => Self::Unwritable { path, detail },
             Some(10) => Self::Io { path, detail },
@@ -275,6 +276,7 @@ mod tests {
         check(26, ".recover");
         check(5, "locked by another process");
         check(517, "locked by another process");
+        check(15, "locked by another process");
         check(13, "is full");
         check(8, "cannot be written");
         check(1032, "cannot be written");

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command};
 
-use crate::common::{Place, example, run};
+use crate::common::{Place, example, lines_of_all, run};
 
 /// What a churning process said last of each instance that it made.
 type Acknowledged = HashMap<u64, String>;
@@ -63,6 +63,45 @@ fn a_writer_without_room_says_so_and_leaves_all_that_it_acknowledged() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.lines().count() > 5, "{said}");
     verify(&place, "full", &acknowledged(&said));
+}
+
+/// Nothing is acknowledged that the system only promised to write: the machine may lose its power the moment after.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_acknowledged_is_on_the_disk() {
+    let place = Place::new();
+    let trace = place.home().join("trace");
+    let mut strace = Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-y",
+            "-s",
+            "64",
+            "-e",
+            "trace=write,pwrite64,fsync,fdatasync",
+            "-o",
+        ])
+        .arg(&trace)
+        .arg(example());
+    let child = place
+        .prepare(strace, "guesses", &["ab01", "5"])
+        .spawn()
+        .unwrap();
+    assert_eq!(lines_of_all(vec![child]), [["0", "1", "2", "3", "4"]]);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let (mut unsaved, mut saved, mut acknowledged) = (false, 0, 0);
+    for call in trace.lines() {
+        if call.contains(" write(1<") {
+            assert!(!unsaved, "{trace}");
+            acknowledged += 1;
+        } else if call.contains("/mira.db-wal>") {
+            unsaved = call.contains(" pwrite64(");
+            saved += usize::from(!unsaved);
+        }
+    }
+    assert_eq!(acknowledged, 5, "{trace}");
+    assert!(saved >= acknowledged, "{trace}");
 }
 
 /// Kills a process after a time that is different each time, from none to a few milliseconds.

@@ -1,5 +1,8 @@
 //! Instances are made under a free name, found by what people write, changed, and deleted in two steps.
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
 use mira_store::{Desired, InstanceName, PackageFacts, PortRequest, StoreError};
 
 use crate::common::{Place, named, new, package, run};
@@ -289,6 +292,43 @@ fn texts_that_are_not_fit_are_refused_and_not_repeated() {
         }
         assert_eq!(store.instances().await.unwrap().len(), 1);
     });
+}
+
+/// A server drops the work of a caller that went away, at any of its steps.
+#[test]
+fn an_operation_that_is_dropped_happened_or_did_not_and_blocks_nobody() {
+    let place = Place::new();
+    run(async {
+        let store = place.store().await;
+        let mut finished = false;
+        for polls in 1..100 {
+            let name = format!("dropped-{polls}");
+            finished = polled(polls, store.insert_instance(&named(&name))).await;
+            let sure = format!("sure-{polls}");
+            store.insert_instance(&named(&sure)).await.unwrap();
+            if finished {
+                store.find(&name).await.unwrap();
+                break;
+            }
+        }
+        assert!(finished);
+        store.check().await.unwrap();
+    });
+}
+
+/// Polls a future so often, then drops it; returns whether it was done.
+async fn polled<T>(polls: usize, work: impl Future<Output = T>) -> bool {
+    let mut work = Box::pin(work);
+    let mut left = polls;
+    poll_fn(|context| {
+        left -= 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if left == 0 => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Operations run inside a server's tasks.
