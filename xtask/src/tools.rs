@@ -24,6 +24,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("ps", "procps"),
     ("python3", "python3"),
     ("secret-tool", "libsecret-tools"),
+    ("sqlite3", "sqlite3"),
     ("strace", "strace"),
     ("tmux", "tmux"),
     ("vim.tiny", "vim-tiny"),
