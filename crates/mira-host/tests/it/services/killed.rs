@@ -1,0 +1,195 @@
+//! Nothing is left of a service, and none of its secrets, whoever is killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use super::house::{Gate, example, limited};
+use super::stopping::resisting;
+use crate::launcher::send;
+
+/// The supervisor as a process of its own.
+struct Supervisor {
+    child: Child,
+    output: Option<BufReader<ChildStdout>>,
+    folder: tempfile::TempDir,
+    memory: tempfile::TempDir,
+    gate: Gate,
+}
+
+impl Supervisor {
+    /// Runs a service whose tree holds the gate, and whose main process then does what `main` says.
+    fn start(main: &str) -> Self {
+        Self::start_in(Command::new(example()), |gate| resisting(gate, main))
+    }
+
+    fn start_in(mut command: Command, script: impl FnOnce(&Gate) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        std::fs::create_dir(folder.path().join("package")).unwrap();
+        std::fs::write(folder.path().join("keys"), "API_KEY=sk-proj-0123456789\n").unwrap();
+        let gate = Gate::new(folder.path().join("gate"));
+        let mut child = command
+            .args([folder.path(), memory.path(), &folder.path().join("keys")])
+            .arg(script(&gate))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            output: child.stdout.take().map(BufReader::new),
+            child,
+            folder,
+            memory,
+            gate,
+        }
+    }
+
+    /// Waits for a line that begins like this, and returns it.
+    fn line(&mut self, start: &str) -> String {
+        let mut output = self.output.take().unwrap();
+        let start = start.to_owned();
+        let (output, line) = limited(move || {
+            let mut seen = Vec::new();
+            loop {
+                let mut line = String::new();
+                assert_ne!(output.read_line(&mut line).unwrap(), 0, "no {start:?}: {seen:?}");
+                if line.starts_with(&start) {
+                    return (output, line.trim_end().to_owned());
+                }
+                seen.push(line);
+            }
+        });
+        self.output = Some(output);
+        line
+    }
+
+    fn secret_file(&self) -> std::path::PathBuf {
+        self.memory.path().join("s1/API_KEY")
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn parent(pid: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("PPid:")).unwrap();
+    line.trim_start_matches("PPid:").trim().parse().unwrap()
+}
+
+const DEAF: &str = "trap '' TERM HUP INT; echo \"main $$\"; while :; do sleep 1000; done";
+
+/// Returns the number at a line's end.
+fn number(line: &str) -> u32 {
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Waits until a folder has no entry any more; each removal in it is an event.
+fn emptied(folder: &Path) {
+    let folder = folder.to_owned();
+    limited(move || {
+        while std::fs::read_dir(&folder).unwrap().next().is_some() {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn nothing_is_left_when_the_supervisor_is_killed() {
+    let mut supervisor = Supervisor::start(DEAF);
+    let held = supervisor.gate.open();
+    supervisor.line("s1: main");
+    supervisor.line("s1: daemon");
+    assert!(supervisor.secret_file().exists());
+    send(supervisor.child.id(), "KILL");
+    held.closed();
+    emptied(supervisor.memory.path());
+}
+
+#[test]
+fn nothing_is_left_when_the_keeper_is_killed() {
+    let mut supervisor = Supervisor::start(DEAF);
+    let held = supervisor.gate.open();
+    let main = number(&supervisor.line("s1: main"));
+    supervisor.line("s1: daemon");
+    let keeper = parent(main);
+    assert_eq!(parent(keeper), supervisor.child.id());
+    send(keeper, "KILL");
+    held.closed();
+    supervisor.line("s1 failed");
+    emptied(supervisor.memory.path());
+}
+
+#[test]
+fn nothing_is_left_when_the_service_is_killed() {
+    let mut supervisor = Supervisor::start(DEAF);
+    let held = supervisor.gate.open();
+    let main = number(&supervisor.line("s1: main"));
+    send(main, "KILL");
+    held.closed();
+    supervisor.line("s1 failed");
+    emptied(supervisor.memory.path());
+}
+
+#[test]
+fn nothing_is_left_when_all_of_them_are_killed_at_once() {
+    let mut supervisor = Supervisor::start(DEAF);
+    let held = supervisor.gate.open();
+    let main = number(&supervisor.line("s1: main"));
+    supervisor.line("s1: daemon");
+    // The supervisor last: it is what is left to see the keeper's end.
+    for pid in [parent(main), main] {
+        send(pid, "KILL");
+    }
+    supervisor.line("s1 failed");
+    send(supervisor.child.id(), "KILL");
+    held.closed();
+    emptied(supervisor.memory.path());
+}
+
+#[test]
+fn what_a_crash_left_of_secret_files_is_gone_after_the_next_run() {
+    let mut supervisor = Supervisor::start(DEAF);
+    let left = supervisor.memory.path().join("s1");
+    supervisor.line("s1: main");
+    assert!(!left.join("OLD").exists());
+    drop(supervisor.child.stdin.take());
+    supervisor.line("s1 stopped");
+    // As if everybody had been killed at one instant.
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("OLD"), "x").unwrap();
+    let mut command = Command::new(example());
+    let output = command
+        .args([supervisor.folder.path(), supervisor.memory.path()])
+        .args([supervisor.folder.path().join("keys")])
+        .arg("ls $(dirname $API_KEY_FILE)")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("s1: API_KEY\n") && !output.contains("OLD"), "{output}");
+    emptied(supervisor.memory.path());
+}
+
+#[test]
+fn a_log_that_cannot_grow_keeps_whole_lines_and_its_service_running() {
+    // Files may have 4 KiB: a write beyond that is cut short, as on a disk that is full.
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""])
+        .arg(example());
+    let mut supervisor = Supervisor::start_in(command, |_| {
+        "for i in $(seq 200); do echo number $i is a line of the log; done; echo \"pid $$\"; exec sleep 1000".to_owned()
+    });
+    supervisor.line("s1: pid");
+    drop(supervisor.child.stdin.take());
+    supervisor.line("s1 stopped");
+    let log = std::fs::read_to_string(supervisor.folder.path().join("logs/s1.jsonl")).unwrap();
+    assert!(log.len() <= 4096 && !log.contains("\"pid"), "{}", log.len());
+    assert!(log.is_empty() || log.ends_with("}\n"), "{log}");
+}
