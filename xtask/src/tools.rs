@@ -20,12 +20,14 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gdb", "gdb"),
     ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
+    ("minisign", "minisign"),
     ("npm", "npm"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("secret-tool", "libsecret-tools"),
     ("strace", "strace"),
     ("tmux", "tmux"),
+    ("unzip", "unzip"),
     ("vim.tiny", "vim-tiny"),
 ];
 
