@@ -25,6 +25,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("ps", "procps"),
     ("python3", "python3"),
     ("secret-tool", "libsecret-tools"),
+    ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
     ("tmux", "tmux"),
     ("unzip", "unzip"),

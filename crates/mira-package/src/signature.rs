@@ -21,6 +21,8 @@ pub const SIGNATURE_SUFFIX: &str = ".minisig";
 pub const SIGNATURE_BYTES_MAX: u64 = 32 * 1024;
 
 const PUBLIC_KEY_BYTES: usize = 42;
+const SECRET_KEY_BYTES: usize = 158;
+const CHECKSUM_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 74;
 const GLOBAL_SIGNATURE_BYTES: usize = 64;
 
@@ -203,14 +205,8 @@ impl SigningKey {
     ///
     /// The file is no secret key.
     pub fn is_protected(file: &SecretBytes) -> Result<bool, SignatureError> {
-        let wrong = |_| SignatureError::SecretKey;
-        // EXPOSE: to the look at which algorithm protects the key; the copy is wiped.
-        let text = std::str::from_utf8(file.expose()).map_err(|_| SignatureError::SecretKey)?;
-        let line = text.lines().nth(1).ok_or(SignatureError::SecretKey)?;
-        let bytes =
-            SecretBytes::from_vec(BASE64.decode(line.trim_end().as_bytes()).map_err(wrong)?);
         // EXPOSE: to the comparison of the public head.
-        match bytes.expose() {
+        match decoded(file)?.expose() {
             [b'E', b'd', 0, 0, b'B', b'2', ..] => Ok(false),
             [b'E', b'd', b'S', b'c', b'B', b'2', ..] => Ok(true),
             _ => Err(SignatureError::SecretKey),
@@ -226,15 +222,28 @@ impl SigningKey {
         file: &SecretBytes,
         password: Option<&SecretBytes>,
     ) -> Result<Self, SignatureError> {
-        let protected = Self::is_protected(file)?;
-        let boxed = SecretKeyBox::from(text(file).map_err(|_| SignatureError::SecretKey)?);
-        if !protected {
-            let key = boxed.into_unencrypted_secret_key();
-            return key.map(Self).map_err(|_| SignatureError::SecretKey);
+        if !Self::is_protected(file)? {
+            return Self::read_unprotected(file);
         }
         let password = password.ok_or(SignatureError::PasswordNeeded)?;
+        let boxed = SecretKeyBox::from(text(file).map_err(|_| SignatureError::SecretKey)?);
         let key = boxed.into_secret_key(Some(text(password)?));
         key.map(Self).map_err(|_| SignatureError::WrongPassword)
+    }
+
+    fn read_unprotected(file: &SecretBytes) -> Result<Self, SignatureError> {
+        let bytes = decoded(file)?;
+        // EXPOSE: to the library, which makes a key of it.
+        let (_, checksum) = bytes.expose().split_at(SECRET_KEY_BYTES - CHECKSUM_BYTES);
+        let key = if checksum.iter().all(|byte| *byte == 0) {
+            // minisign 0.11 leaves the checksum out; a damaged key shows when it signs.
+            // EXPOSE: as above.
+            SecretKey::from_bytes(bytes.expose())
+        } else {
+            let boxed = SecretKeyBox::from(text(file).map_err(|_| SignatureError::SecretKey)?);
+            boxed.into_unencrypted_secret_key()
+        };
+        key.map(Self).map_err(|_| SignatureError::SecretKey)
     }
 
     /// Returns the public key.
@@ -268,6 +277,18 @@ impl SigningKey {
         );
         signed.map(SignatureBox::into_string).map_err(failed)
     }
+}
+
+/// Returns the bytes of a secret key's file; they may be encrypted.
+fn decoded(file: &SecretBytes) -> Result<SecretBytes, SignatureError> {
+    // EXPOSE: to the decoder; the result is wiped.
+    let text = std::str::from_utf8(file.expose()).map_err(|_| SignatureError::SecretKey)?;
+    let line = text.lines().nth(1).unwrap_or_default().trim_end();
+    let bytes = BASE64.decode(line.as_bytes()).map(SecretBytes::from_vec);
+    bytes
+        .ok()
+        .filter(|bytes| bytes.len() == SECRET_KEY_BYTES)
+        .ok_or(SignatureError::SecretKey)
 }
 
 /// Checks a package file against its signature's file, if there is one, by the key among `keys` that it names.
