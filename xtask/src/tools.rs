@@ -20,13 +20,16 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gdb", "gdb"),
     ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
+    ("minisign", "minisign"),
     ("npm", "npm"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("secret-tool", "libsecret-tools"),
     ("sqlite3", "sqlite3"),
+    ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
     ("tmux", "tmux"),
+    ("unzip", "unzip"),
     ("vim.tiny", "vim-tiny"),
 ];
 

@@ -1,1 +1,10 @@
 //! App packages: the manifest, the archive, its signature, its sealed secrets.
+
+pub mod archive;
+pub mod digest;
+pub mod guess;
+pub mod path;
+pub mod sealed;
+pub mod signature;
+pub mod trust;
+pub mod unpacked;

@@ -45,6 +45,12 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &[],
     },
     Crate {
+        name: "mira-age",
+        layer: Layer::Base,
+        uses: &["mira-secret"],
+        uses_in_tests: &[],
+    },
+    Crate {
         name: "mira-vault",
         layer: Layer::Custody,
         uses: &["mira-secret"],
@@ -53,7 +59,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-package",
         layer: Layer::Custody,
-        uses: &["mira-secret"],
+        uses: &["mira-age", "mira-secret"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
