@@ -1,1 +1,3 @@
 //! App packages: the manifest, the archive, its signature, its sealed secrets.
+
+pub mod manifest;

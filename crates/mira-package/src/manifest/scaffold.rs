@@ -1,0 +1,44 @@
+//! What `mira new` writes: an app that runs as it is, to be changed into another.
+//!
+//! It returns files; it writes none.
+
+use super::check::is_hidden;
+use super::name::slug;
+
+const FILES: [(&str, &str); 3] = [
+    ("mira.yaml", include_str!("scaffold/mira.yaml")),
+    ("web.py", include_str!("scaffold/web.py")),
+    ("README.md", include_str!("scaffold/README.md")),
+];
+
+// LIMIT: the folder's name becomes the app's, which has at most 200.
+const NAME_CHARS_MAX: usize = 60;
+
+/// Returns the files of a new app: their paths in its folder, and what they hold.
+///
+/// Any text is a name; what cannot be a part of the app's id becomes a hyphen there.
+#[must_use]
+pub fn template(name: &str) -> Vec<(&'static str, String)> {
+    let name: String = name.chars().filter(|&c| !is_hidden(c)).take(NAME_CHARS_MAX).collect();
+    let name = match name.trim() {
+        "" => "My app",
+        name => name,
+    };
+    let slug = slug(name);
+    let part = match slug.trim_start_matches(|c: char| !c.is_ascii_lowercase()) {
+        "" => "app",
+        part => part,
+    };
+    // YAML's double quotes read what JSON's write.
+    let quoted = serde_json::Value::from(name).to_string();
+    FILES
+        .iter()
+        .map(|(path, text)| {
+            let text = text
+                .replace("{{id}}", &format!("org.example.{part}"))
+                .replace("{{name-in-quotes}}", &quoted)
+                .replace("{{name}}", name);
+            (*path, text)
+        })
+        .collect()
+}
