@@ -20,6 +20,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gdb", "gdb"),
     ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
+    ("jsonschema", "python3-jsonschema"),
     ("npm", "npm"),
     ("ps", "procps"),
     ("python3", "python3"),

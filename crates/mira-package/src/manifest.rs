@@ -240,11 +240,13 @@ impl Manifest {
                 let before = String::from_utf8_lossy(before);
                 let place = Place {
                     line: 1 + before.matches('\n').count(),
-                    column: 1 + before.rsplit('\n').next().map_or(0, |line| line.chars().count()),
+                    column: 1 + before
+                        .rsplit('\n')
+                        .next()
+                        .map_or(0, |line| line.chars().count()),
                 };
-                Err(one(
-                    Fault::new(place, "", "the file is not UTF-8").with("save it as UTF-8".to_owned()),
-                ))
+                Err(one(Fault::new(place, "", "the file is not UTF-8")
+                    .with("save it as UTF-8".to_owned())))
             }
         }
     }
@@ -256,6 +258,10 @@ impl Manifest {
     /// Returns all that is wrong with it at once, unless it is no YAML or of another format: then only that.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         check_size(text.len())?;
+        Self::read(text).map_err(|error| error.within(text))
+    }
+
+    fn read(text: &str) -> Result<Self, ManifestError> {
         let mut faults = Vec::new();
         let tree = match tree::read(text, &mut faults) {
             Ok(tree) => tree,
@@ -268,8 +274,9 @@ impl Manifest {
         let mut shape = Shape::default();
         let document = shape.fit(&tree, schema());
         faults.append(&mut shape.faults);
-        let document = serde_json::from_value(document)
-            .expect("a document that fits the schema fits the structs that the schema is made from");
+        let document = serde_json::from_value(document).expect(
+            "a document that fits the schema fits the structs that the schema is made from",
+        );
         let manifest = check::manifest(&document, &shape, &mut faults);
         match manifest {
             Some(manifest) if faults.is_empty() => Ok(manifest),

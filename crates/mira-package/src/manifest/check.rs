@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::document::Document;
-use super::fault::{Fault, did_you_mean, shown};
+use super::fault::{Fault, any_of, called, did_you_mean, shown};
 use super::host::{HostError, HostPattern};
 use super::name::Name;
 use super::shape::Shape;
@@ -33,20 +33,33 @@ pub(super) fn format(tree: &Node) -> Result<(), Fault> {
         return Ok(());
     }
     let fault = |message: String| Fault::new(node.place, "kind", message);
-    let version = text.strip_prefix("mira.app/v").and_then(|version| version.parse::<u32>().ok());
+    let version = text
+        .strip_prefix("mira.app/v")
+        .and_then(|version| version.parse::<u32>().ok());
     Err(match version {
-        Some(version) if version > 1 => {
-            fault(format!("this is version {version} of the format, and this Mira reads version 1"))
-                .with("get a newer Mira, or an older package".to_owned())
-        }
-        _ => fault(format!("{} is no kind of file that Mira reads", shown(text)))
-            .with(did_you_mean(text, [KIND]).unwrap_or_else(|| format!("an app is `{KIND}`"))),
+        Some(version) if version > 1 => fault(format!(
+            "this is version {version} of the format, and this Mira reads version 1"
+        ))
+        .with("get a newer Mira, or an older package".to_owned()),
+        _ => fault(format!(
+            "{} is no kind of file that Mira reads",
+            shown(text)
+        ))
+        .with(did_you_mean(text, [KIND]).unwrap_or_else(|| format!("an app is `{KIND}`"))),
     })
 }
 
 /// Checks a document, and returns it as types unless there is a fault.
-pub(super) fn manifest(document: &Document, shape: &Shape, faults: &mut Vec<Fault>) -> Option<Manifest> {
-    let mut check = Check { document, shape, faults };
+pub(super) fn manifest(
+    document: &Document,
+    shape: &Shape,
+    faults: &mut Vec<Fault>,
+) -> Option<Manifest> {
+    let mut check = Check {
+        document,
+        shape,
+        faults,
+    };
     let id = check.id();
     let name = check.line("name", &document.name);
     let version = check.version();
@@ -90,7 +103,12 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     /// Records a fault, unless the part was replaced: then it has one.
-    fn fault(&mut self, path: &str, message: impl Into<String>, suggestion: impl Into<Option<String>>) {
+    fn fault(
+        &mut self,
+        path: &str,
+        message: impl Into<String>,
+        suggestion: impl Into<Option<String>>,
+    ) {
         if !self.shape.is_replaced(path) {
             let place = self.shape.place(path);
             self.faults
@@ -99,7 +117,10 @@ impl<'a> Check<'a> {
     }
 
     /// Reads an optional part: nothing where it has a fault.
-    #[expect(clippy::option_option, reason = "a part that is left out is not a part with a fault")]
+    #[expect(
+        clippy::option_option,
+        reason = "a part that is left out is not a part with a fault"
+    )]
     fn optional<T>(
         &mut self,
         path: &str,
@@ -133,12 +154,23 @@ impl<'a> Check<'a> {
             Ok(version) => return Some(version),
             Err(error) => error,
         };
-        let guesses = [format!("{text}.0"), format!("{text}.0.0"), text.trim_start_matches(['v', 'V']).to_owned()];
+        let guesses = [
+            format!("{text}.0"),
+            format!("{text}.0.0"),
+            text.trim_start_matches(['v', 'V']).to_owned(),
+        ];
         let suggestion = guesses
             .into_iter()
             .find(|guess| semver::Version::parse(guess).is_ok())
-            .map_or_else(|| "write three numbers, such as `1.2.0`".to_owned(), |guess| format!("write `{guess}`"));
-        self.fault("version", format!("this is no version of Semantic Versioning: {error}"), suggestion);
+            .map_or_else(
+                || "write three numbers, such as `1.2.0`".to_owned(),
+                |guess| format!("write `{guess}`"),
+            );
+        self.fault(
+            "version",
+            format!("this is no version of Semantic Versioning: {error}"),
+            suggestion,
+        );
         None
     }
 
@@ -161,17 +193,23 @@ impl<'a> Check<'a> {
 
     fn state(&mut self) -> Option<State> {
         let state = &self.document.state;
-        let volumes = self.names("state.volumes", state.volumes.iter().map(|volume| volume.name.as_str()));
-        let autosave = self.optional("state.autosave", state.autosave.as_deref(), |check, path, text| {
-            check.duration(path, text, ("1m", "30d"))
-        });
+        let volumes = self.names(
+            "state.volumes",
+            state.volumes.iter().map(|volume| volume.name.as_str()),
+        );
+        let autosave = self.optional(
+            "state.autosave",
+            state.autosave.as_deref(),
+            |check, path, text| check.duration(path, text, ("1m", "30d")),
+        );
         if let Some(kept) = state.retention
             && [kept.last, kept.daily, kept.weekly, kept.monthly] == [0; 4]
         {
             self.fault(
                 "state.retention",
                 "this keeps no snapshot at all",
-                "say how many, such as `{last: 3, daily: 7}`, or take it away to keep all".to_owned(),
+                "say how many, such as `{last: 3, daily: 7}`, or take it away to keep all"
+                    .to_owned(),
             );
         }
         Some(State {
@@ -195,8 +233,16 @@ impl<'a> Check<'a> {
                         );
                     }
                 }
-                self.unique(&format!("{path}.events"), "event", hook.events.iter().map(String::as_str), "");
-                let (service, rest) = hook.deliver_to.split_once('/').unwrap_or((&hook.deliver_to, ""));
+                self.unique(
+                    &format!("{path}.events"),
+                    "event",
+                    hook.events.iter().map(String::as_str),
+                    "",
+                );
+                let (service, rest) = hook
+                    .deliver_to
+                    .split_once('/')
+                    .unwrap_or((&hook.deliver_to, ""));
                 let path = format!("{path}.deliverTo");
                 let service = self.known_service(&path, service);
                 let target = format!("/{rest}");
@@ -245,8 +291,9 @@ impl<'a> Check<'a> {
                     Ok(host) => Some(host),
                     Err(error) => {
                         let lower = text.to_lowercase();
-                        let suggestion = (error == HostError::UpperCase && lower.parse::<HostPattern>().is_ok())
-                            .then(|| format!("write {}", shown(&lower)));
+                        let suggestion = (error == HostError::UpperCase
+                            && lower.parse::<HostPattern>().is_ok())
+                        .then(|| format!("write {}", shown(&lower)));
                         self.fault(&path, error.to_string(), suggestion);
                         None
                     }
@@ -262,11 +309,20 @@ impl<'a> Check<'a> {
     }
 
     /// Reads a span of time within bounds.
-    fn duration(&mut self, path: &str, text: &str, (least, most): (&str, &str)) -> Option<Duration> {
+    fn duration(
+        &mut self,
+        path: &str,
+        text: &str,
+        (least, most): (&str, &str),
+    ) -> Option<Duration> {
         let bound = |text| duration::parse(text).unwrap_or_default();
         match duration::parse(text) {
             Some(span) if (bound(least)..=bound(most)).contains(&span) => return Some(span),
-            Some(_) => self.fault(path, format!("the time is not between {least} and {most}"), None),
+            Some(_) => self.fault(
+                path,
+                format!("the time is not between {least} and {most}"),
+                None,
+            ),
             None => self.fault(
                 path,
                 "this is no span of time",
@@ -277,7 +333,11 @@ impl<'a> Check<'a> {
     }
 
     /// Reads the names of a list of maps, each of which is there once.
-    fn names<'n>(&mut self, path: &str, names: impl Iterator<Item = &'n str> + Clone) -> Option<Vec<Name>> {
+    fn names<'n>(
+        &mut self,
+        path: &str,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Option<Vec<Name>> {
         let parsed: Vec<Option<Name>> = names
             .clone()
             .enumerate()
@@ -285,7 +345,10 @@ impl<'a> Check<'a> {
                 let parsed = Name::from_str(name).ok();
                 if parsed.is_none() {
                     let slug = super::name::slug(name);
-                    let suggestion = slug.parse::<Name>().is_ok().then(|| format!("write `{slug}`"));
+                    let suggestion = slug
+                        .parse::<Name>()
+                        .is_ok()
+                        .then(|| format!("write `{slug}`"));
                     let message = super::NameFault.to_string();
                     self.fault(&format!("{path}[{index}].name"), message, suggestion);
                 }
@@ -297,7 +360,13 @@ impl<'a> Check<'a> {
     }
 
     /// Complains about a text that is in a list before.
-    fn unique<'n>(&mut self, path: &str, what: &str, texts: impl Iterator<Item = &'n str>, key: &str) {
+    fn unique<'n>(
+        &mut self,
+        path: &str,
+        what: &str,
+        texts: impl Iterator<Item = &'n str>,
+        key: &str,
+    ) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (index, text) in texts.enumerate() {
             let here = format!("{path}[{index}]{key}");
@@ -307,7 +376,8 @@ impl<'a> Check<'a> {
             match seen.get(text) {
                 Some(first) => {
                     let line = self.shape.place(first).line;
-                    let message = format!("the {what} {} is there twice", shown(text));
+                    let message =
+                        format!("{} is there twice", called(&format!("the {what}"), text));
                     self.fault(&here, message, format!("the first is in line {line}"));
                 }
                 None => {
@@ -319,27 +389,31 @@ impl<'a> Check<'a> {
 
     /// Returns the name of a service that exists.
     fn known_service(&mut self, path: &str, name: &str) -> Option<Name> {
-        let services = self.document.services.iter().map(|service| service.name.as_str());
-        self.known(path, "service", name, services)
+        let services = self
+            .document
+            .services
+            .iter()
+            .map(|service| service.name.as_str());
+        self.known(path, "there is no service", name, services)
     }
 
-    /// Returns a name if it is one of the known, and complains if it is not.
+    /// Returns a name if it is one of the known, and complains with `missing` if it is not.
     fn known<'n>(
         &mut self,
         path: &str,
-        what: &str,
+        missing: &str,
         name: &str,
         known: impl Iterator<Item = &'n str> + Clone,
     ) -> Option<Name> {
         if !name.is_empty() && known.clone().any(|known| known == name) {
             return name.parse().ok();
         }
-        let suggestion = did_you_mean(name, known.clone().filter(|name| !name.is_empty())).or_else(|| {
-            let known: Vec<&str> = known.filter(|name| !name.is_empty()).collect();
-            (!known.is_empty() && known.len() <= 8)
-                .then(|| format!("there is {}", super::fault::any_of(known)))
-        });
-        self.fault(path, format!("there is no {what} {}", shown(name)), suggestion);
+        let suggestion =
+            did_you_mean(name, known.clone().filter(|name| !name.is_empty())).or_else(|| {
+                let known: Vec<&str> = known.filter(|name| !name.is_empty()).collect();
+                (!known.is_empty() && known.len() <= 8).then(|| format!("write {}", any_of(known)))
+            });
+        self.fault(path, called(missing, name), suggestion);
         None
     }
 }
@@ -348,5 +422,7 @@ impl<'a> Check<'a> {
 fn is_event(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.len() <= 64
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

@@ -46,6 +46,7 @@ pub(super) const TEXT_CHARS_MAX: usize = 1000;
 #[schemars(title = "mira.yaml", extend("$id" = "mira.app/v1"))]
 pub(super) struct Document {
     /// The format of the file.
+    #[schemars(example = &"mira.app/v1")]
     pub(super) kind: Format,
     /// The app's identity: a domain name of yours, written backwards, and a name. Lower-case letters, digits and hyphens, with dots
     /// between; two parts at least, 100 characters at most. It stays the same over all versions.
@@ -59,7 +60,11 @@ pub(super) struct Document {
     #[schemars(length(min = 1, max = LINE_CHARS_MAX), example = &"Read later")]
     pub(super) name: String,
     /// The app's version, by [Semantic Versioning](https://semver.org).
-    #[schemars(length(max = 100), example = &"1.2.0")]
+    #[schemars(
+        length(max = 100),
+        regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"),
+        example = &"1.2.0"
+    )]
     pub(super) version: String,
     /// What the app is for, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,11 +194,11 @@ pub(super) struct Health {
     pub(super) command: Option<Vec<String>>,
     /// How long to wait between two tries: 100ms to 1h.
     #[serde(default = "Health::interval")]
-    #[schemars(regex(pattern = DURATION))]
+    #[schemars(regex(pattern = DURATION), example = &"10s")]
     pub(super) interval: String,
     /// How long a try may take: 100ms to 10m.
     #[serde(default = "Health::timeout")]
-    #[schemars(regex(pattern = DURATION))]
+    #[schemars(regex(pattern = DURATION), example = &"10s")]
     pub(super) timeout: String,
     /// How many tries in a row fail before the service counts as broken.
     #[serde(default = "Health::retries")]
@@ -201,7 +206,7 @@ pub(super) struct Health {
     pub(super) retries: u32,
     /// How long failures do not count after a start: 0s to 1h.
     #[serde(default = "Health::start_period")]
-    #[schemars(regex(pattern = DURATION))]
+    #[schemars(regex(pattern = DURATION), example = &"10s")]
     pub(super) start_period: String,
 }
 
@@ -246,7 +251,7 @@ pub(super) struct Stop {
     /// The signal.
     pub(super) signal: Signal,
     /// How long the service has to end: 0s to 10m.
-    #[schemars(regex(pattern = DURATION))]
+    #[schemars(regex(pattern = DURATION), example = &"10s")]
     pub(super) grace: String,
 }
 

@@ -97,6 +97,23 @@ impl ManifestError {
         Self { faults, left_out }
     }
 
+    /// Moves places behind the end of the text to its end: that is where the parser finds what is missing there.
+    pub(super) fn within(mut self, text: &str) -> Self {
+        let text = text.replace("\r\n", "\n");
+        let widths: Vec<usize> = text
+            .split(['\n', '\r'])
+            .map(|line| line.chars().count())
+            .collect();
+        for fault in &mut self.faults {
+            if fault.line > widths.len() {
+                (fault.line, fault.column) = (widths.len(), usize::MAX);
+            }
+            let width = widths.get(fault.line - 1).copied().unwrap_or_default();
+            fault.column = fault.column.min(width + 1);
+        }
+        self
+    }
+
     /// Returns the faults, in the order of the file.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
@@ -127,14 +144,26 @@ impl fmt::Display for ManifestError {
 
 /// Returns a short word of the file in backticks, or what to call a text that is better not repeated.
 pub(super) fn shown(text: &str) -> String {
-    let fits = text.chars().count() <= SHOWN_CHARS_MAX
-        && !text.is_empty()
-        && text.chars().all(|c| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric());
-    match fits {
+    match is_short_word(text) {
         true => format!("`{text}`"),
-        false if text.is_empty() => "an empty text".to_owned(),
         false => "this text".to_owned(),
     }
+}
+
+/// Returns what something is, with its name where that is a short word.
+pub(super) fn called(what: &str, name: &str) -> String {
+    match is_short_word(name) {
+        true => format!("{what} `{name}`"),
+        false => format!("{what} of this name"),
+    }
+}
+
+fn is_short_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().count() <= SHOWN_CHARS_MAX
+        && text
+            .chars()
+            .all(|c| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric())
 }
 
 /// Returns a question that names the known word which is most like the given one, if any is.
@@ -149,10 +178,17 @@ pub(super) fn did_you_mean<'a>(
     let lower = word.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(steps, candidate)| {
-            let shorter = candidate.chars().count().min(word.chars().count());
-            *steps <= (shorter / 3).max(1) && *steps < shorter
+        .filter_map(|candidate| {
+            let other = candidate.to_lowercase();
+            let shorter = other.chars().count().min(lower.chars().count());
+            let steps = strsim::damerau_levenshtein(&lower, &other);
+            let is_slip = steps <= (shorter / 3).max(1) && steps < shorter;
+            // `environment` for `env`, `volume` for `volumes`, `SIGTERM` for `TERM`.
+            let is_part = shorter >= 3
+                && (lower.starts_with(&other)
+                    || other.starts_with(&lower)
+                    || lower.ends_with(&other));
+            (is_slip || is_part).then_some((steps, candidate))
         })
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, candidate)| format!("did you mean `{candidate}`?"))

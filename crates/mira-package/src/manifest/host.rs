@@ -67,7 +67,9 @@ pub enum HostError {
     #[error("`*` stands only at the beginning, for all names below another: `*.example.org`")]
     Wildcard,
     /// All hosts below a top-level name.
-    #[error("all hosts below a name of one part are too many; name at least two parts: `*.example.org`")]
+    #[error(
+        "all hosts below a name of one part are too many; name at least two parts: `*.example.org`"
+    )]
     TooWide,
     /// The name is not spelled as one.
     #[error(
@@ -75,7 +77,9 @@ pub enum HostError {
     )]
     Name,
     /// An address in another spelling than the canonical one.
-    #[error("an IP address is written in its canonical form, such as `192.0.2.1` or `[2001:db8::1]`")]
+    #[error(
+        "an IP address is written in its canonical form, such as `192.0.2.1` or `[2001:db8::1]`"
+    )]
     Address,
     /// An IPv4 address inside of an IPv6 one.
     #[error("write the IPv4 address itself, not its IPv6 form")]

@@ -124,11 +124,15 @@ mod tests {
     #[test]
     fn texts_are_taken_apart() {
         use Written::{LoneDollar, Reference, Text, Unclosed};
-        let check = |text: &str, expect: &[Written<'_>]| assert_eq!(written(text), expect, "{text:?}");
+        let check =
+            |text: &str, expect: &[Written<'_>]| assert_eq!(written(text), expect, "{text:?}");
         check("", &[]);
         check("a", &[Text("a")]);
         check("${port:x}", &[Reference("port:x")]);
-        check("a${b}c${d}", &[Text("a"), Reference("b"), Text("c"), Reference("d")]);
+        check(
+            "a${b}c${d}",
+            &[Text("a"), Reference("b"), Text("c"), Reference("d")],
+        );
         check("$$", &[Text("$")]);
         check("$${a}", &[Text("$"), Text("{a}")]);
         check("$$$${a}", &[Text("$"), Text("$"), Text("{a}")]);
@@ -149,6 +153,9 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        assert_eq!(template.render(&|_| "${package}$$".to_owned()), "a$${package}$$");
+        assert_eq!(
+            template.render(&|_| "${package}$$".to_owned()),
+            "a$${package}$$"
+        );
     }
 }

@@ -27,7 +27,9 @@ pub enum AppIdError {
     #[error("the id holds an upper-case letter")]
     UpperCase,
     /// A part is empty, or not spelled as it has to be.
-    #[error("each part of the id begins with a letter and goes on with letters, digits and inner hyphens (a-z 0-9 -)")]
+    #[error(
+        "each part of the id begins with a letter and goes on with letters, digits and inner hyphens (a-z 0-9 -)"
+    )]
     Part,
 }
 
@@ -55,7 +57,10 @@ impl FromStr for AppId {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(AppIdError::UpperCase);
         }
-        if !text.split('.').all(|part| is_name(part) && !part.ends_with('-')) {
+        if !text
+            .split('.')
+            .all(|part| is_name(part) && !part.ends_with('-'))
+        {
             return Err(AppIdError::Part);
         }
         if !text.contains('.') {
@@ -144,7 +149,11 @@ mod tests {
     fn ids_have_one_spelling() {
         let check = |text: &str, expect: Result<&str, AppIdError>| {
             let id = text.parse::<AppId>();
-            assert_eq!(id.as_ref().map(AppId::last_part).map_err(|e| *e), expect, "{text:?}");
+            assert_eq!(
+                id.as_ref().map(AppId::last_part).map_err(|e| *e),
+                expect,
+                "{text:?}"
+            );
         };
         check("org.example.read-later2", Ok("read-later2"));
         check("org.app", Ok("app"));

@@ -19,7 +19,11 @@ const NAME_CHARS_MAX: usize = 60;
 /// Any text is a name; what cannot be a part of the app's id becomes a hyphen there.
 #[must_use]
 pub fn template(name: &str) -> Vec<(&'static str, String)> {
-    let name: String = name.chars().filter(|&c| !is_hidden(c)).take(NAME_CHARS_MAX).collect();
+    let name: String = name
+        .chars()
+        .filter(|&c| !is_hidden(c))
+        .take(NAME_CHARS_MAX)
+        .collect();
     let name = match name.trim() {
         "" => "My app",
         name => name,
@@ -31,14 +35,30 @@ pub fn template(name: &str) -> Vec<(&'static str, String)> {
     };
     // YAML's double quotes read what JSON's write.
     let quoted = serde_json::Value::from(name).to_string();
+    let words = [
+        ("id", format!("org.example.{part}")),
+        ("name", name.to_owned()),
+        ("name-in-quotes", quoted),
+    ];
     FILES
         .iter()
-        .map(|(path, text)| {
-            let text = text
-                .replace("{{id}}", &format!("org.example.{part}"))
-                .replace("{{name-in-quotes}}", &quoted)
-                .replace("{{name}}", name);
-            (*path, text)
-        })
+        .map(|(path, text)| (*path, filled(text, &words)))
         .collect()
+}
+
+/// Puts words in the place of `{{word}}`. What is put there is not looked at again.
+fn filled(text: &str, words: &[(&str, String)]) -> String {
+    let mut pieces = text.split("{{");
+    let mut filled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (word, rest) = piece.split_once("}}").unwrap_or_default();
+        filled.extend(
+            words
+                .iter()
+                .filter(|(known, _)| *known == word)
+                .map(|(_, text)| text.as_str()),
+        );
+        filled.push_str(rest);
+    }
+    filled
 }

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
-use schemars::Schema;
 use serde_json::{Map, Value};
 
 use super::document::Document;
@@ -48,7 +48,8 @@ fn without_null(object: &mut Map<String, Value>, word: &str) {
     let Some(Value::Array(choices)) = object.get_mut(word) else {
         return;
     };
-    choices.retain(|choice| choice != "null" && choice.get("type").is_none_or(|kind| kind != "null"));
+    choices
+        .retain(|choice| choice != "null" && choice.get("type").is_none_or(|kind| kind != "null"));
     if choices.len() > 1 {
         return;
     }

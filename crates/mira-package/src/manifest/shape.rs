@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, Place, any_of, did_you_mean, shown};
+use super::fault::{Fault, Place, any_of, called, did_you_mean, shown};
 use super::tree::{Data, Entry, Node};
 
 /// A document that fits the schema, and where its parts are in the file.
@@ -23,13 +23,17 @@ pub(super) struct Shape {
 impl Shape {
     /// Returns the tree as a document that fits the schema, whatever the tree was.
     pub(super) fn fit(&mut self, root: &Node, schema: &Value) -> Value {
-        Fitting { root: schema, shape: self }.node(root, schema, "")
+        Fitting {
+            root: schema,
+            shape: self,
+        }
+        .node(root, schema, "")
     }
 
     /// Whether a part, or one that it is in, was replaced.
     pub(super) fn is_replaced(&self, path: &str) -> bool {
         let ends = path.match_indices(['.', '[']).map(|(at, _)| at);
-        ends.chain([path.len()])
+        ends.chain([0, path.len()])
             .filter_map(|end| path.get(..end))
             .any(|part| self.replaced.contains(part))
     }
@@ -73,9 +77,14 @@ impl<'s> Fitting<'s, '_> {
         self.shape.places.insert(path.to_owned(), node.place);
         let kind = self.kind(schema);
         let fitted = match (&kind, &node.data) {
-            (Kind::Map { known, others, required }, Data::Map(entries)) => {
-                Some(self.map(node, entries, (*known, *others, required), path))
-            }
+            (
+                Kind::Map {
+                    known,
+                    others,
+                    required,
+                },
+                Data::Map(entries),
+            ) => Some(self.map(node, entries, (*known, *others, required), path)),
             (Kind::List(items), Data::List(nodes)) => Some(self.list(nodes, items, path)),
             (Kind::Words(words), Data::Text { text, .. }) if words.contains(&text.as_str()) => {
                 Some(Value::from(text.clone()))
@@ -83,8 +92,8 @@ impl<'s> Fitting<'s, '_> {
             (Kind::Text, Data::Text { text, plain }) if !(*plain && is_doubtful(text)) => {
                 Some(Value::from(text.clone()))
             }
-            (Kind::Integer, Data::Integer(number)) => Some(Value::from(*number)),
-            (Kind::Boolean, Data::Boolean(value)) => Some(Value::from(*value)),
+            (Kind::Integer, Data::Integer(number, _)) => Some(Value::from(*number)),
+            (Kind::Boolean, Data::Boolean(value, _)) => Some(Value::from(*value)),
             _ => None,
         };
         let wrong = match &fitted {
@@ -105,7 +114,11 @@ impl<'s> Fitting<'s, '_> {
         &mut self,
         node: &Node,
         entries: &[Entry],
-        (known, others, required): (Option<&'s Map<String, Value>>, Option<&'s Value>, &[&'s str]),
+        (known, others, required): (
+            Option<&'s Map<String, Value>>,
+            Option<&'s Value>,
+            &[&'s str],
+        ),
         path: &str,
     ) -> Value {
         let mut fitted = Map::new();
@@ -120,14 +133,22 @@ impl<'s> Fitting<'s, '_> {
                     let names = || known.into_iter().flat_map(Map::keys).map(String::as_str);
                     let suggestion = did_you_mean(key, names())
                         .unwrap_or_else(|| format!("there may be {}", any_of(names())));
-                    let message = format!("the key {} is not known", shown(key));
+                    let message = format!("{} is not known", called("the key", key));
                     self.fault(*place, path, message, Some(suggestion));
                 }
             }
         }
-        for key in required.iter().filter(|key| !fitted.contains_key(**key)).copied().collect::<Vec<_>>() {
-            let schema = known.and_then(|known| known.get(key)).unwrap_or(&Value::Null);
-            let example = example(schema).map(|example| format!("add it, such as `{key}: {example}`"));
+        for key in required
+            .iter()
+            .filter(|key| !fitted.contains_key(**key))
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            let schema = known
+                .and_then(|known| known.get(key))
+                .unwrap_or(&Value::Null);
+            let example =
+                example(schema).map(|example| format!("add it, such as `{key}: {example}`"));
             self.fault(node.place, path, format!("`{key}` is missing"), example);
             self.shape.replaced.insert(joined(path, key));
             fitted.insert(key.to_owned(), self.replacement(schema));
@@ -163,7 +184,9 @@ impl<'s> Fitting<'s, '_> {
         match schema.get("type").and_then(Value::as_str) {
             Some("object") => Kind::Map {
                 known: schema.get("properties").and_then(Value::as_object),
-                others: schema.get("additionalProperties").filter(|others| others.is_object()),
+                others: schema
+                    .get("additionalProperties")
+                    .filter(|others| others.is_object()),
                 required: strings(schema.get("required")).collect(),
             },
             Some("array") => Kind::List(schema.get("items").unwrap_or(&Value::Null)),
@@ -179,10 +202,14 @@ impl<'s> Fitting<'s, '_> {
     /// Returns a value that fits a schema.
     fn replacement(&self, schema: &'s Value) -> Value {
         match self.kind(schema) {
-            Kind::Map { known, required, .. } => required
+            Kind::Map {
+                known, required, ..
+            } => required
                 .iter()
                 .map(|key| {
-                    let schema = known.and_then(|known| known.get(*key)).unwrap_or(&Value::Null);
+                    let schema = known
+                        .and_then(|known| known.get(*key))
+                        .unwrap_or(&Value::Null);
                     ((*key).to_owned(), self.replacement(schema))
                 })
                 .collect::<Map<_, _>>()
@@ -190,7 +217,11 @@ impl<'s> Fitting<'s, '_> {
             Kind::List(_) => Value::Array(Vec::new()),
             Kind::Words(words) => words.first().copied().unwrap_or_default().into(),
             Kind::Text => "".into(),
-            Kind::Integer => self.resolved(schema).get("minimum").cloned().unwrap_or(0.into()),
+            Kind::Integer => self
+                .resolved(schema)
+                .get("minimum")
+                .cloned()
+                .unwrap_or(0.into()),
             Kind::Boolean => false.into(),
         }
     }
@@ -237,25 +268,57 @@ fn out_of_bounds(value: &Value, schema: &Value) -> Option<(String, Option<String
     let limit = |word: &str| schema.get(word).and_then(Value::as_i64);
     let (size, least, most, what) = match value {
         Value::Number(number) => {
-            let (least, most) = (limit("minimum").unwrap_or(0), limit("maximum").unwrap_or(i64::MAX));
-            let fits = number.as_i64().is_some_and(|number| (least..=most).contains(&number));
-            return (!fits).then(|| (format!("the number is not between {least} and {most}"), None));
+            let (least, most) = (
+                limit("minimum").unwrap_or(0),
+                limit("maximum").unwrap_or(i64::MAX),
+            );
+            let fits = number
+                .as_i64()
+                .is_some_and(|number| (least..=most).contains(&number));
+            return (!fits).then(|| {
+                (
+                    format!("the number is not between {least} and {most}"),
+                    None,
+                )
+            });
         }
-        Value::String(text) => (text.chars().count(), limit("minLength"), limit("maxLength"), "characters"),
+        Value::String(text) => (
+            text.chars().count(),
+            limit("minLength"),
+            limit("maxLength"),
+            "characters",
+        ),
         Value::Array(items) => (items.len(), limit("minItems"), limit("maxItems"), "items"),
-        Value::Object(members) => (members.len(), limit("minProperties"), limit("maxProperties"), "keys"),
+        Value::Object(members) => (
+            members.len(),
+            limit("minProperties"),
+            limit("maxProperties"),
+            "keys",
+        ),
         Value::Null | Value::Bool(_) => return None,
     };
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     if size < least.unwrap_or(0) {
-        return Some(("it is empty".to_owned(), Some("fill it, or take the key away if it may be left out".to_owned())));
+        return Some((
+            "it is empty".to_owned(),
+            Some("fill it, or take the key away if it may be left out".to_owned()),
+        ));
     }
-    most.filter(|most| size > *most)
-        .map(|most| (format!("it has {size} {what}; at most {most} are allowed"), None))
+    most.filter(|most| size > *most).map(|most| {
+        (
+            format!("it has {size} {what}; at most {most} are allowed"),
+            None,
+        )
+    })
 }
 
 /// Returns why a value is not of the kind that is asked for, and what to do.
 fn mismatch(kind: &Kind<'_>, data: &Data, schema: &Value) -> (String, Option<String>) {
+    if let (Kind::Integer, Data::Float(text)) = (kind, data)
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return ("the number is too large".to_owned(), such_as(schema));
+    }
     let wanted = match kind {
         Kind::Map { .. } => "a map (`key: value`)",
         Kind::List(_) => "a list",
@@ -266,9 +329,8 @@ fn mismatch(kind: &Kind<'_>, data: &Data, schema: &Value) -> (String, Option<Str
     };
     let found = match data {
         Data::Nothing => "nothing is here".to_owned(),
-        Data::Boolean(value) => format!("`{value}` is a boolean"),
-        Data::Integer(value) => format!("`{value}` is a number"),
-        Data::Float(text) => format!("{} is a number", shown(text)),
+        Data::Boolean(_, text) => format!("`{text}` is a boolean"),
+        Data::Integer(_, text) | Data::Float(text) => format!("{} is a number", shown(text)),
         Data::Text { text, plain: true } if matches!(kind, Kind::Text) => {
             format!("`{text}` without quotes is a boolean to some readers of YAML")
         }
@@ -276,10 +338,22 @@ fn mismatch(kind: &Kind<'_>, data: &Data, schema: &Value) -> (String, Option<Str
         Data::List(_) => "a list is here".to_owned(),
         Data::Map(_) | Data::Broken => "a map is here".to_owned(),
     };
+    let is_spelled = schema.get("pattern").is_some();
     let suggestion = match (kind, data) {
-        (Kind::Text, Data::Boolean(value)) => Some(format!("put it in quotes: \"{value}\"")),
-        (Kind::Text, Data::Integer(value)) => Some(format!("put it in quotes: \"{value}\"")),
-        (Kind::Text, Data::Float(text) | Data::Text { text, .. }) => Some(format!("put it in quotes: \"{text}\"")),
+        (Kind::Text, Data::Integer(..) | Data::Float(_)) if is_spelled => such_as(schema),
+        (
+            Kind::Text,
+            Data::Boolean(_, text)
+            | Data::Integer(_, text)
+            | Data::Float(text)
+            | Data::Text { text, .. },
+        ) => Some(match text.len() {
+            0..=40 => format!("put it in quotes: \"{text}\""),
+            _ => "put it in quotes".to_owned(),
+        }),
+        (Kind::Text, Data::Nothing) if !is_spelled => {
+            Some("write `\"\"` for an empty text".to_owned())
+        }
         (Kind::Boolean, Data::Text { text, .. }) => match text.to_ascii_lowercase().as_str() {
             "yes" | "y" | "on" | "true" => Some("write `true`".to_owned()),
             "no" | "n" | "off" | "false" => Some("write `false`".to_owned()),
@@ -288,24 +362,32 @@ fn mismatch(kind: &Kind<'_>, data: &Data, schema: &Value) -> (String, Option<Str
         (Kind::Integer, Data::Text { text, .. }) if text.parse::<i64>().is_ok() => {
             Some(format!("take the quotes away: {text}"))
         }
-        _ => example(schema).map(|example| format!("such as `{example}`")),
+        _ => such_as(schema),
     };
     (format!("{found}, and {wanted} is wanted"), suggestion)
 }
 
 fn unknown_word(words: &[&str], data: &Data) -> (String, Option<String>) {
     let text = match data {
-        Data::Text { text, .. } | Data::Float(text) => text.clone(),
-        Data::Boolean(value) => value.to_string(),
-        Data::Integer(value) => value.to_string(),
+        Data::Text { text, .. }
+        | Data::Boolean(_, text)
+        | Data::Integer(_, text)
+        | Data::Float(text) => text,
         _ => {
             let message = format!("one word is wanted: {}", any_of(words.iter().copied()));
             return (message, None);
         }
     };
-    let suggestion = did_you_mean(&text, words.iter().copied())
+    let suggestion = did_you_mean(text, words.iter().copied())
         .unwrap_or_else(|| format!("write {}", any_of(words.iter().copied())));
-    (format!("{} is no word that fits here", shown(&text)), Some(suggestion))
+    (
+        format!("{} is no word that fits here", shown(text)),
+        Some(suggestion),
+    )
+}
+
+fn such_as(schema: &Value) -> Option<String> {
+    example(schema).map(|example| format!("such as `{example}`"))
 }
 
 /// Returns the first example of a schema, as YAML.
@@ -317,7 +399,10 @@ fn example(schema: &Value) -> Option<String> {
             Some(format!("[{}]", items.join(", ")))
         }
         Value::Object(members) => {
-            let members: Vec<String> = members.iter().map(|(key, value)| format!("{key}: {}", plain(value))).collect();
+            let members: Vec<String> = members
+                .iter()
+                .map(|(key, value)| format!("{key}: {}", plain(value)))
+                .collect();
             Some(format!("{{{}}}", members.join(", ")))
         }
         other => Some(other.to_string()),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use saphyr::Scalar;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
-use super::fault::{Fault, Place, shown};
+use super::fault::{Fault, Place, called};
 
 // LIMIT: a manifest is six levels deep; what follows walks the tree by calling itself.
 const DEPTH_MAX: usize = 16;
@@ -27,12 +27,17 @@ pub(super) struct Node {
 pub(super) enum Data {
     /// Nothing, or `null`.
     Nothing,
-    Boolean(bool),
-    Integer(i64),
-    /// A number with a fraction, as it is written.
+    /// A boolean, and how it is written.
+    Boolean(bool, String),
+    /// A whole number, and how it is written.
+    Integer(i64, String),
+    /// Another number, as it is written.
     Float(String),
     /// Text, and whether it is written without quotes.
-    Text { text: String, plain: bool },
+    Text {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<Entry>),
     /// Something that a fault was recorded for already.
@@ -81,14 +86,20 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
                 documents += 1;
                 if documents > 1 {
                     builder.faults.push(
-                        Fault::new(place, "", "a second document begins here")
-                            .with("a manifest is one document: take `---` and what follows away".to_owned()),
+                        Fault::new(place, "", "a second document begins here").with(
+                            "a manifest is one document: take `---` and what follows away"
+                                .to_owned(),
+                        ),
                     );
                     break;
                 }
             }
             Event::Alias(_) => {
-                builder.refuse(place, "an alias (`*name`) is not followed", "write the value out");
+                builder.refuse(
+                    place,
+                    "an alias (`*name`) is not followed",
+                    "write the value out",
+                );
                 builder.value(place, Data::Broken);
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -96,19 +107,29 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
                 let plain = style == ScalarStyle::Plain;
                 let data = match plain {
                     true => resolved(&text),
-                    false => Data::Text { text: text.into_owned(), plain },
+                    false => Data::Text {
+                        text: text.into_owned(),
+                        plain,
+                    },
                 };
                 builder.value(place, data);
             }
             Event::SequenceStart(anchor, tag) => {
                 builder.marks(place, anchor, tag.is_some());
-                builder.open(Open { place, what: What::List(Vec::new()) })?;
+                builder.open(Open {
+                    place,
+                    what: What::List(Vec::new()),
+                })?;
             }
             Event::MappingStart(anchor, tag) => {
                 builder.marks(place, anchor, tag.is_some());
                 builder.open(Open {
                     place,
-                    what: What::Map { entries: Vec::new(), seen: BTreeMap::new(), key: None },
+                    what: What::Map {
+                        entries: Vec::new(),
+                        seen: BTreeMap::new(),
+                        key: None,
+                    },
                 })?;
             }
             Event::SequenceEnd | Event::MappingEnd => builder.close(),
@@ -117,8 +138,9 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
     }
     match builder.root {
         Some(root) if !matches!(root.data, Data::Nothing) => Ok(root),
-        _ => Err(Fault::new(Place::START, "", "the file says nothing")
-            .with("begin it with `kind: mira.app/v1`; `mira new` writes one to start from".to_owned())),
+        _ => Err(Fault::new(Place::START, "", "the file says nothing").with(
+            "begin it with `kind: mira.app/v1`; `mira new` writes one to start from".to_owned(),
+        )),
     }
 }
 
@@ -152,10 +174,18 @@ impl Builder<'_> {
     /// Refuses what may stand before a value.
     fn marks(&mut self, place: Place, anchor: usize, tag: bool) {
         if anchor > 0 {
-            self.refuse(place, "an anchor (`&name`) is not read", "take it away, and write repeated values out");
+            self.refuse(
+                place,
+                "an anchor (`&name`) is not read",
+                "take it away, and write repeated values out",
+            );
         }
         if tag {
-            self.refuse(place, "a tag (`!name`) is not read", "take it away; put text in quotes");
+            self.refuse(
+                place,
+                "a tag (`!name`) is not read",
+                "take it away; put text in quotes",
+            );
         }
     }
 
@@ -194,16 +224,19 @@ impl Builder<'_> {
                 None => {
                     let name = key_text(&data);
                     if name.is_none() && !matches!(data, Data::Broken) {
-                        self.faults.push(Fault::new(place, "", "a key is a word").with(
-                            "write `key: value`, the key in quotes if it is no plain word".to_owned(),
-                        ));
+                        self.faults.push(
+                            Fault::new(place, "", "a key is a word").with(
+                                "write `key: value`, the key in quotes if it is no plain word"
+                                    .to_owned(),
+                            ),
+                        );
                     }
                     *key = Some((name, place));
                 }
                 Some((None, _)) => {}
                 Some((Some(name), key_place)) => {
                     if let Some(first) = seen.get(&name) {
-                        let message = format!("the key {} is there twice", shown(&name));
+                        let message = format!("{} is there twice", called("the key", &name));
                         self.faults.push(
                             Fault::new(key_place, "", message)
                                 .with(format!("the first is in line {first}: keep one of them")),
@@ -211,7 +244,11 @@ impl Builder<'_> {
                         return;
                     }
                     seen.insert(name.clone(), key_place.line);
-                    entries.push(Entry { key: name, place: key_place, value: Node { place, data } });
+                    entries.push(Entry {
+                        key: name,
+                        place: key_place,
+                        value: Node { place, data },
+                    });
                 }
             },
         }
@@ -221,10 +258,11 @@ impl Builder<'_> {
 /// Returns a key's text: what could be a number or a boolean elsewhere is a word here, if it is written as one.
 fn key_text(data: &Data) -> Option<String> {
     match data {
-        Data::Text { text, .. } if !text.is_empty() => Some(text.clone()),
-        Data::Boolean(value) => Some(value.to_string()),
-        Data::Integer(value) => Some(value.to_string()),
-        Data::Float(text) => Some(text.clone()),
+        Data::Text { text, .. } if text.is_empty() => None,
+        Data::Text { text, .. }
+        | Data::Boolean(_, text)
+        | Data::Integer(_, text)
+        | Data::Float(text) => Some(text.clone()),
         _ => None,
     }
 }
@@ -236,10 +274,13 @@ fn resolved(text: &str) -> Data {
     }
     match Scalar::parse_from_cow(text.into()) {
         Scalar::Null => Data::Nothing,
-        Scalar::Boolean(value) => Data::Boolean(value),
-        Scalar::Integer(value) => Data::Integer(value),
+        Scalar::Boolean(value) => Data::Boolean(value, text.to_owned()),
+        Scalar::Integer(value) => Data::Integer(value, text.to_owned()),
         Scalar::FloatingPoint(_) => Data::Float(text.to_owned()),
-        Scalar::String(text) => Data::Text { text: text.into_owned(), plain: true },
+        Scalar::String(text) => Data::Text {
+            text: text.into_owned(),
+            plain: true,
+        },
     }
 }
 
@@ -257,8 +298,19 @@ fn no_yaml(text: &str, error: &ScanError) -> Fault {
     let indentation: String = line.chars().take_while(|c| c.is_whitespace()).collect();
     if indentation.contains('\t') {
         let column = 1 + indentation.chars().take_while(|&c| c != '\t').count();
-        return Fault::new(Place { line: at.line, column }, "", "a tab is used to indent")
-            .with("use spaces: YAML allows no tabs there".to_owned());
+        return Fault::new(
+            Place {
+                line: at.line,
+                column,
+            },
+            "",
+            "a tab is used to indent",
+        )
+        .with("use spaces: YAML allows no tabs there".to_owned());
+    }
+    if error.info().contains("unknown anchor") {
+        return Fault::new(at, "", "an alias (`*name`) is not followed")
+            .with("write the value out, or put the text in quotes".to_owned());
     }
     Fault::new(at, "", format!("this is not YAML: {}", error.info())).with(
         "look at this line and the one before: a missing quote, colon or bracket, or another indentation".to_owned(),

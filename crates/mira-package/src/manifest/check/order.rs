@@ -34,12 +34,18 @@ impl Check<'_> {
         let mut way = Vec::new();
         while !way.contains(&at) {
             way.push(at);
-            match needs.get(at).and_then(|needs| needs.iter().copied().find(open)) {
+            match needs
+                .get(at)
+                .and_then(|needs| needs.iter().copied().find(open))
+            {
                 Some(next) => at = next,
                 None => return,
             }
         }
-        let start = way.iter().position(|&index| index == at).unwrap_or_default();
+        let start = way
+            .iter()
+            .position(|&index| index == at)
+            .unwrap_or_default();
         let names: Vec<&str> = way
             .iter()
             .skip(start)
@@ -49,6 +55,10 @@ impl Check<'_> {
             .collect();
         let message = format!("services wait for each other: {}", names.join(" -> "));
         let path = format!("services[{at}].dependsOn");
-        self.fault(&path, message, "take one of these dependencies away".to_owned());
+        self.fault(
+            &path,
+            message,
+            "take one of these dependencies away".to_owned(),
+        );
     }
 }

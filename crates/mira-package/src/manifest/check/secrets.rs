@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mira_secret::SecretName;
+use mira_secret::{NameError, SecretName};
 
 use super::Check;
 use crate::manifest::document::{self, Delivery};
@@ -28,8 +28,16 @@ impl Check<'_> {
 
     fn secret(&mut self, path: &str, secret: &document::Secret) -> Option<SecretSpec> {
         let name = self.variable(&format!("{path}.name"), &secret.name, "a secret");
-        let description = self.optional(&format!("{path}.description"), secret.description.as_deref(), Self::line);
-        let how_to_obtain = self.optional(&format!("{path}.howToObtain"), secret.how_to_obtain.as_deref(), Self::line);
+        let description = self.optional(
+            &format!("{path}.description"),
+            secret.description.as_deref(),
+            Self::line,
+        );
+        let how_to_obtain = self.optional(
+            &format!("{path}.howToObtain"),
+            secret.how_to_obtain.as_deref(),
+            Self::line,
+        );
         let hosts = self.hosts(&format!("{path}.hosts"), &secret.hosts);
         if secret.deliver == Delivery::Brokered && secret.hosts.is_empty() {
             self.fault(
@@ -50,7 +58,10 @@ impl Check<'_> {
         })
     }
 
-    #[expect(clippy::option_option, reason = "no list means all services, and a list may have a fault")]
+    #[expect(
+        clippy::option_option,
+        reason = "no list means all services, and a list may have a fault"
+    )]
     fn recipients(&mut self, path: &str, names: Option<&[String]>) -> Option<Option<Vec<Name>>> {
         let Some(names) = names else {
             return Some(None);
@@ -76,10 +87,17 @@ impl Check<'_> {
                 let default = &setting.default;
                 if default.contains('\0') {
                     let message = "this holds a NUL, which no program can be given";
-                    self.fault(&format!("{path}.default"), message, "take it out".to_owned());
+                    self.fault(
+                        &format!("{path}.default"),
+                        message,
+                        "take it out".to_owned(),
+                    );
                 }
-                let description =
-                    self.optional(&format!("{path}.description"), setting.description.as_deref(), Self::line);
+                let description = self.optional(
+                    &format!("{path}.description"),
+                    setting.description.as_deref(),
+                    Self::line,
+                );
                 Some(Setting {
                     name: name?.as_str().to_owned(),
                     default: default.clone(),
@@ -95,18 +113,27 @@ impl Check<'_> {
         let parsed = match name.parse::<SecretName>() {
             Ok(parsed) => parsed,
             Err(error) => {
-                self.fault(path, error.to_string(), "such as `OPENAI_API_KEY`".to_owned());
+                let message = match error {
+                    NameError::Assignment => {
+                        "a name holds no `=`, and a manifest no value of a secret".to_owned()
+                    }
+                    error => error.to_string(),
+                };
+                self.fault(path, message, "such as `OPENAI_API_KEY`".to_owned());
                 return None;
             }
         };
         if name.starts_with("MIRA_") {
-            let message = format!("the name of {what} does not begin with `MIRA_`: such names are Mira's own");
+            let message = format!(
+                "the name of {what} does not begin with `MIRA_`: such names are Mira's own"
+            );
             self.fault(path, message, "choose another".to_owned());
             return None;
         }
         // A variable of `env` may be one of these: a service may want another folder as its home.
         if HOST_VARIABLES.contains(&name) && what != "a variable" {
-            let message = format!("`{name}` is a variable that each service has, and cannot be {what}");
+            let message =
+                format!("`{name}` is a variable that each service has, and cannot be {what}");
             self.fault(path, message, "choose another".to_owned());
             return None;
         }
@@ -117,7 +144,13 @@ impl Check<'_> {
     pub(super) fn collisions(&mut self) {
         let settings = self.document.settings.iter().enumerate();
         let settings: Vec<Variable> = settings
-            .map(|(index, setting)| Variable::new(&setting.name, "a setting", format!("settings[{index}].name")))
+            .map(|(index, setting)| {
+                Variable::new(
+                    &setting.name,
+                    "a setting",
+                    format!("settings[{index}].name"),
+                )
+            })
             .collect();
         let mut told = Vec::new();
         for (index, service) in self.document.services.iter().enumerate() {
@@ -133,17 +166,25 @@ impl Check<'_> {
             let secrets = secrets.filter_map(|(index, secret)| {
                 let path = format!("secrets[{index}].name");
                 let (name, what) = match secret.deliver {
-                    Delivery::File => (format!("{}_FILE", secret.name), "the path of a secret's file"),
+                    Delivery::File => (
+                        format!("{}_FILE", secret.name),
+                        "the path of a secret's file",
+                    ),
                     Delivery::Env | Delivery::Brokered => (secret.name.clone(), "a secret"),
                 };
                 (!secret.name.is_empty()).then(|| Variable::new(&name, what, path))
             });
-            self.one_source(settings.iter().cloned().chain(env).chain(secrets), &mut told);
+            self.one_source(
+                settings.iter().cloned().chain(env).chain(secrets),
+                &mut told,
+            );
         }
         // A secret has one name, however and to whom it is delivered.
         let secrets = self.document.secrets.iter().enumerate();
         let secrets: Vec<Variable> = secrets
-            .map(|(index, secret)| Variable::new(&secret.name, "a secret", format!("secrets[{index}].name")))
+            .map(|(index, secret)| {
+                Variable::new(&secret.name, "a secret", format!("secrets[{index}].name"))
+            })
             .collect();
         self.one_source(secrets.into_iter(), &mut told);
     }
@@ -151,7 +192,8 @@ impl Check<'_> {
     fn one_source(&mut self, variables: impl Iterator<Item = Variable>, told: &mut Vec<String>) {
         let mut seen: BTreeMap<String, Variable> = BTreeMap::new();
         for variable in variables {
-            if variable.name.parse::<SecretName>().is_err() {
+            let name = variable.name.as_str();
+            if name.parse::<SecretName>().is_err() || HOST_VARIABLES.contains(&name) {
                 continue;
             }
             let Some(first) = seen.get(&variable.name) else {
@@ -162,8 +204,15 @@ impl Check<'_> {
                 continue;
             }
             let line = self.shape.place(&first.path).line;
-            let message = format!("`{}` is {} in line {line} already", variable.name, first.what);
-            self.fault(&variable.path, message, "rename one of them, or take it away".to_owned());
+            let message = format!(
+                "`{}` is {} in line {line} already",
+                variable.name, first.what
+            );
+            self.fault(
+                &variable.path,
+                message,
+                "rename one of them, or take it away".to_owned(),
+            );
             told.push(variable.path);
         }
     }
@@ -179,6 +228,10 @@ struct Variable {
 
 impl Variable {
     fn new(name: &str, what: &'static str, path: String) -> Self {
-        Self { name: name.to_owned(), what, path }
+        Self {
+            name: name.to_owned(),
+            what,
+            path,
+        }
     }
 }

@@ -9,7 +9,11 @@ use crate::manifest::{Health, Port, Probe, Service};
 
 impl Check<'_> {
     pub(super) fn services(&mut self) -> Option<Vec<Service>> {
-        let names = self.document.services.iter().map(|service| service.name.as_str());
+        let names = self
+            .document
+            .services
+            .iter()
+            .map(|service| service.name.as_str());
         let names = self.names("services", names);
         let services: Vec<Option<Service>> = self
             .document
@@ -35,19 +39,32 @@ impl Check<'_> {
             })
             .collect();
         let ports_path = format!("{path}.ports");
-        let names = self.names(&ports_path, service.ports.iter().map(|port| port.name.as_str()));
+        let names = self.names(
+            &ports_path,
+            service.ports.iter().map(|port| port.name.as_str()),
+        );
         let ports = names.map(|names| {
             let ports = names.into_iter().zip(&service.ports);
             ports
-                .map(|(name, port)| Port { name, prefer: port.prefer, open: port.open })
+                .map(|(name, port)| Port {
+                    name,
+                    prefer: port.prefer,
+                    open: port.open,
+                })
                 .collect()
         });
         let health = match &service.health {
-            Some(health) => self.health(&format!("{path}.health"), health, service).map(Some),
+            Some(health) => self
+                .health(&format!("{path}.health"), health, service)
+                .map(Some),
             None => Some(None),
         };
         let depends_on = self.depends_on(&format!("{path}.dependsOn"), &service.depends_on);
-        let grace = self.duration(&format!("{path}.stop.grace"), &service.stop.grace, ("0s", "10m"));
+        let grace = self.duration(
+            &format!("{path}.stop.grace"),
+            &service.stop.grace,
+            ("0s", "10m"),
+        );
         Some(Service {
             name: own.parse().ok()?,
             command: command?,
@@ -71,11 +88,28 @@ impl Check<'_> {
         names.into_iter().collect()
     }
 
-    fn health(&mut self, path: &str, health: &document::Health, service: &document::Service) -> Option<Health> {
+    fn health(
+        &mut self,
+        path: &str,
+        health: &document::Health,
+        service: &document::Service,
+    ) -> Option<Health> {
         let probe = self.probe(path, health, service);
-        let interval = self.duration(&format!("{path}.interval"), &health.interval, ("100ms", "1h"));
-        let timeout = self.duration(&format!("{path}.timeout"), &health.timeout, ("100ms", "10m"));
-        let start_period = self.duration(&format!("{path}.startPeriod"), &health.start_period, ("0s", "1h"));
+        let interval = self.duration(
+            &format!("{path}.interval"),
+            &health.interval,
+            ("100ms", "1h"),
+        );
+        let timeout = self.duration(
+            &format!("{path}.timeout"),
+            &health.timeout,
+            ("100ms", "10m"),
+        );
+        let start_period = self.duration(
+            &format!("{path}.startPeriod"),
+            &health.start_period,
+            ("0s", "1h"),
+        );
         Some(Health {
             probe: probe?,
             interval: interval?,
@@ -85,7 +119,12 @@ impl Check<'_> {
         })
     }
 
-    fn probe(&mut self, path: &str, health: &document::Health, service: &document::Service) -> Option<Probe> {
+    fn probe(
+        &mut self,
+        path: &str,
+        health: &document::Health,
+        service: &document::Service,
+    ) -> Option<Probe> {
         let port = health.port.as_deref();
         if port.is_some() && health.http.is_none() {
             let message = "`port` goes with `http`";
@@ -95,7 +134,10 @@ impl Check<'_> {
             (Some(target), None, None) => {
                 let target = self.url_path(&format!("{path}.http"), target);
                 let port = self.http_port(path, port, service);
-                Some(Probe::Http { path: target?, port: port? })
+                Some(Probe::Http {
+                    path: target?,
+                    port: port?,
+                })
             }
             (None, Some(port), None) => {
                 let port = self.own_port(&format!("{path}.tcp"), port, service)?;
@@ -118,7 +160,12 @@ impl Check<'_> {
     }
 
     /// Returns the port that HTTP is asked on: the named one, or the only one.
-    fn http_port(&mut self, path: &str, named: Option<&str>, service: &document::Service) -> Option<Name> {
+    fn http_port(
+        &mut self,
+        path: &str,
+        named: Option<&str>,
+        service: &document::Service,
+    ) -> Option<Name> {
         match (named, service.ports.as_slice()) {
             (Some(named), _) => self.own_port(&format!("{path}.port"), named, service),
             (None, [only]) => only.name.parse().ok(),
@@ -127,7 +174,10 @@ impl Check<'_> {
                     [] => "give the service a port in `ports`".to_owned(),
                     _ => "add `port: NAME`".to_owned(),
                 };
-                let message = format!("the service has {} ports, and none is named here", ports.len());
+                let message = format!(
+                    "the service has {} ports, and none is named here",
+                    ports.len()
+                );
                 self.fault(path, message, suggestion);
                 None
             }

@@ -1,22 +1,32 @@
 //! Texts: those that people see, and those that refer to what is known only when the app runs.
 
 use super::Check;
-use crate::manifest::fault::shown;
+use crate::manifest::fault::called;
 use crate::manifest::interpolation::{Part, Reference, Template, Written, written};
-use crate::manifest::name::Name;
 
 impl Check<'_> {
     /// Reads a text that is shown to people: one line, and nothing that a terminal obeys or that turns text around.
     pub(super) fn line(&mut self, path: &str, text: &str) -> Option<String> {
         match text.chars().find(|&c| is_hidden(c)) {
-            None => return Some(text.trim().to_owned()).filter(|text| !text.is_empty()).or_else(|| {
-                self.fault(path, "it is blank", None);
-                None
-            }),
-            Some('\n' | '\r') => self.fault(path, "this is more than one line", "write it in one line".to_owned()),
+            None => {
+                return Some(text.trim().to_owned())
+                    .filter(|text| !text.is_empty())
+                    .or_else(|| {
+                        self.fault(path, "it is blank", None);
+                        None
+                    });
+            }
+            Some('\n' | '\r') => self.fault(
+                path,
+                "this is more than one line",
+                "write it in one line".to_owned(),
+            ),
             Some(c) => self.fault(
                 path,
-                format!("this holds the character U+{:04X}, which is not seen", u32::from(c)),
+                format!(
+                    "this holds the character U+{:04X}, which is not seen",
+                    u32::from(c)
+                ),
                 "take it out".to_owned(),
             ),
         }
@@ -26,19 +36,27 @@ impl Check<'_> {
     /// Reads the path of a URL.
     pub(super) fn url_path(&mut self, path: &str, text: &str) -> Option<String> {
         let fits = text.starts_with('/')
-            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
         if !fits {
             self.fault(
                 path,
                 "this is no path of a URL",
-                "begin it with a slash, and write it in ASCII without blanks, as in `/healthz`".to_owned(),
+                "begin it with a slash, and write it in ASCII without blanks, as in `/healthz`"
+                    .to_owned(),
             );
         }
         fits.then(|| text.to_owned())
     }
 
     /// Reads a command.
-    pub(super) fn command(&mut self, path: &str, words: &[String], service: &str) -> Option<Vec<Template>> {
+    pub(super) fn command(
+        &mut self,
+        path: &str,
+        words: &[String],
+        service: &str,
+    ) -> Option<Vec<Template>> {
         let program = format!("{path}[0]");
         if words.first().is_some_and(String::is_empty) {
             self.fault(&program, "the program has no name", None);
@@ -54,14 +72,20 @@ impl Check<'_> {
     /// Reads a text with references, as a part of a service.
     pub(super) fn template(&mut self, path: &str, text: &str, service: &str) -> Option<Template> {
         if text.contains('\0') {
-            self.fault(path, "this holds a NUL, which no program can be given", "take it out".to_owned());
+            self.fault(
+                path,
+                "this holds a NUL, which no program can be given",
+                "take it out".to_owned(),
+            );
             return None;
         }
         let parts: Vec<Option<Part>> = written(text)
             .into_iter()
             .map(|part| match part {
                 Written::Text(text) => Some(Part::Text(text.to_owned())),
-                Written::Reference(inner) => self.reference(path, inner, service).map(Part::Reference),
+                Written::Reference(inner) => {
+                    self.reference(path, inner, service).map(Part::Reference)
+                }
                 Written::LoneDollar => {
                     self.fault(
                         path,
@@ -71,7 +95,11 @@ impl Check<'_> {
                     None
                 }
                 Written::Unclosed => {
-                    self.fault(path, "a `${` has no `}`", "close it, or write `$${` for the text `${`".to_owned());
+                    self.fault(
+                        path,
+                        "a `${` has no `}`",
+                        "close it, or write `$${` for the text `${`".to_owned(),
+                    );
                     None
                 }
             })
@@ -86,8 +114,14 @@ impl Check<'_> {
                 self.port(path, service, port)
             }
             Some(("volume", name)) => {
-                let volumes = self.document.state.volumes.iter().map(|volume| volume.name.as_str());
-                self.known(path, "volume", name, volumes).map(Reference::Volume)
+                let volumes = self
+                    .document
+                    .state
+                    .volumes
+                    .iter()
+                    .map(|volume| volume.name.as_str());
+                self.known(path, "there is no volume", name, volumes)
+                    .map(Reference::Volume)
             }
             Some(("setting", name)) => self.setting(path, name),
             None if inner == "package" => Some(Reference::Package),
@@ -105,19 +139,33 @@ impl Check<'_> {
     /// Refers to a port of a service.
     pub(super) fn port(&mut self, path: &str, service: &str, port: &str) -> Option<Reference> {
         let known = self.document.services.iter();
-        let Some(found) = known.clone().find(|known| known.name == service && !service.is_empty()) else {
-            self.known(path, "service", service, known.map(|known| known.name.as_str()));
+        let Some(found) = known
+            .clone()
+            .find(|known| known.name == service && !service.is_empty())
+        else {
+            self.known(
+                path,
+                "there is no service",
+                service,
+                known.map(|known| known.name.as_str()),
+            );
             return None;
         };
         let ports = found.ports.iter().map(|port| port.name.as_str());
-        let what = format!("port of `{service}`");
-        let what = if service.parse::<Name>().is_ok() { what.as_str() } else { "port" };
-        let port = self.known(path, what, port, ports)?;
-        Some(Reference::Port { service: service.parse().ok()?, port })
+        let missing = format!("{} has no port", called("the service", service));
+        let port = self.known(path, &missing, port, ports)?;
+        Some(Reference::Port {
+            service: service.parse().ok()?,
+            port,
+        })
     }
 
     fn setting(&mut self, path: &str, name: &str) -> Option<Reference> {
-        let settings = self.document.settings.iter().map(|setting| setting.name.as_str());
+        let settings = self
+            .document
+            .settings
+            .iter()
+            .map(|setting| setting.name.as_str());
         if settings.clone().any(|known| known == name) && !name.is_empty() {
             return Some(Reference::Setting(name.to_owned()));
         }
@@ -125,7 +173,7 @@ impl Check<'_> {
             self.no_secret(path);
             return None;
         }
-        self.known(path, "setting", name, settings);
+        self.known(path, "there is no setting", name, settings);
         None
     }
 
@@ -138,18 +186,24 @@ impl Check<'_> {
             true => format!("write `${{setting:{inner}}}`"),
             false => "write `${port:…}`, `${volume:…}`, `${setting:…}` or `${package}`, or `$${` for the text `${`".to_owned(),
         };
-        self.fault(path, format!("a reference to {} is not known", shown(inner)), suggestion);
+        self.fault(path, called("there is no reference", inner), suggestion);
     }
 
     fn is_secret(&self, name: &str) -> bool {
-        !name.is_empty() && self.document.secrets.iter().any(|secret| secret.name == name)
+        !name.is_empty()
+            && self
+                .document
+                .secrets
+                .iter()
+                .any(|secret| secret.name == name)
     }
 
     fn no_secret(&mut self, path: &str) {
         self.fault(
             path,
             "a secret is never put into text",
-            "the service has it in its environment, under its name: let the program read it there".to_owned(),
+            "the service has it in its environment, under its name: let the program read it there"
+                .to_owned(),
         );
     }
 }

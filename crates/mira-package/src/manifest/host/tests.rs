@@ -88,7 +88,11 @@ fn a_pattern_has_one_spelling() {
 fn a_request_is_meant_or_not() {
     let check = |pattern: &str, host: &str, port: u16, expect: bool| {
         let pattern: HostPattern = pattern.parse().unwrap();
-        assert_eq!(pattern.matches(host, port), expect, "{pattern} {host}:{port}");
+        assert_eq!(
+            pattern.matches(host, port),
+            expect,
+            "{pattern} {host}:{port}"
+        );
     };
     check("api.openai.com", "api.openai.com", 443, true);
     check("api.openai.com", "API.OpenAI.com", 443, true);
@@ -111,7 +115,16 @@ fn a_request_is_meant_or_not() {
     check("*.example.org", "a_b.example.org", 443, false);
 
     check("127.0.0.1:80", "127.0.0.1", 80, true);
-    for other in ["127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "::ffff:127.0.0.1", "[::ffff:7f00:1]", "localhost"] {
+    for other in [
+        "127.1",
+        "0x7f.1",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "::ffff:127.0.0.1",
+        "[::ffff:7f00:1]",
+        "localhost",
+    ] {
         check("127.0.0.1:80", other, 80, false);
     }
     check("[::1]", "::1", 443, true);
