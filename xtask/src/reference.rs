@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::process::run as run_command;
 use crate::repository::Repository;
 
-const PAGE: &str = "docs/reference/cli.md";
+const FOLDER: &str = "docs/reference";
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 /// Writes the pages, or checks them.
 pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
     let mut command = repository.cargo(["run", "--quiet", "--locked", "--package=xtask"]);
-    command.args(["--example=reference", "--", PAGE]);
+    command.args(["--example=reference", "--", FOLDER]);
     if args.check {
         command.arg("--check");
     }
@@ -34,6 +34,6 @@ pub(crate) fn check_after_tests(repository: &Repository) -> anyhow::Result<()> {
     run_command(
         Command::new(repository.target()?.join(built))
             .current_dir(repository.root())
-            .args([PAGE, "--check"]),
+            .args([FOLDER, "--check"]),
     )
 }

@@ -21,6 +21,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
     ("minisign", "minisign"),
+    ("jsonschema", "python3-jsonschema"),
     ("npm", "npm"),
     ("ps", "procps"),
     ("python3", "python3"),

@@ -8,3 +8,4 @@ pub mod sealed;
 pub mod signature;
 pub mod trust;
 pub mod unpacked;
+pub mod manifest;

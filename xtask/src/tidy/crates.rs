@@ -102,7 +102,7 @@ const CRATES: &[Crate] = &[
         name: "xtask",
         layer: Layer::Dev,
         uses: &[],
-        uses_in_tests: &["mira-cli"],
+        uses_in_tests: &["mira-cli", "mira-package"],
     },
 ];
 

@@ -1,54 +1,20 @@
-//! Writes `docs/reference/cli.md` from the command line's own definition, or checks that it is current.
-//!
-//! It is an example of xtask, not a part of it: so the tasks need not build all of Mira, and the tests build this along with
-//! everything else. Run it as `cargo xtask gen`. It says nothing by itself: all words come from the definition.
+//! The page of the command line, from its own definition. It says nothing by itself: all words come from there.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
-use clap::{Arg, Command, Parser};
+use anyhow::Context as _;
+use clap::{Arg, Command};
 
-/// What to do.
-#[derive(Debug, Parser)]
-struct Cli {
-    /// The page
-    page: PathBuf,
-    /// Fail if the page is not current, and leave it as it is
-    #[arg(long)]
-    check: bool,
-}
-
-#[expect(clippy::print_stderr, reason = "a surface: this is its message")]
-fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(cli: &Cli) -> anyhow::Result<()> {
-    let mut root = mira_cli::command();
-    root.build();
-    let page = page(&root)?;
-    let shown = cli.page.display();
-    if !cli.check {
-        return std::fs::write(&cli.page, page).with_context(|| format!("cannot write {shown}"));
-    }
-    let found = std::fs::read_to_string(&cli.page).unwrap_or_default();
-    ensure!(
-        found == page,
-        "{shown} is not what the command line says: run `cargo xtask gen` and commit it"
-    );
-    Ok(())
-}
+use super::cell;
 
 /// Returns the whole page.
-fn page(root: &Command) -> anyhow::Result<String> {
+pub(super) fn page() -> anyhow::Result<String> {
+    let mut root = mira_cli::command();
+    root.build();
+    page_of(&root)
+}
+
+fn page_of(root: &Command) -> anyhow::Result<String> {
     let mut out = String::from(
         "<!-- Written by `cargo xtask gen` from the command line's definition. Change it there. -->\n\n# The command line\n",
     );
@@ -201,12 +167,4 @@ fn meaning(argument: &Arg) -> String {
         text = format!("{text}. Default: {}", defaults.join(", "));
     }
     text
-}
-
-/// Returns text that fits a table's cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
-        .replace('<', "\\<")
-        .replace('>', "\\>")
-        .replace('\n', " ")
 }

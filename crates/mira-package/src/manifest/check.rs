@@ -1,0 +1,428 @@
+//! What the parts of a manifest mean to each other: names that are given once and exist where they are used, texts, hosts, versions.
+//!
+//! Each part is looked at whatever is wrong with the others. A part that the stage before replaced is not complained about.
+
+mod order;
+mod secrets;
+mod services;
+mod text;
+
+pub(super) use text::is_hidden;
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::document::Document;
+use super::fault::{Fault, any_of, called, did_you_mean, shown};
+use super::host::{HostError, HostPattern};
+use super::name::Name;
+use super::shape::Shape;
+use super::tree::{Data, Node};
+use super::{AppIdError, KIND, Manifest, Publisher, State, Webhook, duration};
+
+/// Refuses a file of another format: nothing else that could be said of it would help.
+pub(super) fn format(tree: &Node) -> Result<(), Fault> {
+    let Some(node) = tree.key("kind") else {
+        return Ok(());
+    };
+    let Data::Text { text, .. } = &node.data else {
+        return Ok(());
+    };
+    if text == KIND {
+        return Ok(());
+    }
+    let fault = |message: String| Fault::new(node.place, "kind", message);
+    let version = text
+        .strip_prefix("mira.app/v")
+        .and_then(|version| version.parse::<u32>().ok());
+    Err(match version {
+        Some(version) if version > 1 => fault(format!(
+            "this is version {version} of the format, and this Mira reads version 1"
+        ))
+        .with("get a newer Mira, or an older package".to_owned()),
+        _ => fault(format!(
+            "{} is no kind of file that Mira reads",
+            shown(text)
+        ))
+        .with(did_you_mean(text, [KIND]).unwrap_or_else(|| format!("an app is `{KIND}`"))),
+    })
+}
+
+/// Checks a document, and returns it as types unless there is a fault.
+pub(super) fn manifest(
+    document: &Document,
+    shape: &Shape,
+    faults: &mut Vec<Fault>,
+) -> Option<Manifest> {
+    let mut check = Check {
+        document,
+        shape,
+        faults,
+    };
+    let id = check.id();
+    let name = check.line("name", &document.name);
+    let version = check.version();
+    let description = check.optional("description", document.description.as_deref(), Check::line);
+    let publisher = document.publisher.as_ref().map(|_| check.publisher());
+    let services = check.services();
+    let order = check.order();
+    let secrets = check.secrets();
+    let settings = check.settings();
+    check.collisions();
+    let state = check.state();
+    let network = check.hosts("network.allow", &document.network.allow);
+    let webhooks = check.webhooks();
+    let github = check.github();
+    Some(Manifest {
+        id: id?,
+        name: name?,
+        version: version?,
+        description: description?,
+        publisher: match publisher {
+            Some(publisher) => Some(publisher?),
+            None => None,
+        },
+        services: services?,
+        secrets: secrets?,
+        settings: settings?,
+        state: state?,
+        network: network?,
+        webhooks: webhooks?,
+        github: github?,
+        order: order?,
+    })
+}
+
+/// A run of the checks.
+struct Check<'a> {
+    document: &'a Document,
+    shape: &'a Shape,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl<'a> Check<'a> {
+    /// Records a fault, unless the part was replaced: then it has one.
+    fn fault(
+        &mut self,
+        path: &str,
+        message: impl Into<String>,
+        suggestion: impl Into<Option<String>>,
+    ) {
+        if !self.shape.is_replaced(path) {
+            let place = self.shape.place(path);
+            self.faults
+                .push(Fault::new(place, path, message).with(suggestion));
+        }
+    }
+
+    /// Reads an optional part: nothing where it has a fault.
+    #[expect(
+        clippy::option_option,
+        reason = "a part that is left out is not a part with a fault"
+    )]
+    fn optional<T>(
+        &mut self,
+        path: &str,
+        text: Option<&str>,
+        read: impl FnOnce(&mut Self, &str, &str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match text {
+            Some(text) => read(self, path, text).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn id(&mut self) -> Option<super::AppId> {
+        let text = &self.document.id;
+        let error = match text.parse() {
+            Ok(id) => return Some(id),
+            Err(error) => error,
+        };
+        let suggestion = match error {
+            AppIdError::UpperCase => Some(format!("write `{}`", text.to_lowercase())),
+            AppIdError::OnePart => Some(format!("write one, such as `org.example.{text}`")),
+            _ => Some("such as `org.example.readlater`".to_owned()),
+        };
+        self.fault("id", error.to_string(), suggestion);
+        None
+    }
+
+    fn version(&mut self) -> Option<semver::Version> {
+        let text = &self.document.version;
+        let error = match semver::Version::parse(text) {
+            Ok(version) => return Some(version),
+            Err(error) => error,
+        };
+        let guesses = [
+            format!("{text}.0"),
+            format!("{text}.0.0"),
+            text.trim_start_matches(['v', 'V']).to_owned(),
+        ];
+        let suggestion = guesses
+            .into_iter()
+            .find(|guess| semver::Version::parse(guess).is_ok())
+            .map_or_else(
+                || "write three numbers, such as `1.2.0`".to_owned(),
+                |guess| format!("write `{guess}`"),
+            );
+        self.fault(
+            "version",
+            format!("this is no version of Semantic Versioning: {error}"),
+            suggestion,
+        );
+        None
+    }
+
+    fn publisher(&mut self) -> Option<Publisher> {
+        let publisher = self.document.publisher.as_ref()?;
+        let name = self.line("publisher.name", &publisher.name);
+        let is_key = minisign::PublicKey::from_base64(&publisher.key).is_ok();
+        if !is_key {
+            self.fault(
+                "publisher.key",
+                "this is no minisign public key",
+                "write the second line of the public key's file; it begins with `RW`".to_owned(),
+            );
+        }
+        Some(Publisher {
+            name: name?,
+            key: is_key.then(|| publisher.key.trim().to_owned())?,
+        })
+    }
+
+    fn state(&mut self) -> Option<State> {
+        let state = &self.document.state;
+        let volumes = self.names(
+            "state.volumes",
+            state.volumes.iter().map(|volume| volume.name.as_str()),
+        );
+        let autosave = self.optional(
+            "state.autosave",
+            state.autosave.as_deref(),
+            |check, path, text| check.duration(path, text, ("1m", "30d")),
+        );
+        if let Some(kept) = state.retention
+            && [kept.last, kept.daily, kept.weekly, kept.monthly] == [0; 4]
+        {
+            self.fault(
+                "state.retention",
+                "this keeps no snapshot at all",
+                "say how many, such as `{last: 3, daily: 7}`, or take it away to keep all"
+                    .to_owned(),
+            );
+        }
+        Some(State {
+            volumes: volumes?,
+            autosave: autosave?,
+            retention: state.retention,
+        })
+    }
+
+    fn webhooks(&mut self) -> Option<Vec<Webhook>> {
+        let hooks = self.document.webhooks.iter().enumerate();
+        let hooks: Vec<Option<Webhook>> = hooks
+            .map(|(index, hook)| {
+                let path = format!("webhooks[{index}]");
+                for (at, event) in hook.events.iter().enumerate() {
+                    if !is_event(event) {
+                        self.fault(
+                            &format!("{path}.events[{at}]"),
+                            "an event is called by lower-case letters and underscores",
+                            "such as `pull_request`".to_owned(),
+                        );
+                    }
+                }
+                self.unique(
+                    &format!("{path}.events"),
+                    "event",
+                    hook.events.iter().map(String::as_str),
+                    "",
+                );
+                let (service, rest) = hook
+                    .deliver_to
+                    .split_once('/')
+                    .unwrap_or((&hook.deliver_to, ""));
+                let path = format!("{path}.deliverTo");
+                let service = self.known_service(&path, service);
+                let target = format!("/{rest}");
+                let target = self.url_path(&path, &target);
+                let has_port = |name: &Name| {
+                    let mut services = self.document.services.iter();
+                    services.any(|service| *name == *service.name && !service.ports.is_empty())
+                };
+                if let Some(service) = service.as_ref().filter(|name| !has_port(name)) {
+                    let message = format!("the service `{service}` has no port to deliver to");
+                    self.fault(&path, message, "give it one in `ports`".to_owned());
+                }
+                Some(Webhook {
+                    source: hook.source,
+                    events: hook.events.clone(),
+                    service: service?,
+                    path: target?,
+                })
+            })
+            .collect();
+        hooks.into_iter().collect()
+    }
+
+    fn github(&mut self) -> Option<BTreeMap<String, super::Access>> {
+        let Some(github) = &self.document.github else {
+            return Some(BTreeMap::new());
+        };
+        for name in github.permissions.keys().filter(|name| !is_event(name)) {
+            self.fault(
+                &super::shape::joined("github.permissions", name),
+                "a permission is called by lower-case letters and underscores",
+                "such as `contents`".to_owned(),
+            );
+        }
+        Some(github.permissions.clone())
+    }
+
+    /// Reads a list of hosts.
+    fn hosts(&mut self, path: &str, texts: &[String]) -> Option<Vec<HostPattern>> {
+        let hosts: Vec<Option<HostPattern>> = texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| {
+                let path = format!("{path}[{index}]");
+                match HostPattern::from_str(text) {
+                    Ok(host) => Some(host),
+                    Err(error) => {
+                        let lower = text.to_lowercase();
+                        let suggestion = (error == HostError::UpperCase
+                            && lower.parse::<HostPattern>().is_ok())
+                        .then(|| format!("write {}", shown(&lower)));
+                        self.fault(&path, error.to_string(), suggestion);
+                        None
+                    }
+                }
+            })
+            .collect();
+        let spelled: Vec<String> = hosts
+            .iter()
+            .map(|host| host.as_ref().map(ToString::to_string).unwrap_or_default())
+            .collect();
+        self.unique(path, "host", spelled.iter().map(String::as_str), "");
+        hosts.into_iter().collect()
+    }
+
+    /// Reads a span of time within bounds.
+    fn duration(
+        &mut self,
+        path: &str,
+        text: &str,
+        (least, most): (&str, &str),
+    ) -> Option<Duration> {
+        let bound = |text| duration::parse(text).unwrap_or_default();
+        match duration::parse(text) {
+            Some(span) if (bound(least)..=bound(most)).contains(&span) => return Some(span),
+            Some(_) => self.fault(
+                path,
+                format!("the time is not between {least} and {most}"),
+                None,
+            ),
+            None => self.fault(
+                path,
+                "this is no span of time",
+                "write a whole number and a unit: `500ms`, `10s`, `5m`, `1h` or `1d`".to_owned(),
+            ),
+        }
+        None
+    }
+
+    /// Reads the names of a list of maps, each of which is there once.
+    fn names<'n>(
+        &mut self,
+        path: &str,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Option<Vec<Name>> {
+        let parsed: Vec<Option<Name>> = names
+            .clone()
+            .enumerate()
+            .map(|(index, name)| {
+                let parsed = Name::from_str(name).ok();
+                if parsed.is_none() {
+                    let slug = super::name::slug(name);
+                    let suggestion = slug
+                        .parse::<Name>()
+                        .is_ok()
+                        .then(|| format!("write `{slug}`"));
+                    let message = super::NameFault.to_string();
+                    self.fault(&format!("{path}[{index}].name"), message, suggestion);
+                }
+                parsed
+            })
+            .collect();
+        self.unique(path, "name", names, ".name");
+        parsed.into_iter().collect()
+    }
+
+    /// Complains about a text that is in a list before.
+    fn unique<'n>(
+        &mut self,
+        path: &str,
+        what: &str,
+        texts: impl Iterator<Item = &'n str>,
+        key: &str,
+    ) {
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        for (index, text) in texts.enumerate() {
+            let here = format!("{path}[{index}]{key}");
+            if text.is_empty() {
+                continue;
+            }
+            match seen.get(text) {
+                Some(first) => {
+                    let line = self.shape.place(first).line;
+                    let message =
+                        format!("{} is there twice", called(&format!("the {what}"), text));
+                    self.fault(&here, message, format!("the first is in line {line}"));
+                }
+                None => {
+                    seen.insert(text, here);
+                }
+            }
+        }
+    }
+
+    /// Returns the name of a service that exists.
+    fn known_service(&mut self, path: &str, name: &str) -> Option<Name> {
+        let services = self
+            .document
+            .services
+            .iter()
+            .map(|service| service.name.as_str());
+        self.known(path, "there is no service", name, services)
+    }
+
+    /// Returns a name if it is one of the known, and complains with `missing` if it is not.
+    fn known<'n>(
+        &mut self,
+        path: &str,
+        missing: &str,
+        name: &str,
+        known: impl Iterator<Item = &'n str> + Clone,
+    ) -> Option<Name> {
+        if !name.is_empty() && known.clone().any(|known| known == name) {
+            return name.parse().ok();
+        }
+        let suggestion =
+            did_you_mean(name, known.clone().filter(|name| !name.is_empty())).or_else(|| {
+                let known: Vec<&str> = known.filter(|name| !name.is_empty()).collect();
+                (!known.is_empty() && known.len() <= 8).then(|| format!("write {}", any_of(known)))
+            });
+        self.fault(path, called(missing, name), suggestion);
+        None
+    }
+}
+
+/// Whether a text is spelled as GitHub spells events and permissions.
+fn is_event(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
