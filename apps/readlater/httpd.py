@@ -93,10 +93,10 @@ class Site:
         self.routes = [(method, re.compile(pattern), action) for method, pattern, action in routes]
         self.form_token = form_token
         self.error_page = error_page
-        self.files = {
-            f"/static/{name}": (TYPES[os.path.splitext(name)[1]], open(os.path.join(static, name), "rb").read())
-            for name in sorted(os.listdir(static))
-        }
+        self.files = {}
+        for name in os.listdir(static):
+            with open(os.path.join(static, name), "rb") as file:
+                self.files[f"/static/{name}"] = (TYPES[os.path.splitext(name)[1]], file.read())
 
     def respond(self, method, path, request):
         """Finds the route and calls it."""
@@ -266,6 +266,6 @@ def serve(site, port):
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     log(f"listening on http://127.0.0.1:{server.server_port}/")
-    server.serve_forever()
+    server.serve_forever(poll_interval=0.1)
     server.server_close()
     log("ended")
