@@ -56,19 +56,23 @@ def entry(row, current):
 
 
 def new(site, text="", title="", model="", error=""):
-    """Returns the form for a new text; after an error it still holds what was entered."""
+    """Returns the page for a new text; after an error it still holds what was entered."""
     hint = (
         "<p class=note>There is no key: the model service will probably refuse. "
         "Set <code>OPENAI_API_KEY</code> and start the app again.</p>"
         if site.wants_key
         else ""
     )
-    return f"""<h1>What was said?</h1>
-{problem(error)}{hint}
-<form class=new action=/minutes method=post>
+    form = text_form(site, "/minutes", text, title, model, "Write the minutes", "autofocus")
+    return f"<h1>What was said?</h1>{problem(error)}{hint}{form}"
+
+
+def text_form(site, action, text, title, model, label, focus=""):
+    """Returns the form with a text and what belongs to it."""
+    return f"""<form class=new action={action} method=post>
   <input type=hidden name=token value="{escape(site.form_token)}">
   <label for=text>Transcript or notes</label>
-  <textarea id=text name=text rows=14 required autofocus maxlength={TEXT_CHARS_MAX} spellcheck=false
+  <textarea id=text name=text rows=14 required {focus} maxlength={TEXT_CHARS_MAX} spellcheck=false
     aria-describedby=about placeholder="Anna: Shall we move the release to Friday?&#10;Ben: Yes. I tell the customers…"
     >{chr(10) + escape(text)}</textarea>
   <p id=about class=quiet>Paste it as it is. Drop a text file here, if you like. The text goes to {escape(site.service)} and
@@ -81,7 +85,7 @@ def new(site, text="", title="", model="", error=""):
         autocomplete=off aria-describedby=models-note><datalist id=models></datalist></p>
   </div>
   <p id=models-note class=quiet role=status></p>
-  <p><button class=main>Write the minutes</button> <kbd class=quiet>Ctrl+Enter</kbd></p>
+  <p><button class=main>{label}</button> <kbd class=quiet>Ctrl+Enter</kbd></p>
 </form>"""
 
 
@@ -101,13 +105,12 @@ def working(site, row, stage):
 
 
 def failed(site, row):
-    """Returns the page of a text without minutes: why, and what can be done."""
-    change = f"""<details><summary>Change the text or the model</summary>
-{new(site, row["text"], row["title"], row["model"]).partition("</h1>")[2]}</details>"""
+    """Returns the page of a text without minutes: why, and the text and model to change before another try."""
+    form = text_form(site, f"/minutes/{row['id']}/again", row["text"], row["title"], row["model"], "Try again")
     return f"""<h1>{escape(row["title"]) or "No minutes yet"}</h1>
 {problem(row["error"] or "This is not being worked on any more. Try again.")}
-{buttons(site, row["id"], [("again", "Try again"), ("delete", "Delete")])}
-{change}"""
+{form}
+{buttons(site, row["id"], [("delete", "Delete")])}"""
 
 
 def done(site, row):
@@ -174,7 +177,8 @@ def action_items(actions, done=(), id=0, token=""):
             if id
             else "<span class=box></span>"
         )
-        items += f"<li{' class=ticked' if ticked else ''}>{box}<span id=action-{number}>{escape(action['what'])}{who}{due}</span>"
+        what = f"<span class=what id=action-{number}>{escape(action['what'])}</span>"
+        items += f"<li{' class=ticked' if ticked else ''}>{box}<span>{what}{who}{due}</span>"
     if not items or not id:
         return items and f"<ul class=actions>{items}</ul>"
     return (

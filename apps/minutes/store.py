@@ -72,11 +72,14 @@ class Store:
             )
             return added.lastrowid
 
-    def again(self, id):
+    def again(self, id, text, title, model):
         """Marks one without minutes as worked on again; returns whether there is such a one."""
         with self._open() as db:
-            change = "UPDATE minutes SET state = 'working', error = '' WHERE id = ? AND state <> 'done'"
-            return db.execute(change, [id]).rowcount == 1
+            change = (
+                "UPDATE minutes SET state = 'working', error = '', text = ?, title = ?, model = ? "
+                "WHERE id = ? AND state <> 'done'"
+            )
+            return db.execute(change, [text, title, model, id]).rowcount == 1
 
     def finish(self, id, minutes):
         """Keeps the minutes; a title that the person gave stays."""

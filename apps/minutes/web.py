@@ -67,23 +67,28 @@ class App:
         return Response(json.dumps(answer), "application/json")
 
     def create(self, request):
-        # Browsers send line ends as CR LF.
-        text = request.form.get("text", "").replace("\r\n", "\n").replace("\0", "").strip()
-        title = " ".join(request.form.get("title", "").split())[:200]
-        model = request.form.get("model", "").strip()[:200] or self.model
-        error, status = "", 400
-        if not text:
-            error = "There is no text yet: paste what was said."
-        elif len(text) > draft.TEXT_CHARS_MAX:
-            error, status = f"The text is longer than {draft.TEXT_CHARS_MAX:,} characters. Paste a part of it.", 413
-        elif self.jobs.full():
-            error, status = "Too many texts are waiting. Send this again once some are done.", 503
-        if error:
-            form = pages.new(self, text, title, model, error)
-            return Response(pages.page(self, "New", form, self.store.list()), status=status)
+        text, title, model = self.entered(request)
+        if problem := self.problem(text):
+            form = pages.new(self, text, title, model, problem)
+            return Response(pages.page(self, "New", form, self.store.list()), status=400)
         id = self.store.add(text, title, model)
         self.jobs.start(id, text, model)
         return redirect(f"/minutes/{id}")
+
+    def entered(self, request):
+        """Returns the text, title and model in a form."""
+        # Browsers send line ends as CR LF.
+        text = request.form.get("text", "").replace("\r\n", "\n").replace("\0", "").strip()
+        title = " ".join(request.form.get("title", "").split())[:200]
+        return text, title, request.form.get("model", "").strip()[:200] or self.model
+
+    def problem(self, text):
+        """Returns why a text is not taken, or nothing."""
+        if not text:
+            return "There is no text yet: paste what was said."
+        if len(text) > draft.TEXT_CHARS_MAX:
+            return f"The text is longer than {draft.TEXT_CHARS_MAX:,} characters. Paste a part of it."
+        return "Too many texts are waiting. Send this again once some are done." if self.jobs.full() else ""
 
     def show(self, request, id):
         row = self.row(id)
@@ -112,8 +117,12 @@ class App:
 
     def again(self, request, id):
         row = self.row(id)
-        if self.jobs.find(row["id"]) is None and self.store.again(row["id"]):
-            self.jobs.start(row["id"], row["text"], row["model"])
+        text, title, model = self.entered(request)
+        if problem := self.problem(text):
+            main = pages.failed(self, {**row, "text": text, "title": title, "model": model, "error": problem})
+            return Response(pages.page(self, "Minutes", main, self.store.list(), current=row["id"]), status=400)
+        if self.jobs.find(row["id"]) is None and self.store.again(row["id"], text, title, model):
+            self.jobs.start(row["id"], text, model)
         return redirect(f"/minutes/{row['id']}")
 
     def stop(self, request, id):

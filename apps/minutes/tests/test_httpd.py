@@ -89,7 +89,8 @@ class TestServer(unittest.TestCase):
     def test_what_is_too_much_is_refused(self):
         self.assertEqual(self.post(text="x" * httpd.BODY_BYTES_MAX)[0], 413)
         self.assertEqual(self.post(**{f"f{number}": "" for number in range(30)})[0], 400)
-        self.assertEqual(self.ask("POST", "/form", iter([b"x"]), FORM)[0], 411)
+        for length in ({"Content-Length": "-1"}, {"Content-Length": "x"}, {"Transfer-Encoding": "chunked"}):
+            self.assertEqual(self.ask("POST", "/form", headers={**FORM, **length})[0], 411, length)
 
     def test_there_is_a_limit_to_connections(self):
         with mock.patch.object(httpd, "CONNECTIONS_MAX", 1):

@@ -101,7 +101,7 @@ fn a_text_becomes_minutes_and_the_key_is_nowhere() {
     for text in [
         "<h1>Release date</h1>",
         "<li>The release moves to Friday.</li>",
-        "Tell the customers <b class=who>Ben</b>",
+        "Tell the customers</span> <b class=who>Ben</b>",
         "The tests are not done &lt;yet&gt;.",
     ] {
         assert!(page.contains(text), "no “{text}” in {page}");
@@ -188,8 +188,10 @@ fn what_goes_wrong_is_told_without_the_key() {
     );
     // Nothing was lost: the same text is tried again.
     setup.model.script(minutes());
-    setup.browser.submit("/minutes/1/again", &[]);
+    let changed = [("text", TEXT), ("model", "large")];
+    setup.browser.submit("/minutes/1/again", &changed);
     assert!(setup.ended("/minutes/1").contains("Release date"));
+    assert_eq!(setup.model.requests().last().unwrap().model(), "large");
     setup.assert_no_key();
 }
 
@@ -230,7 +232,9 @@ fn a_killed_app_has_its_history_when_it_is_back() {
         page.contains("The app was stopped") && page.contains("Try again"),
         "{page}"
     );
-    setup.browser.submit(&format!("{path}/again"), &[]);
+    setup
+        .browser
+        .submit(&format!("{path}/again"), &[("text", TEXT)]);
     assert!(setup.ended(&path).contains("Release date"));
     setup.assert_no_key();
 }
