@@ -16,6 +16,7 @@ use crate::say;
 const DEBIAN: &[(&str, &str)] = &[
     ("age", "age"),
     ("c++", "g++"),
+    ("curl", "curl"),
     ("dbus-daemon", "dbus"),
     ("gdb", "gdb"),
     ("gdbus", "libglib2.0-bin"),
@@ -25,6 +26,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("ps", "procps"),
     ("python3", "python3"),
+    ("redis-server", "redis-server"),
     ("secret-tool", "libsecret-tools"),
     ("sqlite3", "sqlite3"),
     ("ssh-keygen", "openssh-client"),

@@ -1,0 +1,241 @@
+//! An OpenAI-compatible model service on a loopback port, which answers what a test scripted.
+//!
+//! It is not a model, and checks of a request only what real services refuse: the path, the method, the key, and a body that is
+//! no chat. INVARIANT: nothing here waits for time to pass; a slow answer is one that the test holds back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+
+mod http;
+mod reply;
+
+pub use reply::Reply;
+
+// LIMIT: a request comes within a second of its cause; a minute tells a loaded machine from a client that never asks.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A chat request that arrived.
+#[derive(Clone, PartialEq)]
+pub struct ChatRequest {
+    /// The parsed body.
+    pub body: Value,
+    /// The credentials after `Bearer `, where there are any.
+    pub bearer: Option<String>,
+}
+
+impl ChatRequest {
+    /// Returns the name of the model that is asked for.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.body["model"].as_str().unwrap_or_default()
+    }
+
+    /// Returns whether the answer is to come as server-sent events.
+    #[must_use]
+    pub fn wants_stream(&self) -> bool {
+        self.body["stream"].as_bool().unwrap_or(false)
+    }
+
+    /// Returns the form asked for: `json_schema`, `json_object`, or nothing.
+    #[must_use]
+    pub fn format(&self) -> &str {
+        self.body["response_format"]["type"]
+            .as_str()
+            .unwrap_or_default()
+    }
+
+    /// Returns the text of the last message.
+    #[must_use]
+    pub fn last_message(&self) -> &str {
+        self.body["messages"]
+            .as_array()
+            .and_then(|messages| messages.last())
+            .and_then(|message| message["content"].as_str())
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for ChatRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The bearer is a test's canary: a failing test must not print it.
+        f.debug_struct("ChatRequest")
+            .field("body", &self.body)
+            .field("has_bearer", &self.bearer.is_some())
+            .finish()
+    }
+}
+
+/// Decides what a request is answered once the script has run out.
+type Responder = Box<dyn Fn(&ChatRequest) -> Reply + Send + Sync>;
+
+/// What the server's thread and the test share.
+struct Shared {
+    key: Option<String>,
+    models: Vec<String>,
+    script: Mutex<VecDeque<Reply>>,
+    respond: Responder,
+    requests: Mutex<Vec<ChatRequest>>,
+    arrived: Condvar,
+    /// How many of the held replies may go on.
+    released: watch::Sender<u64>,
+    held: Mutex<u64>,
+}
+
+impl Shared {
+    fn record(&self, request: ChatRequest) {
+        lock(&self.requests).push(request);
+        self.arrived.notify_all();
+    }
+
+    fn reply_to(&self, request: &ChatRequest) -> Reply {
+        let scripted = lock(&self.script).pop_front();
+        scripted.unwrap_or_else(|| (self.respond)(request))
+    }
+
+    /// Waits until the test releases this reply, or ends the server.
+    async fn hold(&self) {
+        let number = {
+            let mut held = lock(&self.held);
+            *held += 1;
+            *held
+        };
+        let mut released = self.released.subscribe();
+        // An error means that the server is going: then nobody waits for the answer.
+        drop(released.wait_for(|released| *released >= number).await);
+    }
+}
+
+/// A running server, ended on drop.
+pub struct ModelServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for ModelServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelServer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ModelServer {
+    /// Starts a server that answers "Hello." to whoever asks, as a model on one's own machine does.
+    ///
+    /// # Panics
+    ///
+    /// Panics where no loopback port can be had.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(None, |_| Reply::text("Hello."))
+    }
+
+    /// Starts a server that wants this key as a bearer token, and answers as `respond` says.
+    ///
+    /// # Panics
+    ///
+    /// Panics where no loopback port can be had.
+    #[must_use]
+    pub fn start_with(
+        key: Option<&str>,
+        respond: impl Fn(&ChatRequest) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .expect("a loopback port can be had");
+        let address = listener.local_addr().expect("a bound socket has one");
+        let shared = Arc::new(Shared {
+            key: key.map(str::to_owned),
+            models: vec!["large".to_owned(), "small".to_owned()],
+            script: Mutex::default(),
+            respond: Box::new(respond),
+            requests: Mutex::default(),
+            arrived: Condvar::new(),
+            released: watch::Sender::new(0),
+            held: Mutex::new(0),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("model-server".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || http::serve(listener, shared, stopped)
+            })
+            .expect("a thread can be had");
+        Self {
+            address,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Returns the address of its API, for `OPENAI_BASE_URL`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Answers the next request that has no answer yet with this; several are answered in the order of these calls.
+    pub fn script(&self, reply: Reply) {
+        lock(&self.shared.script).push_back(reply);
+    }
+
+    /// Lets one held reply go on, in the order in which they were asked for.
+    pub fn release(&self) {
+        self.shared.released.send_modify(|released| *released += 1);
+    }
+
+    /// Returns the chat requests so far, those with a wrong key too.
+    #[must_use]
+    pub fn requests(&self) -> Vec<ChatRequest> {
+        lock(&self.shared.requests).clone()
+    }
+
+    /// Returns the chat requests once there are that many.
+    ///
+    /// # Panics
+    ///
+    /// Panics where they do not come in time.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_requests(&self, count: usize) -> Vec<ChatRequest> {
+        let requests = lock(&self.shared.requests);
+        let (requests, waited) = self
+            .shared
+            .arrived
+            .wait_timeout_while(requests, WAIT_MAX, |requests| requests.len() < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            !waited.timed_out(),
+            "{} requests came, {count} were expected",
+            requests.len()
+        );
+        requests.clone()
+    }
+}
+
+impl Drop for ModelServer {
+    fn drop(&mut self) {
+        // Dropping the sender tells the thread to stop.
+        self.stop = None;
+        // Where it panicked, a test has failed for it already.
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// A test that panicked while it held a lock has failed already; the others go on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! The server's thread: connections, the checks that a real service makes, and bodies that stream or break off.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::reply::{Content, Reply, document, events};
+use super::{ChatRequest, Shared};
+
+/// A hang-up: the connection ends before the body does.
+#[derive(Debug)]
+struct HangUp;
+
+impl std::fmt::Display for HangUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the script hangs up here")
+    }
+}
+
+impl std::error::Error for HangUp {}
+
+type Body = Channel<Bytes, HangUp>;
+
+// LIMIT: real services take some megabytes.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How many pieces of a body wait for the client.
+const PIECES_WAITING: usize = 8;
+
+/// Serves until told to stop; then all connections are closed.
+pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("a runtime of one thread");
+    runtime.block_on(async {
+        listener
+            .set_nonblocking(true)
+            .expect("it is an ordinary socket");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("it is bound");
+        tokio::select! {
+            () = accept(&listener, &shared) => {}
+            _ = stopped => {}
+        }
+    });
+}
+
+async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(shared);
+        connections.spawn(async move {
+            let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            // A client that hangs up, or is hung up on, is part of the script.
+            drop(connection.await);
+        });
+    }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let bearer = bearer(&head.headers);
+    let accepted = shared.key.is_none() || shared.key == bearer;
+    let reply = match (&head.method, head.uri.path()) {
+        (&Method::GET, "/v1/models") if accepted => {
+            return Ok(whole(StatusCode::OK, &models(&shared), None));
+        }
+        (&Method::GET, "/v1/models") => Reply::bad_key(),
+        (&Method::POST, "/v1/chat/completions") => {
+            let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+            let body = body
+                .map(http_body_util::Collected::to_bytes)
+                .unwrap_or_default();
+            match serde_json::from_slice::<Value>(&body) {
+                Ok(body) if body["messages"].is_array() && body["model"].is_string() => {
+                    let request = ChatRequest { body, bearer };
+                    shared.record(request.clone());
+                    if accepted {
+                        return Ok(chat(&shared, &request).await);
+                    }
+                    Reply::bad_key()
+                }
+                _ => Reply::error(
+                    400,
+                    "invalid_value",
+                    "We could not parse the body of your request.",
+                ),
+            }
+        }
+        _ => Reply::error(404, "unknown_url", "Unknown request URL."),
+    };
+    Ok(refusal(reply.content))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::to_owned)
+}
+
+fn models(shared: &Shared) -> Value {
+    let models: Vec<Value> = shared
+        .models
+        .iter()
+        .map(|id| json!({"id": id, "object": "model", "created": 0, "owned_by": "testkit"}))
+        .collect();
+    json!({"object": "list", "data": models})
+}
+
+async fn chat(shared: &Arc<Shared>, request: &ChatRequest) -> Response<Body> {
+    let reply = shared.reply_to(request).with_key(request.bearer.as_deref());
+    let streams = request.wants_stream() && !matches!(reply.content, Content::Error { .. });
+    let (sender, body) = Channel::new(PIECES_WAITING);
+    let pieces: Vec<String> = if streams {
+        let events = events(&reply.content, request.model());
+        let lines = events.iter().map(|event| format!("data: {event}\n\n"));
+        lines.chain(["data: [DONE]\n\n".to_owned()]).collect()
+    } else {
+        if reply.held {
+            shared.hold().await;
+        }
+        if let Content::Error { .. } = reply.content {
+            return refusal(reply.content);
+        }
+        let text = document(&reply.content, request.model()).to_string();
+        let (first, rest) = text.split_at(text.floor_char_boundary(text.len() / 2));
+        vec![first.to_owned(), rest.to_owned()]
+    };
+    tokio::spawn(send(
+        Arc::clone(shared),
+        sender,
+        pieces,
+        streams && reply.held,
+        reply.cut,
+    ));
+    let mut response = Response::new(body);
+    let kind = if streams {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+}
+
+/// Sends a body in pieces: the first, then, once it is not held any more, the others, or only half of all before it hangs up.
+async fn send(
+    shared: Arc<Shared>,
+    mut sender: Sender<Bytes, HangUp>,
+    pieces: Vec<String>,
+    held: bool,
+    cut: bool,
+) {
+    let half = pieces.len() / 2;
+    for (number, piece) in pieces.into_iter().enumerate() {
+        if held && number == 1 {
+            shared.hold().await;
+        }
+        if cut && number == half {
+            // The connection's task takes what it was sent, and writes it, before this one goes on: hyper drops what it
+            // has not written when a body fails.
+            tokio::task::yield_now().await;
+            sender.abort(HangUp);
+            return;
+        }
+        // The client may have hung up: then there is nobody to send to.
+        if sender.send_data(Bytes::from(piece)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The response of an error.
+fn refusal(content: Content) -> Response<Body> {
+    let Content::Error {
+        status,
+        body,
+        retry_after_secs,
+    } = content
+    else {
+        unreachable!("only errors are refusals");
+    };
+    let status = StatusCode::from_u16(status).expect("a test names a real status");
+    whole(status, &body, retry_after_secs)
+}
+
+fn whole(status: StatusCode, body: &Value, retry_after_secs: Option<u64>) -> Response<Body> {
+    let (mut sender, channel) = Channel::new(1);
+    // The channel is new, so it has room for one piece.
+    drop(sender.try_send(hyper::body::Frame::data(Bytes::from(body.to_string()))));
+    let mut response = Response::new(channel);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("application/json"),
+    );
+    if let Some(seconds) = retry_after_secs {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
