@@ -21,6 +21,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
     ("npm", "npm"),
+    ("pg_ctlcluster", "postgresql"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("secret-tool", "libsecret-tools"),

@@ -9,6 +9,7 @@
 mod ends;
 mod jobs;
 mod launcher;
+mod psql;
 mod signals;
 mod streams;
 mod terminals;
