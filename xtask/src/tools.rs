@@ -24,6 +24,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("minisign", "minisign"),
     ("jsonschema", "python3-jsonschema"),
     ("npm", "npm"),
+    ("pg_ctlcluster", "postgresql"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("redis-server", "redis-server"),

@@ -1,5 +1,7 @@
 //! The read buffer of a stream, with room for what is carried over in front.
 //!
+//! It takes no memory before there is something to read, and wipes what was read, not what never was.
+//!
 //! INVARIANT: a chunk is never moved: the carried bytes are put before the place where the next read goes.
 
 use zeroize::Zeroize;
@@ -16,6 +18,8 @@ pub(crate) struct Buffer {
     room: usize,
     start: usize,
     end: usize,
+    /// Behind it nothing was ever read.
+    used: usize,
     /// The offset in the stream of `start`.
     offset: u64,
 }
@@ -23,10 +27,11 @@ pub(crate) struct Buffer {
 impl Buffer {
     pub(crate) fn new() -> Self {
         Self {
-            bytes: vec![0; ROOM_BYTES + READ_BYTES],
+            bytes: Vec::new(),
             room: ROOM_BYTES,
             start: ROOM_BYTES,
             end: ROOM_BYTES,
+            used: ROOM_BYTES,
             offset: 0,
         }
     }
@@ -38,6 +43,7 @@ impl Buffer {
 
     /// Returns where the next read goes.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
+        self.provide();
         if self.end != self.room {
             self.carry();
         }
@@ -48,11 +54,14 @@ impl Buffer {
 
     /// Adds `len` bytes that were read into the spare room.
     pub(crate) fn add(&mut self, len: usize) {
-        self.end = (self.end + len).min(self.bytes.len());
+        let room = self.bytes.len().saturating_sub(self.end);
+        self.end += len.min(room);
+        self.used = self.used.max(self.end);
     }
 
     /// Copies as much of `chunk` in as fits; returns the rest.
     pub(crate) fn copy<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
+        self.provide();
         if self.bytes.len() - self.end < chunk.len().min(READ_BYTES) {
             self.carry();
         }
@@ -60,7 +69,7 @@ impl Buffer {
         let (now, rest) = chunk.split_at(chunk.len().min(room));
         if let Some(slot) = self.bytes.get_mut(self.end..self.end + now.len()) {
             slot.copy_from_slice(now);
-            self.end += now.len();
+            self.add(now.len());
         }
         rest
     }
@@ -87,6 +96,12 @@ impl Buffer {
         self.offset = offset;
     }
 
+    fn provide(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; self.room + READ_BYTES];
+        }
+    }
+
     /// Moves the kept bytes before the place of the next read.
     fn carry(&mut self) {
         let carried = self.end - self.start;
@@ -96,8 +111,9 @@ impl Buffer {
             if let Some(slot) = wider.get_mut(self.room - carried..self.room) {
                 slot.copy_from_slice(self.text());
             }
-            self.bytes.zeroize();
+            self.wipe();
             self.bytes = wider;
+            self.used = self.room;
         } else {
             self.bytes
                 .copy_within(self.start..self.end, self.room - carried);
@@ -105,10 +121,16 @@ impl Buffer {
         self.start = self.room - carried;
         self.end = self.room;
     }
+
+    fn wipe(&mut self) {
+        if let Some(used) = self.bytes.get_mut(..self.used) {
+            used.zeroize();
+        }
+    }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        self.wipe();
     }
 }

@@ -11,7 +11,7 @@ use crate::forms::Draft;
 use crate::heads::Heads;
 use crate::pattern::{self, Compared, Pattern, Verdict};
 use crate::segments;
-use crate::set::Form;
+use crate::set::{self, Form};
 use crate::sieve::{Hit, Sieve};
 use crate::union::{Best, Stretch, Union};
 
@@ -89,21 +89,8 @@ impl Engine {
             .collect();
         // EXPOSE: to the next arena, which takes the markers in as well.
         let old = engine.arena.expose();
-        let bytes = old.len() + guards.iter().map(|g| g.body.len()).sum::<usize>();
-        let arena = SecretBytes::try_fill(bytes, |slot| {
-            let (values, mut rest) = slot.split_at_mut(old.len());
-            values.copy_from_slice(old);
-            for guard in &guards {
-                let (slot, after) = rest.split_at_mut(guard.body.len());
-                slot.copy_from_slice(&guard.body);
-                rest = after;
-            }
-            Ok::<(), std::convert::Infallible>(())
-        });
-        let arena = match arena {
-            Ok(arena) => arena,
-            Err(never) => match never {},
-        };
+        let bodies = guards.iter().map(|guard| guard.body.as_slice());
+        let arena = set::joined(std::iter::once(old).chain(bodies));
         let guards_from = drafts.len() as u32;
         let all: Vec<(u32, &Draft)> = drafts
             .iter()
@@ -161,9 +148,9 @@ impl Engine {
         }) || self.patterns.iter().any(|pattern| {
             let body = pattern.body(arena);
             body.iter().enumerate().any(|(at, &byte)| {
-                let rest = body.get(at..).unwrap_or_default();
                 byte == b'['
                     && markers.iter().any(|marker| {
+                        let rest = body.get(at..).unwrap_or_default();
                         let len = rest.len().min(marker.len());
                         rest.get(..len) == marker.as_bytes().get(..len)
                     })

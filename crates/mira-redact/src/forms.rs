@@ -54,24 +54,34 @@ impl Draft {
     }
 }
 
+/// Returns how much of a value's spellings [`draft`] adds.
+pub(crate) fn coverage(value: &[u8]) -> Coverage {
+    match value.trim_ascii().len() {
+        ..VALUE_BYTES_MIN => Coverage::TooShort,
+        VALUE_BYTES_MIN..FORM_BYTES_MIN => Coverage::RawOnly,
+        _ => Coverage::Full,
+    }
+}
+
 /// Adds every form of `value` to `drafts`.
-pub(crate) fn draft(value: &[u8], nested: bool, drafts: &mut Vec<Draft>) -> Coverage {
+pub(crate) fn draft(value: &[u8], nested: bool, drafts: &mut Vec<Draft>) {
+    let coverage = coverage(value);
     let value = value.trim_ascii();
-    if value.len() < VALUE_BYTES_MIN {
-        return Coverage::TooShort;
+    match coverage {
+        Coverage::TooShort => {}
+        Coverage::RawOnly => {
+            let body = Zeroizing::new(value.to_vec());
+            drafts.push(Draft::new(body, Form::Raw, Grammar::Exact));
+        }
+        Coverage::Full => {
+            draft_text(value, drafts);
+            draft_derived(value, nested, drafts);
+            if value.contains(&b'\r') {
+                let unix = Zeroizing::new(without_returns(value));
+                draft_derived(&unix, nested, drafts);
+            }
+        }
     }
-    if value.len() < FORM_BYTES_MIN {
-        let body = Zeroizing::new(value.to_vec());
-        drafts.push(Draft::new(body, Form::Raw, Grammar::Exact));
-        return Coverage::RawOnly;
-    }
-    draft_text(value, drafts);
-    draft_derived(value, nested, drafts);
-    if value.contains(&b'\r') {
-        let unix = Zeroizing::new(without_returns(value));
-        draft_derived(&unix, nested, drafts);
-    }
-    Coverage::Full
 }
 
 fn draft_text(value: &[u8], drafts: &mut Vec<Draft>) {

@@ -104,8 +104,12 @@ impl Stream {
         ended: bool,
         mut emit: impl FnMut(Piece),
     ) {
+        if text.is_empty() && self.pending.is_none() {
+            // Nothing to look at, which would compile the set in vain.
+            return;
+        }
         let base = self.keep;
-        let engine = &set.engine;
+        let engine = set.engine();
         if !ended && self.grows(set, text) {
             return;
         }
@@ -169,7 +173,7 @@ impl Stream {
     pub(crate) fn expire(&mut self, set: &NeedleSet, text: &[u8], mut emit: impl FnMut(Piece)) {
         let base = self.keep;
         let end = base + text.len() as u64;
-        let engine = &set.engine;
+        let engine = set.engine();
         let opens = engine.opens(text, &mut self.scratch);
         let hold = base + engine.scan(text, base, false, &mut self.scratch).start as u64;
         let union = &mut self.scratch.union;
@@ -216,7 +220,7 @@ impl Stream {
             return false;
         };
         let new = text.get((seen - self.keep) as usize..).unwrap_or_default();
-        let units_now = set.engine.continued(pattern, units, new);
+        let units_now = set.engine().continued(pattern, units, new);
         self.growing = units_now.map(|units| (pattern, units, seen + new.len() as u64));
         units_now.is_some()
     }

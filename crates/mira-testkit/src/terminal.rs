@@ -1,7 +1,8 @@
 //! A program driven through a real terminal.
 //!
 //! Waiting is on what the program writes, never on time: [`Terminal::expect`] returns as soon as the text is there, and
-//! its limit only turns a hang into a failure that shows the transcript.
+//! its limit only turns a hang into a failure that shows the transcript. What the system tells nobody of, such as a new
+//! foreground group, is looked at again and again until it is so.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -17,6 +18,9 @@ use rustix::termios::{Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
 
 /// How long an expectation may take on a machine that is busy with everything else.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often something is looked at that is no event of the terminal.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A key that a terminal turns into a signal or an editing command.
 pub mod key {
@@ -167,6 +171,26 @@ impl Terminal {
         Some(group.as_raw_nonzero().get().unsigned_abs())
     }
 
+    /// Waits until a job of the shell in this terminal has it, so that keys that mean signals reach the job.
+    ///
+    /// A shell shows the line of `fg` before it gives the terminal away; keys pressed in between are its own.
+    ///
+    /// # Panics
+    ///
+    /// If the shell keeps the terminal; the message holds the transcript.
+    pub fn await_job(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let shell = self.child.id();
+        while self.foreground().is_none_or(|group| group == shell) {
+            self.read_more(Instant::now() + LOOK);
+            assert!(
+                Instant::now() < deadline,
+                "no job got the terminal; the transcript:\n{}",
+                self.transcript()
+            );
+        }
+    }
+
     /// Takes the terminal away, as a closed window or a lost connection does.
     pub fn hang_up(&mut self) {
         // A fresh one in its place, in which nothing happens any more.
@@ -188,7 +212,7 @@ impl Terminal {
                 return status;
             }
             // A short wait: the end of the program is no event of the terminal while we hold it open ourselves.
-            self.read_more(Instant::now() + Duration::from_millis(10));
+            self.read_more(Instant::now() + LOOK);
             assert!(
                 Instant::now() < deadline,
                 "the program did not end; the transcript:\n{}",
@@ -268,5 +292,21 @@ mod tests {
         terminal.send("hello\r");
         terminal.expect("got hello");
         assert_eq!(terminal.wait().code(), Some(3));
+    }
+
+    #[test]
+    fn a_job_is_awaited_until_the_shell_gives_it_the_terminal() {
+        let mut command = Command::new("bash");
+        command
+            .args(["--norc", "--noprofile", "-i"])
+            .env("PS1", "PROMPT> ");
+        let mut terminal = Terminal::start(command);
+        terminal.expect("PROMPT> ");
+        assert_eq!(terminal.foreground(), Some(terminal.child.id()));
+        terminal.send("sleep 1000\r");
+        terminal.await_job();
+        terminal.send(key::CTRL_C);
+        terminal.expect("PROMPT> ");
+        assert_eq!(terminal.foreground(), Some(terminal.child.id()));
     }
 }

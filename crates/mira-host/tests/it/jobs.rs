@@ -43,6 +43,12 @@ fn stop(terminal: &mut Terminal) {
     terminal.expect("PROMPT> ");
 }
 
+/// Continues the job in the foreground, and waits until it has the terminal.
+fn fg(terminal: &mut Terminal) {
+    enter(terminal, "fg");
+    terminal.await_job();
+}
+
 #[test]
 fn ctrl_z_stops_and_fg_continues() {
     for (_, launcher, redirect) in ways() {
@@ -53,7 +59,7 @@ fn ctrl_z_stops_and_fg_continues() {
         terminal.expect("begun");
         for _ in 0..3 {
             stop(&mut terminal);
-            enter(&mut terminal, "fg");
+            fg(&mut terminal);
             terminal.expect("continued");
         }
         terminal.send(key::CTRL_C);
@@ -81,11 +87,9 @@ fn bg_lets_it_go_on_and_output_still_is_redacted() {
         enter(&mut terminal, "bg");
         enter(&mut terminal, &format!("echo behind >{gate}"));
         terminal.expect(&format!("behind {MARKER}"));
-        enter(&mut terminal, "fg");
-        // The line that the shell shows, and then the program itself as before.
-        terminal.expect("script");
+        fg(&mut terminal);
         stop(&mut terminal);
-        enter(&mut terminal, "fg");
+        fg(&mut terminal);
         terminal.expect("continued");
         terminal.send(key::CTRL_C);
         terminal.expect("PROMPT> ");
@@ -105,8 +109,7 @@ fn in_the_background_a_read_from_the_terminal_stops_it_until_fg() {
         enter(&mut terminal, "wait %1");
         terminal.expect("Stopped");
         terminal.expect("PROMPT> ");
-        enter(&mut terminal, "fg");
-        terminal.expect("script\r\n");
+        fg(&mut terminal);
         terminal.send("words\r");
         terminal.expect("got words");
         terminal.expect("PROMPT> ");
@@ -123,18 +126,10 @@ fn a_running_background_job_gets_the_terminal_by_fg_when_it_wants_it() {
         "read line <{gate}; echo asks; read line; echo \"got $line\""
     ));
     enter(&mut terminal, &format!("{line} &"));
-    // Opens the gate when the job is in the foreground: no shell tells a running job of that.
-    let opens = launcher.folder().join("opens");
-    std::fs::write(
-        &opens,
-        "while ps -o stat= -p $1 | grep -qv +; do sleep 0.05; done; echo go >$2",
-    )
-    .unwrap();
-    enter(
-        &mut terminal,
-        &format!("bash {} $! {gate} &", opens.display()),
-    );
     enter(&mut terminal, "fg %1");
+    terminal.await_job();
+    // No shell tells a running job that it is in the foreground now.
+    std::fs::write(&gate, "go\n").unwrap();
     terminal.expect("asks");
     terminal.send("words\r");
     terminal.expect("got words");
@@ -161,7 +156,7 @@ fn a_shell_inside_has_jobs_of_its_own() {
     terminal.send(key::CTRL_Z);
     terminal.expect("Stopped");
     terminal.expect("INNER> ");
-    enter(&mut terminal, "fg");
+    fg(&mut terminal);
     terminal.expect("continued");
     terminal.send(key::CTRL_C);
     terminal.expect("INNER> ");
@@ -172,7 +167,7 @@ fn a_shell_inside_has_jobs_of_its_own() {
     enter(&mut terminal, "suspend");
     terminal.expect("Stopped");
     terminal.expect("PROMPT> ");
-    enter(&mut terminal, "fg");
+    fg(&mut terminal);
     terminal.send("\r");
     terminal.expect("INNER> ");
     enter(&mut terminal, "exit 7");
@@ -198,7 +193,7 @@ fn an_editor_is_stopped_and_continued() {
     terminal.send(key::CTRL_Z);
     terminal.expect("Stopped");
     terminal.expect("PROMPT> ");
-    enter(&mut terminal, "fg");
+    fg(&mut terminal);
     terminal.expect("~");
     terminal.send("atwo");
     terminal.send(key::ESCAPE);
@@ -258,7 +253,7 @@ fn a_script_of_ours_is_stopped_whole() {
     enter(&mut terminal, &format!("bash {}", script.display()));
     terminal.expect("begun");
     stop(&mut terminal);
-    enter(&mut terminal, "fg");
+    fg(&mut terminal);
     terminal.send("words\r");
     terminal.expect("got words");
     terminal.expect("after");

@@ -11,6 +11,7 @@ mod jobs;
 mod launcher;
 #[cfg(target_os = "linux")]
 mod services;
+mod psql;
 mod signals;
 mod streams;
 mod terminals;
