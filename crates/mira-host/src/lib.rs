@@ -32,6 +32,10 @@
 //! It prints nothing, exits never and reads no environment: those belong to the surfaces, which pass values in.
 
 #[cfg(target_os = "linux")]
+pub mod background;
+#[cfg(target_os = "linux")]
+pub mod instances;
+#[cfg(target_os = "linux")]
 pub mod keeper;
 pub mod lease;
 #[cfg(unix)]

@@ -77,7 +77,15 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-host",
         layer: Layer::Runtime,
-        uses: &["mira-redact", "mira-secret"],
+        uses: &[
+            "mira-age",
+            "mira-package",
+            "mira-redact",
+            "mira-secret",
+            "mira-snapshot",
+            "mira-store",
+            "mira-vault",
+        ],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

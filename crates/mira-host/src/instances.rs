@@ -1,0 +1,185 @@
+//! Instances: what is known of opened apps, where their parts are, and what they need to run.
+//!
+//! It brings package, vault and database together; it asks nobody and starts nothing. A command opens a package into a
+//! [`Candidate`], lets the user agree, makes or updates an instance of it, fills in its secrets, and hands the
+//! [`InstanceSpec`](crate::service::InstanceSpec) that comes of it to the supervisor.
+//!
+//! INVARIANT: an instance's package changes only to one that is trusted, or that the user agreed to; so whatever runs may have
+//! the instance's secrets.
+
+mod candidate;
+mod copies;
+mod error;
+mod folders;
+mod guesses;
+mod removal;
+mod secrets;
+mod snapshots;
+mod spec;
+
+use std::path::{Path, PathBuf};
+
+use mira_package::manifest::Manifest;
+use mira_package::signature::PublisherKey;
+use mira_package::trust::Secrets;
+use mira_store::{Instance, InstanceName, NewInstance, PackageFacts, Store};
+use mira_vault::home::Home;
+
+pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
+pub use mira_age::Key;
+pub use copies::Unpacked;
+pub use error::InstanceError;
+pub use folders::Layout;
+pub use guesses::GuessError;
+pub use secrets::{Resolution, Source, Wanted};
+pub use snapshots::{SNAPSHOT_PASSWORD, retention};
+pub use spec::Surroundings;
+
+/// The instances of a home.
+#[derive(Clone, Debug)]
+pub struct Instances {
+    home: Home,
+    store: Store,
+    layout: Layout,
+}
+
+impl Instances {
+    /// Opens the home's database, and makes it where there is none. `runtime` is a private folder in memory.
+    ///
+    /// # Errors
+    ///
+    /// The home or the database cannot be used.
+    pub async fn open(home: Home, runtime: PathBuf) -> Result<Self, InstanceError> {
+        home.create()?;
+        let store = Store::open(home.path()).await?;
+        let layout = Layout::new(home.path(), runtime);
+        layout.create()?;
+        Ok(Self {
+            home,
+            store,
+            layout,
+        })
+    }
+
+    /// Returns the database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns where the parts of instances are.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns the home.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Makes an instance of a package.
+    ///
+    /// # Errors
+    ///
+    /// The package is tampered with, the name is taken, or the copy cannot be written.
+    pub async fn create(
+        &self,
+        candidate: &mut Candidate,
+        name: Option<InstanceName>,
+    ) -> Result<(Instance, Unpacked), InstanceError> {
+        if candidate.judgement.secrets != Secrets::Given {
+            return Err(InstanceError::Refused(candidate.judgement.trust));
+        }
+        let unpacked = self.unpack(candidate)?;
+        let new = NewInstance {
+            name,
+            app_id: candidate.manifest.id.to_string(),
+            package: candidate.facts(false),
+        };
+        let instance = self.store.insert_instance(&new).await?;
+        self.remember(candidate).await?;
+        Ok((instance, unpacked))
+    }
+
+    /// Has an instance run another package of the same app from now on, and gives up the copy of the one before.
+    ///
+    /// `agreed` says that the user agreed to this package although its publisher is not the one that is remembered.
+    ///
+    /// # Errors
+    ///
+    /// It is another app's, tampered with, or needs the user's agreement.
+    pub async fn update(
+        &self,
+        instance: &Instance,
+        candidate: &mut Candidate,
+        agreed: bool,
+    ) -> Result<Unpacked, InstanceError> {
+        if candidate.manifest.id.as_str() != instance.app_id {
+            return Err(InstanceError::OtherApp {
+                instance: instance.name.to_string(),
+                app: instance.app_id.clone(),
+                found: candidate.manifest.id.to_string(),
+            });
+        }
+        match candidate.judgement.secrets {
+            Secrets::Given => {}
+            Secrets::AfterAgreement if agreed => {}
+            Secrets::AfterAgreement => {
+                return Err(InstanceError::NeedsAgreement {
+                    instance: instance.name.to_string(),
+                    trust: candidate.judgement.trust,
+                });
+            }
+            Secrets::Refused => return Err(InstanceError::Refused(candidate.judgement.trust)),
+        }
+        let unpacked = self.unpack(candidate)?;
+        let facts = candidate.facts(agreed && candidate.judgement.secrets != Secrets::Given);
+        self.store.update_package(&instance.id, &facts).await?;
+        self.remember(candidate).await?;
+        if instance.package.digest != facts.digest {
+            self.give_up_copy(&instance.package.digest).await?;
+        }
+        Ok(unpacked)
+    }
+
+    /// Remembers who signed a package, so that another publisher of the app is noticed.
+    async fn remember(&self, candidate: &Candidate) -> Result<(), InstanceError> {
+        if let Some(key) = candidate.signed_by() {
+            let name = candidate.manifest.publisher.as_ref();
+            let name = name.map_or("", |publisher| publisher.name.as_str());
+            self.store
+                .remember_publisher(candidate.manifest.id.as_str(), &key.to_string(), name)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the keys by which an app's packages were signed: the instance's own first.
+    async fn known_keys(
+        &self,
+        app_id: &str,
+        instance: Option<&Instance>,
+    ) -> Result<Vec<PublisherKey>, InstanceError> {
+        let own = instance.and_then(|instance| instance.package.publisher_key.clone());
+        let known = self.store.publishers(app_id).await?;
+        let texts = own
+            .into_iter()
+            .chain(known.into_iter().map(|publisher| publisher.key));
+        // One that cannot be read any more vouches for nobody.
+        Ok(texts.filter_map(|text| text.parse().ok()).collect())
+    }
+}
+
+/// Returns what is remembered of a package.
+fn facts(manifest: &Manifest, digest: String, source: &Path) -> PackageFacts {
+    PackageFacts {
+        app_name: manifest.name.clone(),
+        app_version: manifest.version.to_string(),
+        digest,
+        source: source.display().to_string(),
+        publisher_key: None,
+        unsigned_agreed: false,
+    }
+}

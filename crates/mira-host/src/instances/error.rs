@@ -1,0 +1,160 @@
+//! What can go wrong with instances. Every message names the instance or the file, and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mira_package::archive::{OpenError, PackError};
+use mira_package::guess::{ClockError, StateError};
+use mira_package::manifest::ManifestError;
+use mira_package::sealed::SealedError;
+use mira_package::signature::SignatureError;
+use mira_package::trust::Trust;
+use mira_package::unpacked::UnpackError;
+use mira_secret::SecretName;
+use mira_snapshot::SnapshotError;
+use mira_store::{OpenError as StoreOpenError, StoreError};
+use mira_vault::VaultError;
+use mira_vault::private_file::FileError;
+
+use super::candidate::NoKey;
+use super::guesses::GuessError;
+
+/// Why something was not done with an instance. No variant holds a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstanceError {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] FileError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    StoreOpen(#[from] StoreOpenError),
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault refused.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The package is refused.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The folder cannot be made a package.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// The unpacked copy cannot be made or used.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The sealed secrets do not open.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+    /// The signature cannot be checked.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A password was wrong, or is not tried now.
+    #[error(transparent)]
+    Guess(#[from] GuessError),
+    /// No password or identity was given.
+    #[error(transparent)]
+    NoKey(#[from] NoKey),
+    /// The system's clock cannot be read.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    /// What is remembered of wrong guesses cannot be read.
+    #[error("{0}; without it no password is tried")]
+    GuessState(#[from] StateError),
+    /// A snapshot was not taken or restored.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The package's trust does not allow it.
+    #[error("the package is refused: it is {}", .0.as_str())]
+    Refused(Trust),
+    /// Another publisher's package would get the instance's secrets.
+    #[error(
+        "the package is {}, and {instance} was opened from another publisher's: it gets no secrets unless you agree", trust.as_str()
+    )]
+    NeedsAgreement {
+        /// The instance's name.
+        instance: String,
+        /// What is known of the package's publisher.
+        trust: Trust,
+    },
+    /// The package is that of another app.
+    #[error("{instance} is an instance of {app}, and the package is {found}; choose another name")]
+    OtherApp {
+        /// The instance's name.
+        instance: String,
+        /// Its app.
+        app: String,
+        /// The package's app.
+        found: String,
+    },
+    /// A secret comes from two places.
+    #[error(
+        "{name} of {instance} is there twice: as its own, bound, or sealed in the package; remove one: `mira secret rm --instance {instance} {name}`"
+    )]
+    Collision {
+        /// The instance's name.
+        instance: String,
+        /// The secret.
+        name: SecretName,
+    },
+    /// Required secrets are missing.
+    #[error("{instance} needs secrets that it does not have")]
+    Missing {
+        /// The instance's name.
+        instance: String,
+        /// Their names.
+        names: Vec<SecretName>,
+    },
+    /// A secret is to be delivered by the gate.
+    #[error(
+        "{name} is to be delivered by a gate (`deliver: brokered`), which this version of Mira does not have; nothing was started"
+    )]
+    Brokered {
+        /// The secret.
+        name: SecretName,
+    },
+    /// The unpacked copy of the package is gone.
+    #[error("the package of {instance} has to be opened again: mira open {source_path}")]
+    NoCopy {
+        /// The instance's name.
+        instance: String,
+        /// Where the package came from.
+        source_path: String,
+    },
+    /// A folder of Mira's cannot be used.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The package cannot be read.
+    #[error("{} cannot be opened: {source}", path.display())]
+    Source {
+        /// What was to be opened.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl InstanceError {
+    pub(super) fn folder(path: &Path, source: io::Error) -> Self {
+        Self::Folder {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(super) fn source(path: &Path, source: io::Error) -> Self {
+        Self::Source {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

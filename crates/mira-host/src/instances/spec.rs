@@ -1,0 +1,225 @@
+//! From a manifest to what the supervisor runs: ports, folders, variables, commands.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use mira_package::manifest::{
+    self, Delivery, Manifest, Name, Probe, Reference, Service, Template,
+};
+use mira_store::{Instance, PortRequest};
+
+use super::folders::{make, remove};
+use super::{InstanceError, Instances, Unpacked};
+use crate::service::{
+    Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value, base_environment,
+    is_free,
+};
+
+/// What an instance finds around it.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The user's variables, of which the path, the language and the time zone are taken.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+/// The port of each service and name.
+type Ports = BTreeMap<(Name, Name), u16>;
+
+impl Instances {
+    /// Returns what the supervisor runs. Makes the instance's folders, and takes ports for it.
+    ///
+    /// # Errors
+    ///
+    /// No port is free, or a folder cannot be made.
+    pub async fn spec(
+        &self,
+        instance: &Instance,
+        unpacked: &Unpacked,
+        values: Vec<Value>,
+        surroundings: &Surroundings,
+    ) -> Result<InstanceSpec, InstanceError> {
+        let manifest = &unpacked.manifest;
+        let folders = self
+            .layout
+            .folders(&instance.id, unpacked.folder.clone());
+        for volume in &manifest.state.volumes {
+            make(&self.layout.volume(&instance.id, volume.as_str()))?;
+        }
+        // What an earlier run left there is nobody's.
+        remove(&folders.tmp)?;
+        let settings = self.settings(instance, manifest).await?;
+        let ports = self.ports(instance, manifest).await?;
+        let resolve = |reference: &Reference| match reference {
+            Reference::Port { service, port } => ports
+                .get(&(service.clone(), port.clone()))
+                .map_or_else(String::new, ToString::to_string),
+            Reference::Volume(volume) => {
+                let folder = self.layout.volume(&instance.id, volume.as_str());
+                folder.display().to_string()
+            }
+            Reference::Package => unpacked.folder.display().to_string(),
+            Reference::Setting(name) => settings.get(name).cloned().unwrap_or_default(),
+            // The manifest's checks know of no other.
+            _ => String::new(),
+        };
+        let making = Making {
+            instance,
+            manifest,
+            folders: &folders,
+            surroundings,
+            settings: &settings,
+            ports: &ports,
+            resolve: &resolve,
+        };
+        let services = manifest.start_order().into_iter();
+        let services = services.map(|service| making.service(service)).collect();
+        Ok(InstanceSpec {
+            id: instance.id.to_string(),
+            name: instance.name.to_string(),
+            folders,
+            services,
+            values,
+        })
+    }
+
+    /// Returns the values of the settings: the instance's own, else the manifest's.
+    async fn settings(
+        &self,
+        instance: &Instance,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<String, String>, InstanceError> {
+        let own = self.store.settings(&instance.id).await?;
+        let declared = manifest.settings.iter();
+        Ok(declared
+            .map(|setting| {
+                let own = own.iter().find(|own| own.name == setting.name);
+                let value = own.map_or(&setting.default, |own| &own.value);
+                (setting.name.clone(), value.clone())
+            })
+            .collect())
+    }
+
+    async fn ports(
+        &self,
+        instance: &Instance,
+        manifest: &Manifest,
+    ) -> Result<Ports, InstanceError> {
+        let mut ports = Ports::new();
+        for service in &manifest.services {
+            for port in &service.ports {
+                let request = PortRequest {
+                    service: service.name.to_string(),
+                    name: port.name.to_string(),
+                    prefer: port.prefer,
+                };
+                let mut number = self
+                    .store
+                    .allocate_port(&instance.id, &request, &is_free)
+                    .await?;
+                if !is_free(number) {
+                    // Something else took it while the instance was stopped.
+                    number = self
+                        .store
+                        .reallocate_port(&instance.id, &request, number, &is_free)
+                        .await?;
+                }
+                ports.insert((service.name.clone(), port.name.clone()), number);
+            }
+        }
+        Ok(ports)
+    }
+}
+
+/// What all services of an instance are made from.
+struct Making<'a> {
+    instance: &'a Instance,
+    manifest: &'a Manifest,
+    folders: &'a Folders,
+    surroundings: &'a Surroundings,
+    settings: &'a BTreeMap<String, String>,
+    ports: &'a Ports,
+    resolve: &'a dyn Fn(&Reference) -> String,
+}
+
+impl Making<'_> {
+    fn service(&self, service: &Service) -> ServiceSpec {
+        let delivered = |way: Delivery| {
+            let secrets = self.manifest.secrets_of(&service.name);
+            let chosen = secrets.filter(|secret| secret.deliver == way);
+            chosen.map(|secret| secret.name.clone()).collect()
+        };
+        ServiceSpec {
+            name: service.name.to_string(),
+            command: self.words(&service.command),
+            env: self.variables(service),
+            env_secrets: delivered(Delivery::Env),
+            file_secrets: delivered(Delivery::File),
+            health: service.health.as_ref().map(|health| Health {
+                check: self.check(service, &health.probe),
+                interval: health.interval,
+                timeout: health.timeout,
+                retries: health.retries,
+                start_period: health.start_period,
+            }),
+            restart: match service.restart {
+                manifest::Restart::Never => Restart::Never,
+                manifest::Restart::OnFailure => Restart::OnFailure,
+                manifest::Restart::Always => Restart::Always,
+            },
+            stop_signal: match service.stop_signal {
+                manifest::Signal::Term => StopSignal::Term,
+                manifest::Signal::Int => StopSignal::Int,
+                manifest::Signal::Quit => StopSignal::Quit,
+                manifest::Signal::Hup => StopSignal::Hup,
+                manifest::Signal::Usr1 => StopSignal::Usr1,
+                manifest::Signal::Usr2 => StopSignal::Usr2,
+            },
+            stop_grace: service.stop_grace,
+            depends_on: service.depends_on.iter().map(ToString::to_string).collect(),
+            ports: service
+                .ports
+                .iter()
+                .filter_map(|port| self.port(service, &port.name))
+                .collect(),
+        }
+    }
+
+    fn port(&self, service: &Service, name: &Name) -> Option<u16> {
+        let key = (service.name.clone(), name.clone());
+        self.ports.get(&key).copied()
+    }
+
+    fn words(&self, words: &[Template]) -> Vec<OsString> {
+        let render = |word: &Template| word.render(self.resolve).into();
+        words.iter().map(render).collect()
+    }
+
+    /// The service's own variables win over the settings, and both over what every service begins with.
+    fn variables(&self, service: &Service) -> Vec<(OsString, OsString)> {
+        let base = base_environment(
+            self.surroundings.variables.iter().cloned(),
+            self.folders,
+            self.instance.id.as_str(),
+            service.name.as_str(),
+        );
+        let settings = self.settings.iter();
+        let settings = settings.map(|(name, value)| (name.into(), value.into()));
+        let own = service.env.iter();
+        let own = own.map(|(name, value)| (name.into(), value.render(self.resolve).into()));
+        let all: BTreeMap<OsString, OsString> =
+            base.into_iter().chain(settings).chain(own).collect();
+        all.into_iter().collect()
+    }
+
+    fn check(&self, service: &Service, probe: &Probe) -> Check {
+        let port = |name: &Name| self.port(service, name).unwrap_or_default();
+        match probe {
+            Probe::Http { path, port: name } => Check::Http {
+                port: port(name),
+                path: path.clone(),
+            },
+            Probe::Tcp { port: name } => Check::Tcp { port: port(name) },
+            Probe::Command(words) => Check::Command(self.words(words)),
+        }
+    }
+}
