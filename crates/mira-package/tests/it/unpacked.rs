@@ -220,7 +220,7 @@ fn child() {
         panic!("it is not encrypted");
     };
     let digest = package.digest();
-    for _ in 0..20 {
+    for _ in 0..5 {
         let copy = packages.unpack(&mut package).unwrap();
         assert_eq!(copy.digests.digest(), digest);
     }
@@ -240,7 +240,7 @@ fn start_child(place: &Place) -> Child {
 #[test]
 fn processes_that_unpack_at_once_get_one_whole_copy() {
     let place = Place::new();
-    for at in 0..200 {
+    for at in 0..80 {
         place.app.put(&format!("files/{at}"), at.to_string());
     }
     place.app.pack();
@@ -256,13 +256,13 @@ fn processes_that_unpack_at_once_get_one_whole_copy() {
 #[test]
 fn a_killed_process_leaves_nothing_that_is_believed() {
     let place = Place::new();
-    for at in 0..300 {
+    for at in 0..100 {
         place.app.put(&format!("files/{at}"), at.to_string());
     }
     place.app.pack();
     let mut package = place.app.open();
     let digest = package.digest();
-    for files in [0, 1, 20, 150] {
+    for files in [0, 1, 60] {
         let mut child = start_child(&place);
         // Killed once so many files are there: or once it has ended, which proves nothing and harms nothing.
         while child.try_wait().unwrap().is_none() && written(&place) < files {
