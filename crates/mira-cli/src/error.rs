@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Locked,
     /// Integrity or trust refused.
     Integrity,
+    /// Too many wrong guesses at a password.
+    LockedOut,
     /// A program could not be started, with the exit code that a shell gives.
     NotStarted(u8),
     /// The person typed Ctrl-C at a prompt.
@@ -40,6 +42,7 @@ impl Kind {
             Self::Missing => 3,
             Self::Locked => 4,
             Self::Integrity => 5,
+            Self::LockedOut => 6,
             Self::NotStarted(code) => code,
             Self::Interrupted => mira_host::run::die_by(SIGINT),
         })
@@ -52,6 +55,7 @@ impl Kind {
             Self::Missing => "missing",
             Self::Locked => "locked",
             Self::Integrity => "integrity",
+            Self::LockedOut => "locked-out",
             Self::NotStarted(_) => "not-started",
             Self::Interrupted => "interrupted",
         }

@@ -4,6 +4,8 @@
 //! file under `commands/`: its arguments, and a `run` that builds values, calls the libraries and renders the result.
 //! Data goes to stdout and everything else to stderr.
 
+#[cfg(target_os = "linux")]
+mod apps;
 mod args;
 mod commands;
 mod dotenv;
@@ -23,6 +25,10 @@ use crate::ui::Ui;
 /// Parses the command line, runs the command and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|word| word == commands::serve::KEEPER) {
+        return mira_host::keeper::main();
+    }
     // Where the system refuses, `mira doctor` says so.
     drop(mira_host::run::protect_self());
     let ui = Ui::new();

@@ -115,6 +115,17 @@ impl Client {
         Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
     }
 
+    /// Restarts one service of an instance, with the values that it has; returns whether the instance runs.
+    ///
+    /// # Errors
+    ///
+    /// There is no such service, it did not come up, or the supervisor cannot be reached or understood.
+    pub async fn restart(&self, id: &str, service: &str) -> Result<bool, ClientError> {
+        let path = format!("/v1/instances/{id}/services/{service}/restart");
+        let answer = self.call(Method::POST, &path).await?;
+        Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
+    }
+
     /// Ends the supervisor, and before that all that it runs; returns whether there was one.
     ///
     /// # Errors

@@ -84,10 +84,10 @@ impl Place {
         }
     }
 
-    /// Returns the folder for what services get as files.
+    /// Returns the folder.
     #[must_use]
-    pub fn secrets(&self) -> PathBuf {
-        self.folder.join("secrets")
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn socket(&self) -> PathBuf {

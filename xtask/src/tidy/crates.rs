@@ -97,7 +97,17 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-cli",
         layer: Layer::Surface,
-        uses: &["mira-host", "mira-redact", "mira-secret", "mira-vault"],
+        uses: &[
+            "mira-age",
+            "mira-host",
+            "mira-package",
+            "mira-redact",
+            "mira-secret",
+            "mira-server",
+            "mira-snapshot",
+            "mira-store",
+            "mira-vault",
+        ],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

@@ -1,6 +1,8 @@
 //! The commands: one file each, its arguments and its `run`.
 
 mod completions;
+#[cfg(target_os = "linux")]
+mod delete;
 mod doctor;
 mod explain;
 mod export;
@@ -8,12 +10,28 @@ mod import;
 mod init;
 mod list;
 mod lock;
+#[cfg(target_os = "linux")]
+mod logs;
 mod man;
+#[cfg(target_os = "linux")]
+mod open;
+#[cfg(target_os = "linux")]
+mod ps;
 mod redact;
 mod rekey;
+#[cfg(target_os = "linux")]
+mod restart;
 mod rm;
 mod run;
-mod set;
+#[cfg(target_os = "linux")]
+mod secret;
+#[cfg(target_os = "linux")]
+pub(crate) mod serve;
+pub(crate) mod set;
+#[cfg(target_os = "linux")]
+mod start;
+#[cfg(target_os = "linux")]
+mod stop;
 mod unlock;
 
 use std::process::ExitCode;
@@ -52,6 +70,33 @@ pub(crate) enum Command {
     Rekey(rekey::Args),
     /// Check the vault and what protects it on this machine
     Doctor(doctor::Args),
+    /// Open an app: a package, a folder with a mira.yaml, or an instance that is there
+    #[cfg(target_os = "linux")]
+    Open(open::Args),
+    /// List the instances of apps: how they fare, where they listen
+    #[cfg(target_os = "linux")]
+    Ps(ps::Args),
+    /// Bring an instance up
+    #[cfg(target_os = "linux")]
+    Start(start::Args),
+    /// Stop instances
+    #[cfg(target_os = "linux")]
+    Stop(stop::Args),
+    /// Stop an instance and bring it up again, with its secrets as they are now
+    #[cfg(target_os = "linux")]
+    Restart(restart::Args),
+    /// Show what the services of an instance wrote, redacted
+    #[cfg(target_os = "linux")]
+    Logs(logs::Args),
+    /// Manage the secrets of an instance
+    #[cfg(target_os = "linux")]
+    Secret(secret::Args),
+    /// Delete an instance: its secrets, state, logs and snapshots
+    #[cfg(target_os = "linux")]
+    Delete(delete::Args),
+    /// Run the supervisor, which other commands start when they need it; or end it
+    #[cfg(target_os = "linux")]
+    Serve(serve::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page, or write all pages into a folder
@@ -74,6 +119,24 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Lock(args) => lock::run(&args, ui),
         Command::Rekey(args) => rekey::run(&args, ui),
         Command::Doctor(args) => return doctor::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Open(args) => return open::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Ps(args) => ps::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Start(args) => start::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Stop(args) => stop::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Restart(args) => restart::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Logs(args) => logs::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Secret(args) => secret::run(args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Delete(args) => delete::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Serve(args) => serve::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),
     }

@@ -10,18 +10,18 @@ use crate::ui::Ui;
 pub(crate) struct Args {
     /// The secrets to remove
     #[arg(value_name = "NAME", required = true)]
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
 
     /// The scope that they are in
     #[arg(long, value_name = "SCOPE", default_value = "user", value_parser = parse_scope)]
-    scope: Scope,
+    pub(crate) scope: Scope,
 
     /// Remove without asking
     #[arg(long)]
-    yes: bool,
+    pub(crate) yes: bool,
 
     #[command(flatten)]
-    unlock: UnlockArgs,
+    pub(crate) unlock: UnlockArgs,
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {

@@ -25,34 +25,34 @@ const LABEL_CHARS_MAX: usize = 200;
 pub(crate) struct Args {
     /// The secret's name: the environment variable that carries it
     #[arg(value_name = "NAME", allow_hyphen_values = false)]
-    name: OsString,
+    pub(crate) name: OsString,
 
     /// Not for values: it is here so that one typed here is refused without being repeated.
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = false)]
-    value: Vec<OsString>,
+    pub(crate) value: Vec<OsString>,
 
     /// Read the value from stdin, as it is, less one trailing newline
     #[arg(long)]
-    stdin: bool,
+    pub(crate) stdin: bool,
 
     /// A name for people, such as "OpenAI API Key"
     #[arg(long, value_name = "TEXT")]
-    label: Option<String>,
+    pub(crate) label: Option<String>,
 
     /// What the value is: token, password, private-key or url
     #[arg(long, value_name = "KIND", value_parser = parse_kind)]
-    kind: Option<Kind>,
+    pub(crate) kind: Option<Kind>,
 
     /// Who may have it: user, mcp/<server> or instance/<id>
     #[arg(long, value_name = "SCOPE", default_value = "user", value_parser = parse_scope)]
-    scope: Scope,
+    pub(crate) scope: Scope,
 
     /// Replace a saved value without asking
     #[arg(long)]
-    replace: bool,
+    pub(crate) replace: bool,
 
     #[command(flatten)]
-    unlock: UnlockArgs,
+    pub(crate) unlock: UnlockArgs,
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
 }
 
 /// Refuses a value in the arguments, without repeating it.
-fn checked_name(args: &Args) -> Result<SecretName, CommandError> {
+pub(crate) fn checked_name(args: &Args) -> Result<SecretName, CommandError> {
     let text = args.name.to_str();
     if !args.value.is_empty() || text.is_some_and(|text| text.contains('=')) {
         return Err(CommandError::usage(
@@ -104,7 +104,7 @@ fn checked_label(label: &str) -> Result<String, CommandError> {
     Ok(label.to_owned())
 }
 
-fn parse_kind(text: &str) -> Result<Kind, String> {
+pub(crate) fn parse_kind(text: &str) -> Result<Kind, String> {
     text.parse()
         .map_err(|error: mira_secret::KindError| error.to_string())
 }

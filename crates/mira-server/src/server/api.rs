@@ -24,6 +24,10 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/instances/{id}/start", post(start))
         .route("/v1/instances/{id}/stop", post(stop))
         .route("/v1/instances/{id}/events", get(events))
+        .route(
+            "/v1/instances/{id}/services/{service}/restart",
+            post(restart),
+        )
         .route("/v1/shutdown", post(shut_down))
         .with_state(desk)
 }
@@ -49,6 +53,20 @@ async fn stop(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response
             failed(StatusCode::NOT_FOUND, &error)
         }
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),
+    }
+}
+
+async fn restart(
+    State(desk): State<Arc<Desk>>,
+    Path((id, service)): Path<(String, String)>,
+) -> Response {
+    let _work = desk.at_work();
+    match desk.supervisor.restart(&id, Some(&service)).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error @ supervisor::StartError::NotThere { .. }) => {
+            failed(StatusCode::NOT_FOUND, &error)
+        }
+        Err(error) => failed(StatusCode::CONFLICT, &error),
     }
 }
 

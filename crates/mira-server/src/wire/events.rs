@@ -1,6 +1,8 @@
 //! What the supervisor tells of instances: states and log lines, redacted before they got here.
 
 use jiff::Timestamp;
+use mira_host::logs::LogLine;
+use mira_host::run::Stream;
 use mira_host::service::{self, Phase};
 use mira_host::supervisor;
 use serde::{Deserialize, Serialize};
@@ -133,6 +135,32 @@ impl From<supervisor::Event> for Event {
                 partial: line.partial,
             },
             supervisor::Event::Lost(events) => Self::Missed { events },
+        }
+    }
+}
+
+impl TryFrom<Event> for LogLine {
+    type Error = Event;
+
+    fn try_from(event: Event) -> Result<Self, Event> {
+        match event {
+            Event::Log {
+                time,
+                service,
+                stream,
+                line,
+                partial,
+            } => Ok(Self {
+                time,
+                service: service.into(),
+                stream: match stream.as_str() {
+                    "stderr" => Stream::Stderr,
+                    _ => Stream::Stdout,
+                },
+                line,
+                partial,
+            }),
+            other => Err(other),
         }
     }
 }

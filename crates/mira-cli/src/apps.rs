@@ -1,0 +1,134 @@
+//! Apps as a command uses them: the instances of the home, and their supervisor.
+
+mod error;
+mod launch;
+mod password;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mira_host::instances::{Instances, Surroundings};
+use mira_server::{Client, InstanceState, Place, Spawn};
+use mira_store::Instance;
+use mira_vault::home::Home;
+use mira_vault::{LockedVault, Vault};
+
+use crate::error::CommandError;
+use crate::session::{self, UnlockArgs};
+use crate::ui::Ui;
+
+pub(crate) use launch::{LaunchArgs, Launched, launch};
+pub(crate) use password::KeyArgs;
+
+/// The variables that the supervisor gets; services get fewer.
+const PASSED_ON: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TZ",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
+
+/// The instances of the home, and the way to their supervisor.
+pub(crate) struct Apps {
+    runtime: tokio::runtime::Runtime,
+    pub(crate) instances: Instances,
+    pub(crate) client: Client,
+}
+
+impl Apps {
+    /// Opens the home's instances.
+    pub(crate) fn open() -> Result<Self, CommandError> {
+        let home = session::home()?;
+        let place = place(&home);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let instances = runtime.block_on(Instances::open(home, place.folder().to_owned()))?;
+        Ok(Self {
+            runtime,
+            instances,
+            client: Client::new(place),
+        })
+    }
+
+    /// Waits for a future.
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Returns the instance of a name, an id, or the beginning of one.
+    pub(crate) fn find(&self, wanted: &str) -> Result<Instance, CommandError> {
+        Ok(self.wait(self.instances.store().find(wanted))?)
+    }
+
+    /// Returns the instances that the supervisor has.
+    pub(crate) fn running(&self) -> Result<Vec<InstanceState>, CommandError> {
+        Ok(self.wait(self.client.instances())?)
+    }
+
+    /// Returns whether an instance has services that run, or that are about to.
+    pub(crate) fn is_running(&self, instance: &Instance) -> Result<bool, CommandError> {
+        let running = self.running()?;
+        Ok(running.iter().any(|state| state.id == instance.id.as_str()))
+    }
+
+    /// Opens the vault, if there is one.
+    pub(crate) fn vault(
+        &self,
+        ui: &Ui,
+        unlock: &UnlockArgs,
+    ) -> Result<Option<Vault>, CommandError> {
+        let home = self.instances.home();
+        match LockedVault::read(home) {
+            Err(mira_vault::VaultError::NoVault { .. }) => Ok(None),
+            _ => session::open(ui, unlock).map(Some),
+        }
+    }
+
+    /// Removes what stopped instances left in memory.
+    pub(crate) fn sweep(&self) -> Result<(), CommandError> {
+        let running = self.running()?;
+        let runs = |instance: &Instance| {
+            running
+                .iter()
+                .any(|state| state.id == instance.id.as_str())
+        };
+        Ok(self.wait(self.instances.sweep_memory(&runs))?)
+    }
+}
+
+/// Returns the place of the home's supervisor.
+pub(crate) fn place(home: &Home) -> Place {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let runtime_dir = runtime_dir.filter(|folder| folder.is_absolute());
+    Place::of(home.path(), runtime_dir.as_deref())
+}
+
+/// Returns what services find around them.
+pub(crate) fn surroundings() -> Surroundings {
+    Surroundings {
+        variables: std::env::vars_os().collect(),
+    }
+}
+
+/// Starts the supervisor of a home.
+pub(crate) struct Supervisor<'a> {
+    pub(crate) home: &'a Home,
+}
+
+impl Spawn for Supervisor<'_> {
+    fn spawn(&self, timeout: Duration) -> Result<(), String> {
+        let home = std::path::absolute(self.home.path()).map_err(|error| error.to_string())?;
+        let passed_on = PASSED_ON
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+        let variables = passed_on.chain([("MIRA_HOME".into(), home.into())]);
+        let words = [OsStr::new("serve"), OsStr::new("--on-demand")];
+        mira_host::background::start("/proc/self/exe".as_ref(), &words, variables, timeout)
+    }
+}

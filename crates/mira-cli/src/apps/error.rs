@@ -1,0 +1,72 @@
+//! What goes wrong with apps, as a command tells it: which kind, and what to type next.
+
+use mira_host::instances::InstanceError;
+use mira_package::archive::OpenError;
+use mira_server::ClientError;
+use mira_snapshot::SnapshotError;
+use mira_store::StoreError;
+
+use crate::error::{CommandError, Kind};
+
+impl From<InstanceError> for CommandError {
+    fn from(error: InstanceError) -> Self {
+        let text = error.to_string();
+        match error {
+            InstanceError::Vault(error) => error.into(),
+            InstanceError::Store(error) => error.into(),
+            InstanceError::Snapshot(error) => error.into(),
+            InstanceError::Manifest(error) => error.faults().iter().fold(
+                Self::failed("the manifest is wrong:"),
+                |told, fault| told.hint(fault.in_file(mira_package::archive::MANIFEST_PATH).to_string()),
+            ),
+            InstanceError::Missing { names, instance } => Self::missing(text, names).hint(format!(
+                "`mira secret set --instance {instance} NAME` saves one, then `mira start {instance}`."
+            )),
+            InstanceError::Guess(guess) if guess.is_lock() => Self::new(Kind::LockedOut, text),
+            InstanceError::Guess(_) => Self::new(Kind::Integrity, text),
+            InstanceError::NeedsAgreement { .. } => Self::new(Kind::Integrity, text)
+                .hint("--agree takes it all the same, for good."),
+            InstanceError::NoKey(_) => Self::new(Kind::Missing, text),
+            InstanceError::Open(OpenError::Io { .. })
+            | InstanceError::Source { .. }
+            | InstanceError::Folder { .. }
+            | InstanceError::Pack(_)
+            | InstanceError::Home(_)
+            | InstanceError::StoreOpen(_)
+            | InstanceError::Clock(_) => Self::failed(text),
+            InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
+                Self::new(Kind::Usage, text)
+            }
+            InstanceError::Brokered { .. } | InstanceError::NoCopy { .. } => Self::failed(text),
+            // What is left is about content that is not what it says it is.
+            _ => Self::new(Kind::Integrity, text),
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let kind = match error {
+            StoreError::NotFound { .. } => Kind::Missing,
+            StoreError::Ambiguous { .. } | StoreError::NameTaken { .. } => Kind::Usage,
+            _ => Kind::Failed,
+        };
+        let told = Self::new(kind, error.to_string());
+        match kind {
+            Kind::Missing => told.hint("`mira ps` lists the instances."),
+            _ => told,
+        }
+    }
+}
+
+impl From<SnapshotError> for CommandError {
+    fn from(error: SnapshotError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        Self::failed(error.to_string())
+    }
+}

@@ -1,0 +1,317 @@
+//! Bringing an instance up: its sealed secrets are opened, the missing ones asked for, and the supervisor is told to start it.
+
+use jiff::Timestamp;
+use mira_host::instances::{Instances, KeyWanted, Resolution, Unpacked};
+use mira_package::manifest::{Manifest, SecretSpec};
+use mira_secret::{Scope, SecretName, SecretValue};
+use mira_server::{Event, Started, Starting};
+use mira_store::{Desired, Instance};
+use mira_vault::{NewSecret, Vault};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Apps, KeyArgs, Supervisor, surroundings};
+use crate::commands::set;
+use crate::error::CommandError;
+use crate::session::UnlockArgs;
+use crate::ui::Ui;
+
+/// How an instance is brought up.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct LaunchArgs {
+    /// Leave it running, and return when it is up
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+
+    #[command(flatten)]
+    pub(crate) unlock: UnlockArgs,
+}
+
+/// How an instance came up.
+pub(crate) enum Launched {
+    /// It runs, and goes on.
+    Up,
+    /// It ran in the foreground, and has stopped.
+    Stopped,
+}
+
+/// Brings an instance up; `first` says that it was made just now, so that optional secrets are asked for too.
+pub(crate) fn launch(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    unpacked: &Unpacked,
+    args: &LaunchArgs,
+    first: bool,
+) -> Result<Launched, CommandError> {
+    if apps.is_running(instance)? {
+        return Err(CommandError::failed(format!(
+            "{} runs already",
+            instance.name
+        ))
+        .hint(format!("`mira logs -f {}` follows it; `mira restart {0}` starts it anew.", instance.name)));
+    }
+    let manifest = &unpacked.manifest;
+    let sealed = match &unpacked.sealed {
+        Some(sealed) => {
+            let mut ask = |wanted: KeyWanted| args.key.ask(ui, wanted);
+            apps.wait(apps.instances.unseal(sealed, &mut ask))?
+        }
+        None => Vec::new(),
+    };
+    check_declared(manifest, &sealed)?;
+    let mut vault = match Instances::needs_vault(manifest) {
+        true => apps.vault(ui, &args.unlock)?,
+        false => None,
+    };
+    let names: Vec<SecretName> = sealed.iter().map(|(name, _)| name.clone()).collect();
+    let resolve = |vault: Option<&Vault>| -> Result<Resolution<'_>, CommandError> {
+        let resolved = apps.instances.resolve(instance, manifest, vault, &names);
+        Ok(apps.wait(resolved)?)
+    };
+    let resolution = resolve(vault.as_ref())?;
+    let asked: Vec<&SecretSpec> = resolution
+        .missing()
+        .filter(|declared| declared.required || first)
+        .collect();
+    let resolution = if asked.is_empty() || !ui.can_ask() {
+        resolution
+    } else {
+        fill_in(apps, ui, instance, &asked, vault.as_mut())?;
+        resolve(vault.as_ref())?
+    };
+    let values = apps
+        .instances
+        .values(instance, &resolution, vault.as_ref(), sealed)?;
+    drop(vault);
+    let spec = apps.wait(
+        apps.instances
+            .spec(instance, unpacked, values, &surroundings()),
+    )?;
+    let spawn = Supervisor {
+        home: apps.instances.home(),
+    };
+    apps.wait(async {
+        let mut starting = apps.client.start(&spec, !args.detach, &spawn).await?;
+        // The values are the supervisor's from here on.
+        drop(spec);
+        apps.instances
+            .store()
+            .set_desired(&instance.id, Desired::Running)
+            .await?;
+        let launched = follow(apps, ui, instance, manifest, &mut starting, args.detach).await;
+        if !matches!(launched, Ok(Launched::Up)) {
+            apps.instances
+                .store()
+                .set_desired(&instance.id, Desired::Stopped)
+                .await?;
+        }
+        launched
+    })
+}
+
+/// Sealed secrets that the manifest does not declare would go nowhere.
+fn check_declared(
+    manifest: &Manifest,
+    sealed: &[(SecretName, SecretValue)],
+) -> Result<(), CommandError> {
+    let declared = |name: &SecretName| manifest.secrets.iter().any(|secret| secret.name == *name);
+    match sealed.iter().find(|(name, _)| !declared(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(CommandError::failed(format!(
+            "the package has {name} sealed, which its manifest does not declare; whoever made it has to declare or remove it"
+        ))),
+    }
+}
+
+/// Asks for missing secrets, and saves or binds them.
+fn fill_in(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    asked: &[&SecretSpec],
+    vault: Option<&mut Vault>,
+) -> Result<(), CommandError> {
+    let Some(vault) = vault else {
+        let required = asked.iter().filter(|declared| declared.required);
+        let names: Vec<&SecretName> = required.map(|declared| &declared.name).collect();
+        return match names.is_empty() {
+            true => Ok(()),
+            false => Err(CommandError::missing(
+                format!("{} needs secrets, and there is no vault to save them in:", instance.name),
+                names,
+            )
+            .hint("`mira init` makes a vault.")),
+        };
+    };
+    for declared in asked {
+        let name = &declared.name;
+        ui.say(&format!(
+            "{} {} {name}{}",
+            instance.name,
+            match declared.required {
+                true => "needs",
+                false => "can use",
+            },
+            match &declared.description {
+                Some(description) => format!(": {description}"),
+                None => String::new(),
+            }
+        ));
+        if let Some(how) = &declared.how_to_obtain {
+            ui.detail(&format!("how to obtain it: {how}"));
+        }
+        if vault.find(&Scope::User, name).is_some()
+            && ui.confirm(&format!("You have a secret {name}. Use it here?"), "a binding")?
+        {
+            apps.wait(apps.instances.store().set_binding(
+                &instance.id,
+                name.as_str(),
+                name.as_str(),
+            ))?;
+            continue;
+        }
+        let prompt = match declared.required {
+            true => format!("Value of {name} (not shown): "),
+            false => format!("Value of {name} (not shown; Enter for none): "),
+        };
+        let bytes = ui.ask_hidden(&prompt)?;
+        if bytes.is_empty() && !declared.required {
+            continue;
+        }
+        let value = SecretValue::new(name, bytes)
+            .map_err(|error| CommandError::failed(format!("{name} was not saved: {error}")))?;
+        set::warn_coverage(ui, name, set::coverage(name, &value));
+        let new = NewSecret {
+            value,
+            label: Some(format!("{name} of {}", instance.name)),
+            kind: None,
+            now: Timestamp::now(),
+        };
+        let scope = Scope::Instance(instance.id.as_str().into());
+        vault.update(|draft| draft.set(&scope, name, new).map(drop))?;
+    }
+    Ok(())
+}
+
+/// Tells what comes of a start: until it is up, or in the foreground until it has stopped.
+async fn follow(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    manifest: &Manifest,
+    starting: &mut Starting,
+    detach: bool,
+) -> Result<Launched, CommandError> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut stopping = false;
+    loop {
+        let next = tokio::select! {
+            next = starting.next() => next?,
+            _ = interrupted.recv() => None,
+            _ = terminated.recv() => None,
+        };
+        match next {
+            Some(Started::Event(event)) => tell(ui, detach, &event)?,
+            Some(Started::Up) => {
+                tell_up(apps, ui, instance, manifest, detach).await?;
+                if detach {
+                    return Ok(Launched::Up);
+                }
+            }
+            Some(Started::Failed(message)) => {
+                return Err(CommandError::failed(format!(
+                    "{} did not start: {message}",
+                    instance.name
+                ))
+                .hint(format!("`mira logs {}` shows what its services said.", instance.name)));
+            }
+            Some(Started::Stopped) => return Ok(Launched::Stopped),
+            None if stopping => {
+                return Err(CommandError::failed(format!(
+                    "the supervisor ended before {} had stopped",
+                    instance.name
+                )));
+            }
+            // A key, a signal, or the end of the connection, which a second look tells.
+            None => {
+                stopping = true;
+                ui.say(&format!("stopping {}", instance.name));
+                match detach {
+                    true => {
+                        apps.client.stop(instance.id.as_str()).await?;
+                    }
+                    false => starting.stop().await?,
+                }
+            }
+        }
+    }
+}
+
+/// Shows an event of the foreground: lines on stdout, the rest on stderr.
+pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandError> {
+    match event {
+        Event::Log { service, line, .. } if !quiet => {
+            ui.data(&format!("{service} | {line}\n"))?;
+        }
+        Event::Log { .. } => {}
+        Event::Missed { events } => ui.say(&format!("{events} lines were not shown; they are in the log")),
+        Event::State { state } => {
+            let reason = match (&state.reason, state.phase.as_str()) {
+                (Some(reason), "failed" | "delayed" | "ended") => format!(": {reason}"),
+                _ => String::new(),
+            };
+            if !matches!(state.phase.as_str(), "waiting" | "stopping") {
+                ui.say(&format!("{} is {}{reason}", state.service, state.phase));
+            }
+            if let Some(trouble) = &state.log_trouble {
+                ui.say(&format!("the log of {} cannot be written: {trouble}", state.service));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says that all services are up, and where.
+async fn tell_up(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    manifest: &Manifest,
+    detach: bool,
+) -> Result<(), CommandError> {
+    let ports = apps.instances.store().ports(&instance.id).await?;
+    let urls: Vec<String> = ports
+        .iter()
+        .filter(|port| {
+            let service = manifest.service(&port.service);
+            let declared = service.into_iter().flat_map(|service| &service.ports);
+            declared
+                .filter(|declared| declared.open)
+                .any(|declared| *port.name == *declared.name.as_str())
+        })
+        .map(|port| format!("http://127.0.0.1:{}", port.number))
+        .collect();
+    if ui.is_json() && detach {
+        return ui.json(&json!({
+            "id": instance.id.as_str(),
+            "name": instance.name.as_str(),
+            "state": "up",
+            "urls": urls,
+        }));
+    }
+    let place = match urls.is_empty() {
+        true => String::new(),
+        false => format!(" at {}", urls.join(", ")),
+    };
+    let how = match detach {
+        true => format!("`mira stop {}` stops it", instance.name),
+        false => "Ctrl-C stops it".to_owned(),
+    };
+    ui.say(&format!("{} is up{place}; {how}", instance.name));
+    Ok(())
+}

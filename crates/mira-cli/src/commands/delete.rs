@@ -1,0 +1,36 @@
+//! `mira delete`: removes an instance: its secrets, state, logs and snapshots.
+
+use crate::apps::Apps;
+use crate::error::CommandError;
+use crate::session::UnlockArgs;
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The instance: its name or id
+    #[arg(value_name = "INSTANCE")]
+    instance: String,
+
+    /// Delete without asking
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    unlock: UnlockArgs,
+}
+
+pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
+    let apps = Apps::open()?;
+    let instance = apps.find(&args.instance)?;
+    let name = &instance.name;
+    let question = format!("Delete {name} with its secrets, state, logs and snapshots, for good?");
+    if !instance.deleting && !args.yes && !ui.confirm(&question, "--yes")? {
+        return Err(CommandError::failed("nothing was deleted"));
+    }
+    // The vault first: where it cannot be opened, nothing is touched.
+    let mut vault = apps.vault(ui, &args.unlock)?;
+    apps.wait(apps.client.stop(instance.id.as_str()))?;
+    apps.wait(apps.instances.delete(&instance, vault.as_mut()))?;
+    ui.say(&format!("{name} is deleted"));
+    Ok(())
+}

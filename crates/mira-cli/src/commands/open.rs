@@ -1,0 +1,240 @@
+//! `mira open`: makes an instance of a package, or opens the one that is there, and brings it up.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mira_host::instances::{Candidate, KeyWanted, Unpacked};
+use mira_package::manifest::Manifest;
+use mira_package::trust::Secrets;
+use mira_store::{Instance, InstanceName, StoreError};
+
+use crate::apps::{Apps, LaunchArgs, Launched, launch};
+use crate::error::CommandError;
+use crate::render::count;
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without a terminal, missing secrets are named and nothing is started; the instance is there then:\n  \
+                  mira secret set --instance NAME SECRET --stdin < FILE\n  mira start NAME -d"
+)]
+pub(crate) struct Args {
+    /// A package, a folder with a mira.yaml, or an instance that is there
+    #[arg(value_name = "PACKAGE|FOLDER|INSTANCE")]
+    target: String,
+
+    /// What the instance is called; a name that is not taken makes a new one
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    name: Option<InstanceName>,
+
+    /// Take a package whose publisher is not the one that the instance knows
+    #[arg(long)]
+    agree: bool,
+
+    /// Print what came of it as JSON
+    #[arg(long, requires = "detach")]
+    json: bool,
+
+    #[command(flatten)]
+    launch: LaunchArgs,
+}
+
+fn parse_name(text: &str) -> Result<InstanceName, String> {
+    text.parse()
+        .map_err(|error: mira_store::NameError| error.to_string())
+}
+
+pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
+    ui.want_json(args.json);
+    let apps = Apps::open()?;
+    let path = Path::new(&args.target);
+    let (instance, unpacked, first) = if path.exists() {
+        open_package(&apps, ui, args, path)?
+    } else {
+        let instance = apps.find(&args.target).map_err(|error| {
+            error.hint("There is no file or folder of this name either.")
+        })?;
+        let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
+        (instance, unpacked, false)
+    };
+    apps.wait(apps.instances.store().record_open(&instance.id))?;
+    match launch(&apps, ui, &instance, &unpacked, &args.launch, first)? {
+        Launched::Up | Launched::Stopped => {
+            if !args.launch.detach {
+                apps.sweep()?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Opens a package for the instance that it is meant for, or for a new one.
+fn open_package(
+    apps: &Apps,
+    ui: &Ui,
+    args: &Args,
+    path: &Path,
+) -> Result<(Instance, Unpacked, bool), CommandError> {
+    let named = match &args.name {
+        Some(name) => match apps.wait(apps.instances.store().find(name.as_str())) {
+            Err(StoreError::NotFound) => None,
+            other => Some(other?),
+        },
+        None => None,
+    };
+    let mut candidate = candidate(apps, ui, path, named.as_ref(), &args.launch)?;
+    let known = match (named, &args.name) {
+        (Some(instance), _) => Some(instance),
+        (None, Some(_)) => None,
+        (None, None) => only_instance(apps, &candidate.manifest)?,
+    };
+    let Some(instance) = known else {
+        tell_asks(ui, &candidate);
+        let created = apps.instances.create(&mut candidate, args.name.clone());
+        let (instance, unpacked) = apps.wait(created)?;
+        return Ok((instance, unpacked, true));
+    };
+    // Judged anew, by what this instance remembers.
+    let mut candidate = match instance.package.publisher_key {
+        Some(_) if args.name.is_none() => {
+            drop(candidate);
+            self::candidate(apps, ui, path, Some(&instance), &args.launch)?
+        }
+        _ => candidate,
+    };
+    let changed = candidate.digest() != instance.package.digest;
+    if changed && apps.is_running(&instance)? {
+        return Err(CommandError::failed(format!(
+            "{} runs, and this is another package; stop it first",
+            instance.name
+        ))
+        .hint(format!("mira stop {}", instance.name)));
+    }
+    let agreed = agree(ui, args, &instance, &candidate)?;
+    if changed {
+        ui.say(&format!(
+            "{} goes from version {} to {}",
+            instance.name, instance.package.app_version, candidate.manifest.version
+        ));
+    }
+    let updated = apps.instances.update(&instance, &mut candidate, agreed);
+    let unpacked = apps.wait(updated)?;
+    let instance = apps.wait(apps.instances.store().instance(&instance.id))?;
+    Ok((instance, unpacked, false))
+}
+
+/// Returns whether the user agrees to a package that another publisher signed, or nobody.
+fn agree(
+    ui: &Ui,
+    args: &Args,
+    instance: &Instance,
+    candidate: &Candidate,
+) -> Result<bool, CommandError> {
+    let same = candidate.digest() == instance.package.digest;
+    let agreed_before = same && instance.package.unsigned_agreed;
+    if candidate.judgement.secrets != Secrets::AfterAgreement || args.agree || agreed_before {
+        return Ok(true);
+    }
+    if !ui.can_ask() {
+        // The update says so.
+        return Ok(false);
+    }
+    let question = format!(
+        "{} was opened from a package of a publisher that is remembered, and this one is {}. Give it the secrets all the same?",
+        instance.name,
+        candidate.judgement.trust.as_str()
+    );
+    ui.confirm(&question, "--agree")
+}
+
+/// Returns the instance of an app, if there is exactly one.
+fn only_instance(apps: &Apps, manifest: &Manifest) -> Result<Option<Instance>, CommandError> {
+    let mut instances = apps.wait(apps.instances.store().instances())?;
+    instances.retain(|instance| instance.app_id == manifest.id.as_str());
+    if instances.len() > 1 {
+        let names: Vec<&str> = instances.iter().map(|known| known.name.as_str()).collect();
+        return Err(CommandError::usage(format!(
+            "{} has {}: {}",
+            manifest.id,
+            count(names.len(), "instance"),
+            names.join(", ")
+        ))
+        .hint("--name says which, or makes a new one."));
+    }
+    Ok(instances.pop())
+}
+
+pub(crate) fn candidate(
+    apps: &Apps,
+    ui: &Ui,
+    path: &Path,
+    instance: Option<&Instance>,
+    args: &LaunchArgs,
+) -> Result<Candidate, CommandError> {
+    let mut ask = |wanted: KeyWanted| args.key.ask(ui, wanted);
+    Ok(apps.wait(apps.instances.candidate(path, instance, &mut ask))?)
+}
+
+/// Returns the unpacked copy of an instance's package; one that is encrypted is opened again from where it was.
+pub(crate) fn unpacked(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    args: &LaunchArgs,
+) -> Result<Unpacked, CommandError> {
+    if let Some(unpacked) = apps.instances.unpacked(instance)? {
+        return Ok(unpacked);
+    }
+    let source = PathBuf::from(&instance.package.source);
+    let mut candidate = candidate(apps, ui, &source, Some(instance), args)?;
+    if candidate.digest() != instance.package.digest {
+        return Err(CommandError::failed(format!(
+            "{} is not the package that {} was opened from any more",
+            source.display(),
+            instance.name
+        ))
+        .hint(format!(
+            "mira open {} --name {} takes it as an update.",
+            source.display(),
+            instance.name
+        )));
+    }
+    let agreed = instance.package.unsigned_agreed;
+    Ok(apps.wait(apps.instances.update(instance, &mut candidate, agreed))?)
+}
+
+/// Shows what an app asks for, before anything of it runs.
+fn tell_asks(ui: &Ui, candidate: &Candidate) {
+    let Manifest {
+        id,
+        name,
+        version,
+        services,
+        secrets,
+        network,
+        ..
+    } = &candidate.manifest;
+    ui.say(&format!(
+        "{name} {version} ({id}), {}",
+        candidate.judgement.trust.as_str()
+    ));
+    let programs: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    ui.detail(&format!("runs {}", programs.join(", ")));
+    for secret in secrets {
+        let need = match secret.required {
+            true => "needs",
+            false => "can use",
+        };
+        ui.detail(&format!("{need} {}", secret.name));
+    }
+    match network.is_empty() {
+        true => ui.detail("says that it calls no host (recorded, not enforced)"),
+        false => {
+            let hosts: Vec<String> = network.iter().map(ToString::to_string).collect();
+            ui.detail(&format!(
+                "says that it calls {} (recorded, not enforced)",
+                hosts.join(", ")
+            ));
+        }
+    }
+}
