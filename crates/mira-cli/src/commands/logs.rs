@@ -1,6 +1,7 @@
 //! `mira logs`: what the services of an instance wrote, redacted before it was kept.
 
-use jiff::{Span, Timestamp, Zoned};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use mira_host::logs::{Filter, Follower, LogLine, read};
 use mira_server::Event;
 use serde_json::json;
@@ -44,7 +45,8 @@ fn parse_since(text: &str) -> Result<Timestamp, String> {
     let span: Span = text
         .parse()
         .map_err(|_| "neither a time nor a span such as 10m".to_owned())?;
-    Zoned::now()
+    Timestamp::now()
+        .to_zoned_datetime(TimeZone::system())
         .checked_sub(span)
         .map(|time| time.timestamp())
         .map_err(|error| error.to_string())

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use mira_host::instances::{Source, Wanted};
-use mira_package::manifest::Manifest;
+use mira_package::manifest::{Delivery, Manifest};
 use mira_secret::{Kind, Scope, SecretName};
 use mira_store::Instance;
 use mira_vault::Vault;
@@ -281,7 +281,11 @@ impl<'a> Row<'a> {
     }
 
     fn delivery(&self) -> &'static str {
-        self.wanted.declared.deliver.as_str()
+        match self.wanted.declared.deliver {
+            Delivery::Env => "env",
+            Delivery::File => "file",
+            Delivery::Brokered => "brokered",
+        }
     }
 
     fn cells(&self) -> [String; 5] {
