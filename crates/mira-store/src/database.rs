@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use crate::error::Fault;
 
@@ -21,9 +21,12 @@ pub(crate) type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 // LIMIT: transactions take milliseconds, so this is many of them, and a person still waits for it.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How many connections one process has.
-// LIMIT: one writes at a time; the others are for reading meanwhile. Each is a thread.
-const CONNECTIONS_MAX: u32 = 4;
+/// How many connections a store has.
+// LIMIT: operations take about a millisecond, and wait for each other in order, while SQLite would let them try again at
+// intervals. Each further connection would be a thread and a cache.
+const CONNECTIONS_MAX: u32 = 1;
+
+const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
 /// What SQLite's header says of a database of Mira's: "Mira" in ASCII.
 const APPLICATION_ID: i64 = 0x4d69_7261;
@@ -51,7 +54,14 @@ pub(crate) fn pool(path: &Path) -> Pool {
 
 /// Begins a transaction that excludes all other writers from its start, so that what it read stays true until it commits.
 pub(crate) async fn begin_write(pool: &Pool) -> Result<Transaction, sqlx::Error> {
-    pool.begin_with("BEGIN IMMEDIATE").await
+    pool.begin_with(BEGIN_WRITE).await
+}
+
+/// Begins such a transaction on a connection that is there already.
+pub(crate) async fn begin_write_on(
+    connection: &mut Connection,
+) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, sqlx::Error> {
+    connection.begin_with(BEGIN_WRITE).await
 }
 
 /// What an opened file holds.

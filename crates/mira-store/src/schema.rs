@@ -89,15 +89,18 @@ pub(crate) async fn bring_up_to_date(pool: &Pool, path: &Path) -> Result<(), Ope
         Standing::Current => Ok(database::use_wal(&mut connection).await.map_err(told)?),
         Standing::Behind => {
             database::use_wal(&mut connection).await.map_err(told)?;
-            drop(connection);
-            migrate(&known, pool, path).await
+            migrate(&known, &mut connection, path).await
         }
     }
 }
 
-async fn migrate(known: &Migrator, pool: &Pool, path: &Path) -> Result<(), OpenError> {
+async fn migrate(
+    known: &Migrator,
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<(), OpenError> {
     let told = |error: sqlx::Error| DatabaseError::new(path, &error);
-    let mut transaction = database::begin_write(pool).await.map_err(told)?;
+    let mut transaction = database::begin_write_on(connection).await.map_err(told)?;
     database::mark(&mut transaction).await.map_err(told)?;
     known
         .run_direct(None, &mut *transaction, false)

@@ -65,6 +65,23 @@ fn a_writer_without_room_says_so_and_leaves_all_that_it_acknowledged() {
     verify(&place, "full", &acknowledged(&said));
 }
 
+/// The room ends at each page that is written while the database is made.
+#[test]
+fn an_opener_without_room_leaves_what_another_opens() {
+    let mut failed = 0;
+    for blocks in (0..160).step_by(4) {
+        let place = Place::new();
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).arg(example());
+        let mut child = place.prepare(shell, "open", &[]).spawn().unwrap();
+        drop(child.stdin.take());
+        failed += usize::from(!child.wait().unwrap().success());
+        verify(&place, "none", &Acknowledged::new());
+    }
+    assert!((5..40).contains(&failed), "{failed}");
+}
+
 /// Nothing is acknowledged that the system only promised to write: the machine may lose its power the moment after.
 #[cfg(target_os = "linux")]
 #[test]

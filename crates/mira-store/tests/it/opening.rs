@@ -1,10 +1,11 @@
 //! What is not a database of this Mira's is refused with its name and what to do, and stays as it was.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use mira_store::{DatabaseError, FileError, OpenError, Store, StoreError};
 
-use crate::common::{Place, new, run};
+use crate::common::{Place, example, new, run};
 
 /// Opens what has to be refused, and checks that not a byte of it changed.
 fn refused(place: &Place) -> OpenError {
@@ -257,6 +258,25 @@ fn without_a_home_nothing_is_made() {
         "{error:?}"
     );
     assert!(!home.exists());
+}
+
+#[test]
+fn a_relative_home_is_no_url() {
+    let place = Place::new();
+    let name = "file:home?mode=memory";
+    let home = place.home().join(name);
+    fs::create_dir(&home).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let output = Command::new(example())
+        .args(["open", name])
+        .current_dir(place.home())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{error}");
+    assert!(fs::metadata(home.join("mira.db")).unwrap().len() > 0);
 }
 
 fn private(place: &Place) {

@@ -72,5 +72,9 @@ fn a_port_that_something_else_took_is_replaced_once() {
         let refused = store.reallocate_port(&id, &web(), 8082, &|_| false).await;
         assert!(matches!(refused, Err(StoreError::NoFreePort { .. })));
         assert_eq!(store.allocate_port(&id, &web(), &free).await, Ok(8082));
+        // Nor is a port in use given out again because it was released meanwhile.
+        store.release_port(&id, "web", "http").await.unwrap();
+        let moved = store.reallocate_port(&id, &web(), 8080, &|_| true).await;
+        assert_eq!(moved, Ok(8081));
     });
 }

@@ -27,6 +27,36 @@ fn processes_that_make_the_database_together_get_different_names() {
     assert_eq!(place.sqlite("PRAGMA integrity_check"), "ok");
 }
 
+/// Only one makes the database, since SQLite's change to a journal for many cannot wait for others.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_opener_waits_for_the_one_before_it() {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let place = Place::new();
+    let lock = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(place.file(".lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let inode = format!(":{} ", lock.metadata().unwrap().ino());
+    let mut child = place.start("open", &[]);
+    drop(child.stdin.take());
+    let waits = |locks: String| {
+        let waits = |line: &str| line.contains("->") && line.contains(&inode);
+        locks.lines().any(waits)
+    };
+    while !waits(std::fs::read_to_string("/proc/locks").unwrap()) {
+        assert_eq!(child.try_wait().unwrap(), None, "it did not wait");
+        thread::yield_now();
+    }
+    assert!(!place.file("").exists());
+    lock.unlock().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(place.file("").exists());
+}
+
 #[test]
 fn processes_get_different_ports_for_different_services_and_the_same_for_one() {
     let place = Place::new();
@@ -105,5 +135,43 @@ fn threads_with_pools_of_their_own_do_not_disturb_each_other() {
         let store = place.store().await;
         assert_eq!(store.instances().await.unwrap().len(), 40);
         store.check().await.unwrap();
+    });
+}
+
+/// A process that closes last puts the journal into the database and removes it. Whether it is the last it sees by the
+/// locks of others, which the system drops when a process closes any descriptor of the file. Newer versions of SQLite look
+/// closer, so it is another one that closes here.
+#[test]
+fn a_second_open_in_one_process_keeps_the_locks_of_the_first() {
+    let place = Place::new();
+    run(async {
+        let first = place.store().await;
+        first.insert_instance(&new()).await.unwrap();
+        let second = place.store().await;
+        assert_eq!(place.sqlite("SELECT name FROM instances"), "readlater");
+        assert!(place.file("-wal").exists(), "it is still in use");
+        first.insert_instance(&new()).await.unwrap();
+        assert_eq!(second.instances().await.unwrap().len(), 2);
+        first.check().await.unwrap();
+    });
+}
+
+/// Each connection is a thread and a cache.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_thing_after_the_other_takes_one_connection() {
+    let place = Place::new();
+    run(async {
+        let store = place.store().await;
+        for _ in 0..5 {
+            let made = store.insert_instance(&new()).await.unwrap();
+            store.find(made.id.as_str()).await.unwrap();
+        }
+        let opened = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|target| *target == place.file(""))
+            .count();
+        assert_eq!(opened, 1);
     });
 }
