@@ -7,8 +7,6 @@ mod secrets;
 mod services;
 mod text;
 
-pub(super) use text::is_hidden;
-
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
@@ -140,7 +138,9 @@ impl<'a> Check<'a> {
             Err(error) => error,
         };
         let suggestion = match error {
-            AppIdError::UpperCase => Some(format!("write `{}`", text.to_lowercase())),
+            AppIdError::UpperCase => Some(text.to_lowercase())
+                .filter(|lower| lower.parse::<super::AppId>().is_ok())
+                .map(|lower| format!("write `{lower}`")),
             AppIdError::OnePart => Some(format!("write one, such as `org.example.{text}`")),
             _ => Some("such as `org.example.readlater`".to_owned()),
         };
@@ -408,11 +408,10 @@ impl<'a> Check<'a> {
         if !name.is_empty() && known.clone().any(|known| known == name) {
             return name.parse().ok();
         }
-        let suggestion =
-            did_you_mean(name, known.clone().filter(|name| !name.is_empty())).or_else(|| {
-                let known: Vec<&str> = known.filter(|name| !name.is_empty()).collect();
-                (!known.is_empty() && known.len() <= 8).then(|| format!("write {}", any_of(known)))
-            });
+        let suggestion = did_you_mean(name, known.clone()).or_else(|| {
+            let words = any_of(known.clone());
+            (known.count() <= 8 && !words.is_empty()).then(|| format!("write {words}"))
+        });
         self.fault(path, called(missing, name), suggestion);
         None
     }

@@ -284,10 +284,8 @@ fn pieces() -> Vec<String> {
 
 /// The faults lie in the text: a line that is there, a column that is in it or just behind it.
 fn spans_lie_in(text: &str, error: &ManifestError) {
-    let lines: Vec<&str> = text
-        .split('\n')
-        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
-        .collect();
+    let text = text.replace("\r\n", "\n");
+    let lines: Vec<&str> = text.split(['\n', '\r']).collect();
     assert!(!error.faults().is_empty());
     for fault in error.faults() {
         let line = lines
