@@ -26,6 +26,15 @@ pub(super) struct Place {
 impl Place {
     /// The file's beginning.
     pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    /// Returns the place just behind a text.
+    pub(super) fn after(text: &str) -> Self {
+        let widths = line_widths(text);
+        Self {
+            line: widths.len(),
+            column: 1 + widths.last().copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// One thing that is wrong with a manifest.
@@ -92,23 +101,19 @@ pub struct ManifestError {
 impl ManifestError {
     /// Sorts the faults by place, and leaves out those beyond the limit.
     pub(super) fn new(mut faults: Vec<Fault>) -> Self {
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+        let left_out = faults.len().saturating_sub(FAULTS_MAX);
+        faults.truncate(FAULTS_MAX);
         for fault in &mut faults {
             fault.message = visible(&fault.message);
             fault.suggestion = fault.suggestion.as_deref().map(visible);
         }
-        faults.sort_by_key(|fault| (fault.line, fault.column));
-        let left_out = faults.len().saturating_sub(FAULTS_MAX);
-        faults.truncate(FAULTS_MAX);
         Self { faults, left_out }
     }
 
     /// Moves places behind the end of the text to its end: that is where the parser finds what is missing there.
     pub(super) fn within(mut self, text: &str) -> Self {
-        let text = text.replace("\r\n", "\n");
-        let widths: Vec<usize> = text
-            .split(['\n', '\r'])
-            .map(|line| line.chars().count())
-            .collect();
+        let widths = line_widths(text);
         for fault in &mut self.faults {
             if fault.line > widths.len() {
                 (fault.line, fault.column) = (widths.len(), usize::MAX);
@@ -212,6 +217,14 @@ pub(super) fn any_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
         Some(last) => format!("{} or {last}", words.join(", ")),
         None => String::new(),
     }
+}
+
+/// Returns how many characters each line has. Lines end as YAML's do: with a line feed, a carriage return, or both.
+fn line_widths(text: &str) -> Vec<usize> {
+    text.replace("\r\n", "\n")
+        .split(['\n', '\r'])
+        .map(|line| line.chars().count())
+        .collect()
 }
 
 /// Returns a text with escapes in the place of what is hidden.
