@@ -50,7 +50,7 @@ use shape::Shape;
 pub const KIND: &str = "mira.app/v1";
 
 /// The longest file, in bytes.
-// LIMIT: a manifest at all its other limits fits; reading one of this size takes milliseconds.
+// LIMIT: far more than any manifest needs, and little enough that a hostile one is refused within a second.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 
 /// An app, as its manifest describes it.
@@ -238,13 +238,7 @@ impl Manifest {
             Err(error) => {
                 let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
                 let before = String::from_utf8_lossy(before);
-                let place = Place {
-                    line: 1 + before.matches('\n').count(),
-                    column: 1 + before
-                        .rsplit('\n')
-                        .next()
-                        .map_or(0, |line| line.chars().count()),
-                };
+                let place = Place::after(&before);
                 Err(one(Fault::new(place, "", "the file is not UTF-8")
                     .with("save it as UTF-8".to_owned())))
             }

@@ -2,24 +2,20 @@
 //!
 //! Each part is looked at whatever is wrong with the others. A part that the stage before replaced is not complained about.
 
+mod names;
 mod order;
+mod outside;
 mod secrets;
 mod services;
 mod text;
 
-pub(super) use text::is_hidden;
-
-use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::document::Document;
-use super::fault::{Fault, any_of, called, did_you_mean, shown};
-use super::host::{HostError, HostPattern};
-use super::name::Name;
+use super::fault::{Fault, did_you_mean, shown};
 use super::shape::Shape;
 use super::tree::{Data, Node};
-use super::{AppIdError, KIND, Manifest, Publisher, State, Webhook, duration};
+use super::{AppIdError, KIND, Manifest, Publisher, State, duration};
 
 /// Refuses a file of another format: nothing else that could be said of it would help.
 pub(super) fn format(tree: &Node) -> Result<(), Fault> {
@@ -140,7 +136,9 @@ impl<'a> Check<'a> {
             Err(error) => error,
         };
         let suggestion = match error {
-            AppIdError::UpperCase => Some(format!("write `{}`", text.to_lowercase())),
+            AppIdError::UpperCase => Some(text.to_lowercase())
+                .filter(|lower| lower.parse::<super::AppId>().is_ok())
+                .map(|lower| format!("write `{lower}`")),
             AppIdError::OnePart => Some(format!("write one, such as `org.example.{text}`")),
             _ => Some("such as `org.example.readlater`".to_owned()),
         };
@@ -219,95 +217,6 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn webhooks(&mut self) -> Option<Vec<Webhook>> {
-        let hooks = self.document.webhooks.iter().enumerate();
-        let hooks: Vec<Option<Webhook>> = hooks
-            .map(|(index, hook)| {
-                let path = format!("webhooks[{index}]");
-                for (at, event) in hook.events.iter().enumerate() {
-                    if !is_event(event) {
-                        self.fault(
-                            &format!("{path}.events[{at}]"),
-                            "an event is called by lower-case letters and underscores",
-                            "such as `pull_request`".to_owned(),
-                        );
-                    }
-                }
-                self.unique(
-                    &format!("{path}.events"),
-                    "event",
-                    hook.events.iter().map(String::as_str),
-                    "",
-                );
-                let (service, rest) = hook
-                    .deliver_to
-                    .split_once('/')
-                    .unwrap_or((&hook.deliver_to, ""));
-                let path = format!("{path}.deliverTo");
-                let service = self.known_service(&path, service);
-                let target = format!("/{rest}");
-                let target = self.url_path(&path, &target);
-                let has_port = |name: &Name| {
-                    let mut services = self.document.services.iter();
-                    services.any(|service| *name == *service.name && !service.ports.is_empty())
-                };
-                if let Some(service) = service.as_ref().filter(|name| !has_port(name)) {
-                    let message = format!("the service `{service}` has no port to deliver to");
-                    self.fault(&path, message, "give it one in `ports`".to_owned());
-                }
-                Some(Webhook {
-                    source: hook.source,
-                    events: hook.events.clone(),
-                    service: service?,
-                    path: target?,
-                })
-            })
-            .collect();
-        hooks.into_iter().collect()
-    }
-
-    fn github(&mut self) -> Option<BTreeMap<String, super::Access>> {
-        let Some(github) = &self.document.github else {
-            return Some(BTreeMap::new());
-        };
-        for name in github.permissions.keys().filter(|name| !is_event(name)) {
-            self.fault(
-                &super::shape::joined("github.permissions", name),
-                "a permission is called by lower-case letters and underscores",
-                "such as `contents`".to_owned(),
-            );
-        }
-        Some(github.permissions.clone())
-    }
-
-    /// Reads a list of hosts.
-    fn hosts(&mut self, path: &str, texts: &[String]) -> Option<Vec<HostPattern>> {
-        let hosts: Vec<Option<HostPattern>> = texts
-            .iter()
-            .enumerate()
-            .map(|(index, text)| {
-                let path = format!("{path}[{index}]");
-                match HostPattern::from_str(text) {
-                    Ok(host) => Some(host),
-                    Err(error) => {
-                        let lower = text.to_lowercase();
-                        let suggestion = (error == HostError::UpperCase
-                            && lower.parse::<HostPattern>().is_ok())
-                        .then(|| format!("write {}", shown(&lower)));
-                        self.fault(&path, error.to_string(), suggestion);
-                        None
-                    }
-                }
-            })
-            .collect();
-        let spelled: Vec<String> = hosts
-            .iter()
-            .map(|host| host.as_ref().map(ToString::to_string).unwrap_or_default())
-            .collect();
-        self.unique(path, "host", spelled.iter().map(String::as_str), "");
-        hosts.into_iter().collect()
-    }
-
     /// Reads a span of time within bounds.
     fn duration(
         &mut self,
@@ -331,98 +240,4 @@ impl<'a> Check<'a> {
         }
         None
     }
-
-    /// Reads the names of a list of maps, each of which is there once.
-    fn names<'n>(
-        &mut self,
-        path: &str,
-        names: impl Iterator<Item = &'n str> + Clone,
-    ) -> Option<Vec<Name>> {
-        let parsed: Vec<Option<Name>> = names
-            .clone()
-            .enumerate()
-            .map(|(index, name)| {
-                let parsed = Name::from_str(name).ok();
-                if parsed.is_none() {
-                    let slug = super::name::slug(name);
-                    let suggestion = slug
-                        .parse::<Name>()
-                        .is_ok()
-                        .then(|| format!("write `{slug}`"));
-                    let message = super::NameFault.to_string();
-                    self.fault(&format!("{path}[{index}].name"), message, suggestion);
-                }
-                parsed
-            })
-            .collect();
-        self.unique(path, "name", names, ".name");
-        parsed.into_iter().collect()
-    }
-
-    /// Complains about a text that is in a list before.
-    fn unique<'n>(
-        &mut self,
-        path: &str,
-        what: &str,
-        texts: impl Iterator<Item = &'n str>,
-        key: &str,
-    ) {
-        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-        for (index, text) in texts.enumerate() {
-            let here = format!("{path}[{index}]{key}");
-            if text.is_empty() {
-                continue;
-            }
-            match seen.get(text) {
-                Some(first) => {
-                    let line = self.shape.place(first).line;
-                    let message =
-                        format!("{} is there twice", called(&format!("the {what}"), text));
-                    self.fault(&here, message, format!("the first is in line {line}"));
-                }
-                None => {
-                    seen.insert(text, here);
-                }
-            }
-        }
-    }
-
-    /// Returns the name of a service that exists.
-    fn known_service(&mut self, path: &str, name: &str) -> Option<Name> {
-        let services = self
-            .document
-            .services
-            .iter()
-            .map(|service| service.name.as_str());
-        self.known(path, "there is no service", name, services)
-    }
-
-    /// Returns a name if it is one of the known, and complains with `missing` if it is not.
-    fn known<'n>(
-        &mut self,
-        path: &str,
-        missing: &str,
-        name: &str,
-        known: impl Iterator<Item = &'n str> + Clone,
-    ) -> Option<Name> {
-        if !name.is_empty() && known.clone().any(|known| known == name) {
-            return name.parse().ok();
-        }
-        let suggestion =
-            did_you_mean(name, known.clone().filter(|name| !name.is_empty())).or_else(|| {
-                let known: Vec<&str> = known.filter(|name| !name.is_empty()).collect();
-                (!known.is_empty() && known.len() <= 8).then(|| format!("write {}", any_of(known)))
-            });
-        self.fault(path, called(missing, name), suggestion);
-        None
-    }
-}
-
-/// Whether a text is spelled as GitHub spells events and permissions.
-fn is_event(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.len() <= 64
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

@@ -1,6 +1,7 @@
 //! What is wrong with a manifest, and where: one fault, and all of them.
 //!
-//! INVARIANT: a fault repeats short words of the file's own (keys, names), never a text that may be a value.
+//! INVARIANT: a fault repeats short words of the file's own (keys, names), never a text that may be a value, and nothing that a
+//! terminal obeys.
 
 use std::fmt;
 
@@ -25,6 +26,15 @@ pub(super) struct Place {
 impl Place {
     /// The file's beginning.
     pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    /// Returns the place just behind a text.
+    pub(super) fn after(text: &str) -> Self {
+        let widths = line_widths(text);
+        Self {
+            line: widths.len(),
+            column: 1 + widths.last().copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// One thing that is wrong with a manifest.
@@ -94,16 +104,16 @@ impl ManifestError {
         faults.sort_by_key(|fault| (fault.line, fault.column));
         let left_out = faults.len().saturating_sub(FAULTS_MAX);
         faults.truncate(FAULTS_MAX);
+        for fault in &mut faults {
+            fault.message = visible(&fault.message);
+            fault.suggestion = fault.suggestion.as_deref().map(visible);
+        }
         Self { faults, left_out }
     }
 
     /// Moves places behind the end of the text to its end: that is where the parser finds what is missing there.
     pub(super) fn within(mut self, text: &str) -> Self {
-        let text = text.replace("\r\n", "\n");
-        let widths: Vec<usize> = text
-            .split(['\n', '\r'])
-            .map(|line| line.chars().count())
-            .collect();
+        let widths = line_widths(text);
         for fault in &mut self.faults {
             if fault.line > widths.len() {
                 (fault.line, fault.column) = (widths.len(), usize::MAX);
@@ -178,6 +188,7 @@ pub(super) fn did_you_mean<'a>(
     let lower = word.to_lowercase();
     known
         .into_iter()
+        .filter(|candidate| is_short_word(candidate))
         .filter_map(|candidate| {
             let other = candidate.to_lowercase();
             let shorter = other.chars().count().min(lower.chars().count());
@@ -194,12 +205,40 @@ pub(super) fn did_you_mean<'a>(
         .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
 }
 
-/// Returns a list of words for a sentence: "`a`, `b` or `c`".
+/// Returns a list of words for a sentence: "`a`, `b` or `c`". Texts that are no short words are left out.
 pub(super) fn any_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let mut words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    let mut words: Vec<String> = words
+        .into_iter()
+        .filter(|word| is_short_word(word))
+        .map(|word| format!("`{word}`"))
+        .collect();
     match words.pop() {
         Some(last) if words.is_empty() => last,
         Some(last) => format!("{} or {last}", words.join(", ")),
-        None => "nothing".to_owned(),
+        None => String::new(),
     }
+}
+
+/// Returns how many characters each line has. Lines end as YAML's do: with a line feed, a carriage return, or both.
+fn line_widths(text: &str) -> Vec<usize> {
+    text.replace("\r\n", "\n")
+        .split(['\n', '\r'])
+        .map(|line| line.chars().count())
+        .collect()
+}
+
+/// Returns a text with escapes in the place of what is hidden.
+fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match is_hidden(c) {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect()
+}
+
+/// Characters that are not seen but obeyed: controls, line separators, marks that turn the direction of text.
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

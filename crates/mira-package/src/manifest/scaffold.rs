@@ -2,7 +2,7 @@
 //!
 //! It returns files; it writes none.
 
-use super::check::is_hidden;
+use super::fault::is_hidden;
 use super::name::slug;
 
 const FILES: [(&str, &str); 3] = [

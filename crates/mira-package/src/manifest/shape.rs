@@ -3,12 +3,15 @@
 //! It does not stop at a fault: what is wrong is replaced by something of the right kind, so that all the rest can be checked as well,
 //! and its path is remembered, so that nobody complains about the replacement.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, Place, any_of, called, did_you_mean, shown};
+use super::fault::{Fault, Place, any_of, called, did_you_mean};
 use super::tree::{Data, Entry, Node};
+use words::{example, is_doubtful, mismatch, out_of_bounds};
 
 /// A document that fits the schema, and where its parts are in the file.
 #[derive(Debug, Default)]
@@ -192,7 +195,7 @@ impl<'s> Fitting<'s, '_> {
             Some("array") => Kind::List(schema.get("items").unwrap_or(&Value::Null)),
             Some("integer") => Kind::Integer,
             Some("boolean") => Kind::Boolean,
-            _ => match words(schema) {
+            _ => match known_words(schema) {
                 words if words.is_empty() => Kind::Text,
                 words => Kind::Words(words),
             },
@@ -228,7 +231,7 @@ impl<'s> Fitting<'s, '_> {
 }
 
 /// Returns the words that an enumeration has.
-pub(super) fn words(schema: &Value) -> Vec<&str> {
+fn known_words(schema: &Value) -> Vec<&str> {
     let choices = schema.get("oneOf").and_then(Value::as_array);
     strings(schema.get("enum"))
         .chain(schema.get("const").and_then(Value::as_str))
@@ -236,7 +239,7 @@ pub(super) fn words(schema: &Value) -> Vec<&str> {
             choices
                 .into_iter()
                 .flatten()
-                .flat_map(|choice| words(choice)),
+                .flat_map(|choice| known_words(choice)),
         )
         .collect()
 }
@@ -255,165 +258,5 @@ pub(super) fn joined(path: &str, key: &str) -> String {
     match path {
         "" => key,
         _ => format!("{path}.{key}"),
-    }
-}
-
-/// Words without quotes that YAML 1.1 takes for booleans: text here, and something else to other readers of the file.
-fn is_doubtful(text: &str) -> bool {
-    ["y", "n", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str())
-}
-
-/// Returns what is wrong about a value's size, and what to do.
-fn out_of_bounds(value: &Value, schema: &Value) -> Option<(String, Option<String>)> {
-    let limit = |word: &str| schema.get(word).and_then(Value::as_i64);
-    let (size, least, most, what) = match value {
-        Value::Number(number) => {
-            let (least, most) = (
-                limit("minimum").unwrap_or(0),
-                limit("maximum").unwrap_or(i64::MAX),
-            );
-            let fits = number
-                .as_i64()
-                .is_some_and(|number| (least..=most).contains(&number));
-            return (!fits).then(|| {
-                (
-                    format!("the number is not between {least} and {most}"),
-                    None,
-                )
-            });
-        }
-        Value::String(text) => (
-            text.chars().count(),
-            limit("minLength"),
-            limit("maxLength"),
-            "characters",
-        ),
-        Value::Array(items) => (items.len(), limit("minItems"), limit("maxItems"), "items"),
-        Value::Object(members) => (
-            members.len(),
-            limit("minProperties"),
-            limit("maxProperties"),
-            "keys",
-        ),
-        Value::Null | Value::Bool(_) => return None,
-    };
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
-    if size < least.unwrap_or(0) {
-        return Some((
-            "it is empty".to_owned(),
-            Some("fill it, or take the key away if it may be left out".to_owned()),
-        ));
-    }
-    most.filter(|most| size > *most).map(|most| {
-        (
-            format!("it has {size} {what}; at most {most} are allowed"),
-            None,
-        )
-    })
-}
-
-/// Returns why a value is not of the kind that is asked for, and what to do.
-fn mismatch(kind: &Kind<'_>, data: &Data, schema: &Value) -> (String, Option<String>) {
-    if let (Kind::Integer, Data::Float(text)) = (kind, data)
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return ("the number is too large".to_owned(), such_as(schema));
-    }
-    let wanted = match kind {
-        Kind::Map { .. } => "a map (`key: value`)",
-        Kind::List(_) => "a list",
-        Kind::Words(words) => return unknown_word(words, data),
-        Kind::Text => "text",
-        Kind::Integer => "a whole number",
-        Kind::Boolean => "`true` or `false`",
-    };
-    let found = match data {
-        Data::Nothing => "nothing is here".to_owned(),
-        Data::Boolean(_, text) => format!("`{text}` is a boolean"),
-        Data::Integer(_, text) | Data::Float(text) => format!("{} is a number", shown(text)),
-        Data::Text { text, plain: true } if matches!(kind, Kind::Text) => {
-            format!("`{text}` without quotes is a boolean to some readers of YAML")
-        }
-        Data::Text { .. } => "text is here".to_owned(),
-        Data::List(_) => "a list is here".to_owned(),
-        Data::Map(_) | Data::Broken => "a map is here".to_owned(),
-    };
-    let is_spelled = schema.get("pattern").is_some();
-    let suggestion = match (kind, data) {
-        (Kind::Text, Data::Integer(..) | Data::Float(_)) if is_spelled => such_as(schema),
-        (
-            Kind::Text,
-            Data::Boolean(_, text)
-            | Data::Integer(_, text)
-            | Data::Float(text)
-            | Data::Text { text, .. },
-        ) => Some(match text.len() {
-            0..=40 => format!("put it in quotes: \"{text}\""),
-            _ => "put it in quotes".to_owned(),
-        }),
-        (Kind::Text, Data::Nothing) if !is_spelled => {
-            Some("write `\"\"` for an empty text".to_owned())
-        }
-        (Kind::Boolean, Data::Text { text, .. }) => match text.to_ascii_lowercase().as_str() {
-            "yes" | "y" | "on" | "true" => Some("write `true`".to_owned()),
-            "no" | "n" | "off" | "false" => Some("write `false`".to_owned()),
-            _ => None,
-        },
-        (Kind::Integer, Data::Text { text, .. }) if text.parse::<i64>().is_ok() => {
-            Some(format!("take the quotes away: {text}"))
-        }
-        _ => such_as(schema),
-    };
-    (format!("{found}, and {wanted} is wanted"), suggestion)
-}
-
-fn unknown_word(words: &[&str], data: &Data) -> (String, Option<String>) {
-    let text = match data {
-        Data::Text { text, .. }
-        | Data::Boolean(_, text)
-        | Data::Integer(_, text)
-        | Data::Float(text) => text,
-        _ => {
-            let message = format!("one word is wanted: {}", any_of(words.iter().copied()));
-            return (message, None);
-        }
-    };
-    let suggestion = did_you_mean(text, words.iter().copied())
-        .unwrap_or_else(|| format!("write {}", any_of(words.iter().copied())));
-    (
-        format!("{} is no word that fits here", shown(text)),
-        Some(suggestion),
-    )
-}
-
-fn such_as(schema: &Value) -> Option<String> {
-    example(schema).map(|example| format!("such as `{example}`"))
-}
-
-/// Returns the first example of a schema, as YAML.
-fn example(schema: &Value) -> Option<String> {
-    match schema.get("examples")?.get(0)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(plain).collect();
-            Some(format!("[{}]", items.join(", ")))
-        }
-        Value::Object(members) => {
-            let members: Vec<String> = members
-                .iter()
-                .map(|(key, value)| format!("{key}: {}", plain(value)))
-                .collect();
-            Some(format!("{{{}}}", members.join(", ")))
-        }
-        other => Some(other.to_string()),
-    }
-}
-
-/// Returns a value inside of an example: in quotes where YAML needs them.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) if text.contains(['$', '*', ':', '{']) => value.to_string(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

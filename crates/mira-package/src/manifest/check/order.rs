@@ -1,6 +1,7 @@
 //! The order in which services start: an order that is the file's own where dependencies leave a choice, or the cycle that forbids one.
 
 use super::Check;
+use crate::manifest::fault::shown;
 
 impl Check<'_> {
     /// Returns the indices of the services in start order, unless dependencies go round.
@@ -46,12 +47,12 @@ impl Check<'_> {
             .iter()
             .position(|&index| index == at)
             .unwrap_or_default();
-        let names: Vec<&str> = way
+        let names: Vec<String> = way
             .iter()
             .skip(start)
             .chain([&at])
             .filter_map(|&index| self.document.services.get(index))
-            .map(|service| service.name.as_str())
+            .map(|service| shown(&service.name))
             .collect();
         let message = format!("services wait for each other: {}", names.join(" -> "));
         let path = format!("services[{at}].dependsOn");

@@ -1,7 +1,7 @@
 //! Texts: those that people see, and those that refer to what is known only when the app runs.
 
 use super::Check;
-use crate::manifest::fault::called;
+use crate::manifest::fault::{called, is_hidden};
 use crate::manifest::interpolation::{Part, Reference, Template, Written, written};
 
 impl Check<'_> {
@@ -206,10 +206,4 @@ impl Check<'_> {
                 .to_owned(),
         );
     }
-}
-
-/// Characters that are not seen but obeyed: controls, line separators, marks that turn the direction of text.
-pub(in crate::manifest) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

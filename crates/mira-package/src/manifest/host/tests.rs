@@ -111,6 +111,8 @@ fn a_request_is_meant_or_not() {
     check("*.example.org", "example.org", 443, false);
     check("*.example.org", ".example.org", 443, false);
     check("*.example.org", "aexample.org", 443, false);
+    check("*.example.org", "evil-example.org", 443, false);
+    check("*.example.org", "a.evil-example.org", 443, false);
     check("*.example.org", "*.example.org", 443, false);
     check("*.example.org", "a_b.example.org", 443, false);
 
