@@ -19,14 +19,17 @@ use crate::files;
 #[derive(Debug)]
 pub(crate) struct Backend {
     folder: PathBuf,
+    /// Where files are written before they have their names, so that a crash leaves none in the repository.
+    scratch: PathBuf,
     reader: LocalBackend,
 }
 
 impl Backend {
-    /// Names the folder; nothing is looked at yet.
-    pub(crate) fn new(folder: &Path) -> RusticResult<Self> {
+    /// Names the folder, and one on the same file system; nothing is looked at yet.
+    pub(crate) fn new(folder: &Path, scratch: &Path) -> RusticResult<Self> {
         Ok(Self {
             folder: folder.to_owned(),
+            scratch: scratch.to_owned(),
             reader: LocalBackend::new(folder.to_string_lossy(), [])?,
         })
     }
@@ -106,7 +109,9 @@ impl WriteBackend for Backend {
             if let Some(parent) = path.parent() {
                 files::create_folder(parent)?;
             }
-            files::write_whole(&path, content.slice().iter().map(AsRef::as_ref))
+            files::create_folder(&self.scratch)?;
+            let temporary = self.scratch.join(id.to_hex().as_str());
+            files::write_whole(&path, &temporary, content.slice().iter().map(AsRef::as_ref))
         })();
         written.map_err(|error| to_library("write", &path, error))
     }
@@ -117,8 +122,7 @@ impl WriteBackend for Backend {
         let path = self.path(kind, id);
         match kind {
             FileType::Pack => Ok(()),
-            _ => files::sync_parent(&path)
-                .map_err(|error| to_library("remove", &path, error)),
+            _ => files::sync_parent(&path).map_err(|error| to_library("remove", &path, error)),
         }
     }
 }

@@ -151,10 +151,7 @@ fn recovered(database: &Path, copy: &Path) -> rusqlite::Result<bool> {
     };
     let before = times();
     for suffix in parts {
-        let (from, to) = (
-            files::beside(database, suffix),
-            files::beside(copy, suffix),
-        );
+        let (from, to) = (files::beside(database, suffix), files::beside(copy, suffix));
         let copied = File::options()
             .read(true)
             .custom_flags(open_flags())

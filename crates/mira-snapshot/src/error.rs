@@ -67,40 +67,57 @@ pub enum SnapshotError {
         what: &'static str,
     },
     /// A password that cannot be one: not UTF-8, or empty.
-    #[error("a repository's password is text and not empty; make one with `Repository::make_password`")]
+    #[error(
+        "a repository's password is text and not empty; make one with `Repository::make_password`"
+    )]
     Password,
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
     /// No volume was named, one twice, or one with a name that cannot be a folder's.
-    #[error("`{name}` cannot be a volume: names are unique, of letters, digits, `.`, `_` and `-`, and do not begin with a dot")]
+    #[error(
+        "`{name}` cannot be a volume: names are unique, of letters, digits, `.`, `_` and `-`, and do not begin with a dot"
+    )]
     VolumeName {
         /// The name; empty if there was none at all.
         name: String,
     },
     /// Values of secrets are in the volumes, so there is no snapshot.
-    #[error("no snapshot was taken, because it would hold values of secrets: {0}; remove them from these files, or leave the files out")]
+    #[error(
+        "no snapshot was taken, because it would hold values of secrets: {0}; remove them from these files, or leave the files out"
+    )]
     SecretsFound(Findings),
     /// Files cannot be read.
-    #[error("no snapshot was taken, because files cannot be read: {}; make them readable, or remove them", list(files))]
+    #[error(
+        "no snapshot was taken, because files cannot be read: {}; make them readable, or remove them",
+        list(files)
+    )]
     Unreadable {
         /// The files, and why.
         files: Vec<String>,
     },
     /// Files got shorter again and again while they were read.
-    #[error("no snapshot was taken, because files changed each time they were read: {}; stop the app, then try again", list(files))]
+    #[error(
+        "no snapshot was taken, because files changed each time they were read: {}; stop the app, then try again",
+        list(files)
+    )]
     Unstable {
         /// The files.
         files: Vec<String>,
     },
     /// Databases were locked for longer than the wait.
-    #[error("no snapshot was taken, because databases were locked by the app: {}; stop the app, then try again", list(files))]
+    #[error(
+        "no snapshot was taken, because databases were locked by the app: {}; stop the app, then try again",
+        list(files)
+    )]
     DatabaseBusy {
         /// The databases.
         files: Vec<String>,
     },
     /// The finished snapshot does not hold what was read; nothing of it was kept.
-    #[error("no snapshot was taken: {stored} of {expected} files would have been stored; try again, and report this if it stays")]
+    #[error(
+        "no snapshot was taken: {stored} of {expected} files would have been stored; try again, and report this if it stays"
+    )]
     Incomplete {
         /// How many files there are.
         expected: u64,

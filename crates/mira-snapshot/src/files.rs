@@ -33,19 +33,19 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Writes a file whole: a crash leaves the old one, or none.
+/// Writes a file whole, under another name first: a crash leaves the old one, or none.
 pub(crate) fn write_whole<'a>(
     path: &Path,
+    temporary: &Path,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> io::Result<()> {
-    let temporary = beside(path, ".new");
-    remove_if_there(&temporary)?;
-    let mut file = create_new(&temporary)?;
+    remove_if_there(temporary)?;
+    let mut file = create_new(temporary)?;
     for piece in pieces {
         file.write_all(piece)?;
     }
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    fs::rename(temporary, path)?;
     sync_parent(path)
 }
 

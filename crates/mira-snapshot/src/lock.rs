@@ -6,13 +6,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime};
 
 use crate::error::SnapshotError;
 use crate::files::{beside, create_folder};
-
-/// How long between two tries to get the lock.
-const TRY_AGAIN: Duration = Duration::from_millis(50);
 
 /// How old a lock of restic's is when it no longer counts.
 // LIMIT: restic itself refreshes locks every 5 minutes and takes those of 30 for stale.
@@ -57,26 +55,36 @@ impl Lock {
             Ok(file) => file,
             Err(error) => return Err(failed(error)),
         };
-        let deadline = Instant::now() + wait;
-        loop {
-            let tried = match mode {
-                Mode::Alone => file.try_lock(),
-                Mode::Shared => file.try_lock_shared(),
-            };
-            match tried {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(failed(error));
-                }
-                Err(_) if Instant::now() >= deadline => {
-                    return Err(SnapshotError::Busy {
-                        folder: repository.to_owned(),
-                    });
-                }
-                // The system's own wait has no bound.
-                Err(_) => std::thread::sleep(TRY_AGAIN),
+        let tried = match mode {
+            Mode::Alone => file.try_lock(),
+            Mode::Shared => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Self::wait(file, mode, wait).ok_or_else(|| SnapshotError::Busy {
+                    folder: repository.to_owned(),
+                })
             }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    /// Waits on another thread, since the system's wait has no bound. A lock that comes too late is let go at once.
+    fn wait(file: File, mode: Mode, wait: Duration) -> Option<Self> {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let locked = match mode {
+                Mode::Alone => file.lock(),
+                Mode::Shared => file.lock_shared(),
+            };
+            if locked.is_ok() {
+                // Nobody may be waiting any more.
+                sender.send(file).unwrap_or_default();
+            }
+        });
+        let file = receiver.recv_timeout(wait).ok()?;
+        Some(Self { _file: file })
     }
 }
 

@@ -198,10 +198,7 @@ impl Stream {
             searched.map_err(|_| io::Error::other("the search has failed"))?;
             let now = self.subject.file.metadata()?;
             if self.subject.live && !self.before.as_ref().is_some_and(|then| same(then, &now)) {
-                self.watch
-                    .notes()
-                    .changed
-                    .insert(self.subject.path.clone());
+                self.watch.notes().changed.insert(self.subject.path.clone());
             }
         }
         Ok(())
@@ -263,7 +260,15 @@ impl Read for Blocks {
 }
 
 fn same(a: &Metadata, b: &Metadata) -> bool {
-    let key = |of: &Metadata| (of.len(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec());
+    let key = |of: &Metadata| {
+        (
+            of.len(),
+            of.mtime(),
+            of.mtime_nsec(),
+            of.ctime(),
+            of.ctime_nsec(),
+        )
+    };
     key(a) == key(b)
 }
 

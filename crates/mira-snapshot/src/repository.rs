@@ -100,7 +100,7 @@ impl Repository {
             });
         }
         let failed = |error: Box<RusticError>| SnapshotError::library(folder, &error);
-        let backend = Arc::new(Backend::new(folder).map_err(failed)?);
+        let backend = Arc::new(Backend::new(folder, &beside(folder, ".staging")).map_err(failed)?);
         keys::check(folder, &backend)?;
         let unlocked = Unlocked::new(password)?;
         let library = bare(&backend)
@@ -140,7 +140,10 @@ impl Repository {
             id: text.chars().take(64).collect(),
         };
         if text == "latest" {
-            return snapshots.last().map(|last| last.id.clone()).ok_or_else(none);
+            return snapshots
+                .last()
+                .map(|last| last.id.clone())
+                .ok_or_else(none);
         }
         let wanted = text.to_ascii_lowercase();
         let mut fitting = snapshots
@@ -253,12 +256,14 @@ fn create(folder: &Path, password: &SecretBytes) -> Result<(), SnapshotError> {
     let failed = |error: Box<RusticError>| SnapshotError::library(folder, &error);
     files::remove_tree(&new).map_err(SnapshotError::io("empty", &new))?;
     let unlocked = Unlocked::new(password)?;
-    let backend = Arc::new(Backend::new(&new).map_err(failed)?);
+    let scratch = new.join("scratch");
+    let backend = Arc::new(Backend::new(&new, &scratch).map_err(failed)?);
     let config = ConfigOptions::default();
     bare(&backend)
         .and_then(|library| library.init(unlocked.credentials(), &KeyOptions::default(), &config))
         .map_err(failed)?;
-    let moved = files::sync_folder(&new)
+    let moved = files::remove_tree(&scratch)
+        .and_then(|()| files::sync_folder(&new))
         // An empty folder may be in its place.
         .and_then(|()| fs::rename(&new, folder))
         .and_then(|()| files::sync_parent(folder));

@@ -5,10 +5,13 @@ use rustic_core::repofile::SnapshotFile;
 use rustic_core::{KeepOptions, PruneOptions};
 
 use crate::error::SnapshotError;
+use crate::files;
 use crate::model::{SnapshotId, TAG_SAFETY};
 use crate::repository::{Repository, id_of};
 
 /// How many snapshots are kept; one that fits any of the rules stays.
+///
+/// While there are not as many as a rule asks for, the oldest one stays too, as with restic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// The newest ones.
@@ -59,10 +62,7 @@ impl Repository {
     /// # Errors
     ///
     /// Returns [`SnapshotError::RetentionEmpty`] where it would keep nothing.
-    pub fn apply_retention(
-        &self,
-        retention: &Retention,
-    ) -> Result<Vec<SnapshotId>, SnapshotError> {
+    pub fn apply_retention(&self, retention: &Retention) -> Result<Vec<SnapshotId>, SnapshotError> {
         if *retention == Retention::default() {
             return Err(SnapshotError::RetentionEmpty);
         }
@@ -99,6 +99,8 @@ impl Repository {
             let plan = self.library.prune_plan(&options)?;
             self.library.prune(&options, plan)
         })();
+        let staging = self.staging();
+        files::remove_tree(&staging).map_err(SnapshotError::io("remove", &staging))?;
         removed.map_err(|error| self.failed(error))
     }
 }

@@ -63,8 +63,7 @@ impl Stage {
                 folders.insert(parent.to_owned());
             }
             for folder in folders {
-                files::sync_folder(&folder)
-                    .map_err(SnapshotError::io("make durable", &folder))?;
+                files::sync_folder(&folder).map_err(SnapshotError::io("make durable", &folder))?;
             }
         }
         Ok(())

@@ -110,7 +110,13 @@ impl Plan {
     fn write(&self) -> Result<(), SnapshotError> {
         serde_json::to_vec(self)
             .map_err(io::Error::from)
-            .and_then(|text| files::write_whole(&self.file, [text.as_slice()]))
+            .and_then(|text| {
+                files::write_whole(
+                    &self.file,
+                    &files::beside(&self.file, ".new"),
+                    [text.as_slice()],
+                )
+            })
             .map_err(SnapshotError::io("write", &self.file))
     }
 }
@@ -156,6 +162,8 @@ impl Step {
 
 /// Ends what a crash left unfinished, if anything.
 pub(crate) fn finish(file: &Path) -> Result<(), SnapshotError> {
+    let unwritten = files::beside(file, ".new");
+    files::remove_if_there(&unwritten).map_err(SnapshotError::io("remove", &unwritten))?;
     let text = match fs::read(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

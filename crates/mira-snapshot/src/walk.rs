@@ -140,7 +140,13 @@ impl Walk {
         match opened {
             Ok((place, folder, stat)) => {
                 self.watch.search_name(&path, OsStr::new(&volume.name));
-                let node = self.node(OsStr::new(&volume.name), NodeType::Dir, &stat, &path, &place);
+                let node = self.node(
+                    OsStr::new(&volume.name),
+                    NodeType::Dir,
+                    &stat,
+                    &path,
+                    &place,
+                );
                 self.descend(folder, path.clone(), place);
                 Some(self.bare(path, node))
             }
@@ -267,7 +273,10 @@ impl Walk {
     }
 
     /// Returns where a database's bytes come from, or `Some(None)` where it is an ordinary file after all.
-    #[expect(clippy::option_option, reason = "nothing to store, nothing special, something special")]
+    #[expect(
+        clippy::option_option,
+        reason = "nothing to store, nothing special, something special"
+    )]
     fn database(
         &mut self,
         folder: &OwnedFd,
@@ -278,10 +287,12 @@ impl Walk {
     ) -> Option<Option<Bytes>> {
         // Commits go to the log first, so its times count as the database's.
         let log = rustix::fs::statat(folder, beside(name, "-wal"), AtFlags::SYMLINK_NOFOLLOW);
+        let own = (node.meta.mtime, node.meta.ctime);
         if let Ok(log) = log {
-            let log = metadata(&log);
-            node.meta.mtime = node.meta.mtime.max(log.mtime);
-            node.meta.ctime = node.meta.ctime.max(log.ctime);
+            // Not the log's ctime: SQLite sets its owner when root reads it.
+            let written = metadata(&log).mtime;
+            node.meta.mtime = node.meta.mtime.max(written);
+            node.meta.ctime = node.meta.ctime.max(written);
         }
         let known = self.previous.as_ref().and_then(|previous| {
             let known = previous
@@ -303,7 +314,10 @@ impl Walk {
                     node.meta.size = copy.size();
                     Some(Bytes::Copy(copy))
                 }
-                None => None,
+                None => {
+                    (node.meta.mtime, node.meta.ctime) = own;
+                    None
+                }
             }
         };
         if bytes.is_some()
@@ -463,7 +477,10 @@ fn open_copy(copy: Copy, path: &Path, watch: &Watch) -> io::Result<File> {
 }
 
 /// Copies a database; what stands in the way is noted. `Some(None)` says that it is none.
-#[expect(clippy::option_option, reason = "nothing to store, nothing special, something special")]
+#[expect(
+    clippy::option_option,
+    reason = "nothing to store, nothing special, something special"
+)]
 fn copied(
     place: &Path,
     staging: &Path,
@@ -565,7 +582,10 @@ fn attributes(place: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
         }
     };
     let mut pairs = Vec::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         let mut value: Vec<u8> = Vec::with_capacity(64 * 1024);
         let read = rustix::fs::lgetxattr(place, name, rustix::buffer::spare_capacity(&mut value));
         match read {

@@ -92,7 +92,11 @@ impl Watch {
                 offset: finding.offset,
                 form: finding.form,
             };
-            notes.found.entry(path.to_owned()).or_default().push(finding);
+            notes
+                .found
+                .entry(path.to_owned())
+                .or_default()
+                .push(finding);
         } else {
             notes.found.entry(path.to_owned()).or_default();
         }
