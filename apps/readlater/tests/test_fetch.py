@@ -106,7 +106,7 @@ class TestFetch(unittest.TestCase):
         self.assertEqual(self.site.asked, [("/", f"outside.example:{port}")])
 
     def test_addresses_are_told_apart(self):
-        for address in ("8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"):
+        for address in ("8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"):
             self.assertTrue(fetch.is_public(address), address)
         for address in ("127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0", "::", "::1", "fe80::1%eth0",
                         "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "255.255.255.255"):
