@@ -45,9 +45,9 @@ def fetch(url, allow_private=False):
             url = urllib.parse.urljoin(url, redirect.target)
         except ssl.SSLError:
             raise FetchError(f"{at.hostname} has no certificate that can be trusted.") from None
-        except TimeoutError:
-            raise FetchError(f"{at.hostname} took too long to answer.") from None
-        except (OSError, http.client.HTTPException, UnicodeError):
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            if isinstance(error, TimeoutError) or time.monotonic() >= end:
+                raise FetchError(f"{at.hostname} took too long to answer.") from None
             raise FetchError(f"{at.hostname} cannot be reached.") from None
     raise FetchError(f"{at.hostname} leads from page to page without end.")
 

@@ -66,8 +66,10 @@ class Changes:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def watch(self):
-        """Yields True at each change, and None where there was none for a while."""
-        seen = self._version
+        """Returns an iterator over the changes from now on: True at each, and None where there was none for a while."""
+        return self._watch(self._version)
+
+    def _watch(self, seen):
         while True:
             with self._changed:
                 changed = self._changed.wait_for(lambda: self._version != seen, KEEP_ALIVE_SECONDS)

@@ -23,7 +23,7 @@ class TestArticle(unittest.TestCase):
         title, text = article.read(PAGE)
         self.assertEqual(title, "On ownership")
         self.assertTrue(text.startswith(PARAGRAPH), text)
-        for part in ("Values <move> once, and once only.", "Unclosed paragraphs end.", "## Rules\n\n• One owner\n\n• No null"):
+        for part in ("Values <move> once, and once only.\n\nUnclosed paragraphs end.", "## Rules\n\n• One owner\n\n• No null"):
             self.assertIn(part, text.replace("\xa0", " "))
         for part in ("Home", "header", "aside", "footer", "not text", "links", "Related", "color"):
             self.assertNotIn(part, text)

@@ -1,7 +1,10 @@
 """The pages and the store: what others wrote is shown as text, and what is kept is found."""
 
+import os
+import sqlite3
 import tempfile
 import unittest
+from contextlib import closing
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -73,4 +76,7 @@ class TestPages(unittest.TestCase):
         self.assertEqual(self.store.counts(), (1, 1))
         self.store.delete(text)
         self.assertEqual((found("honey"), self.store.find(text)), ([], None))
+        # The index holds what the articles hold, and nothing of those that are gone.
+        with closing(sqlite3.connect(os.path.join(self.folder, "articles.db"))) as db:
+            db.execute("INSERT INTO article_index (article_index, rank) VALUES ('integrity-check', 1)")
         self.assertEqual(Store(self.folder).form_token, self.store.form_token)
