@@ -248,7 +248,7 @@ impl Supervisor {
         instances.values().map(|instance| instance.state()).collect()
     }
 
-    /// Returns all that happens to an instance from now on, its present states first.
+    /// Returns all that happens to an instance from now on, and its present states.
     #[must_use]
     pub fn subscribe(&self, id: &str) -> Option<Events> {
         let instance = self.instances().get(id).map(Arc::clone)?;

@@ -131,9 +131,10 @@ impl Runner {
     /// Keeps the service up; returns the phase in which that ends.
     async fn serve(&mut self) -> Phase {
         let mut backoff = Backoff::new(self.context.config.backoff);
-        self.status.change(|state| state.restarts = 0);
+        let mut restarts = 0;
         loop {
-            self.status.enter(Phase::Waiting);
+            self.status
+                .enter_with(Phase::Waiting, |state| state.restarts = restarts);
             if self.wait_for_needs().await.is_none() {
                 return Phase::Stopped;
             }
@@ -167,7 +168,7 @@ impl Runner {
             if timeout(wait, stop_asked(&mut self.goal)).await.is_ok() {
                 return Phase::Stopped;
             }
-            self.status.change(|state| state.restarts += 1);
+            restarts += 1;
         }
     }
 
@@ -239,8 +240,8 @@ impl Runner {
     /// Watches a run until nothing is left of it.
     async fn attend(&mut self, mut running: Running, backoff: &mut Backoff) -> Outcome {
         let pid = running.kept.pid;
-        self.status.change(|state| state.pid = Some(pid));
-        self.status.enter(Phase::Starting);
+        self.status
+            .enter_with(Phase::Starting, |state| state.pid = Some(pid));
         let mut checks = Checks::new(&self.context);
         let mut well_since = None;
         let outcome = loop {

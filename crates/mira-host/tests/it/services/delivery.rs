@@ -142,5 +142,6 @@ fn no_process_shows_a_value_but_the_service_itself() {
     house.wait(house.supervisor.stop("app-1")).unwrap();
     sweep.folder(house.folder.path()).assert_clean();
     sweep.folder(house.memory.path()).assert_clean();
-    assert_eq!(house.memory.path().metadata().unwrap().permissions().mode() & 0o77, 0);
+    let folder = house.folders().runtime_secrets.metadata().unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
 }

@@ -12,6 +12,7 @@ use crate::launcher::send;
 struct Supervisor {
     child: Child,
     output: Option<BufReader<ChildStdout>>,
+    seen: Vec<String>,
     folder: tempfile::TempDir,
     memory: tempfile::TempDir,
     gate: Gate,
@@ -38,6 +39,7 @@ impl Supervisor {
             .unwrap();
         Self {
             output: child.stdout.take().map(BufReader::new),
+            seen: Vec::new(),
             child,
             folder,
             memory,
@@ -45,22 +47,24 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a line that begins like this, and returns it.
+    /// Waits for a line that begins like this, unless there was one already, and returns it.
     fn line(&mut self, start: &str) -> String {
-        let mut output = self.output.take().unwrap();
+        if let Some(line) = self.seen.iter().find(|line| line.starts_with(start)) {
+            return line.clone();
+        }
+        let (mut output, mut seen) = (self.output.take().unwrap(), Vec::new());
         let start = start.to_owned();
-        let (output, line) = limited(move || {
-            let mut seen = Vec::new();
-            loop {
-                let mut line = String::new();
-                assert_ne!(output.read_line(&mut line).unwrap(), 0, "no {start:?}: {seen:?}");
-                if line.starts_with(&start) {
-                    return (output, line.trim_end().to_owned());
-                }
-                seen.push(line);
+        let (output, mut seen) = limited(move || loop {
+            let mut line = String::new();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "no {start:?}: {seen:?}");
+            seen.push(line.trim_end().to_owned());
+            if line.starts_with(&start) {
+                return (output, seen);
             }
         });
+        let line = seen.last().unwrap().clone();
         self.output = Some(output);
+        self.seen.append(&mut seen);
         line
     }
 
@@ -154,7 +158,9 @@ fn nothing_is_left_when_all_of_them_are_killed_at_once() {
 
 #[test]
 fn what_a_crash_left_of_secret_files_is_gone_after_the_next_run() {
-    let mut supervisor = Supervisor::start(DEAF);
+    let mut supervisor = Supervisor::start_in(Command::new(example()), |_| {
+        "echo main; exec sleep 1000".to_owned()
+    });
     let left = supervisor.memory.path().join("s1");
     supervisor.line("s1: main");
     assert!(!left.join("OLD").exists());

@@ -160,7 +160,7 @@ fn a_log_that_cannot_be_written_is_told_and_stops_nothing() {
 
 #[test]
 fn who_reads_files_and_goes_on_live_misses_and_repeats_nothing() {
-    let house = House::new();
+    let house = House::with(|config| config.backlog_bytes_max = 64 << 20);
     let script = "for i in $(seq 20000); do echo $i; done; exec sleep 1000";
     let spec = house.spec(vec![house.sh("web", script)]);
     house.begin(spec).line("500");
