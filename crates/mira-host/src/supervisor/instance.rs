@@ -222,11 +222,8 @@ impl Instance {
         }
         // A service that does not end keeps those that it depends on up: they are what it may be waiting for.
         while let Some(stopped) = stopping.join_next().await {
-            match stopped {
-                Ok(result) => result?,
-                // It neither panics nor is cancelled.
-                Err(_) => {}
-            }
+            // A task of ours neither panics nor is cancelled.
+            stopped.unwrap_or(Ok(()))?;
         }
         Ok(())
     }

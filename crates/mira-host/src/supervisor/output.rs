@@ -177,7 +177,9 @@ impl Batch {
     }
 
     fn add(&mut self, splitter: &mut Splitter, redacted: &[u8], stream: Stream) {
-        splitter.push(redacted, &mut |line, partial| self.line(line, stream, partial));
+        splitter.push(redacted, &mut |line, partial| {
+            self.line(line, stream, partial)
+        });
     }
 
     fn finish(&mut self, splitter: &mut Splitter, stream: Stream) {

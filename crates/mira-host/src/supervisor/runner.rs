@@ -147,7 +147,9 @@ impl Runner {
                 (Ok(Outcome::Ended(End::Exited(0))), Restart::Never | Restart::OnFailure) => {
                     return Phase::Ended;
                 }
-                (Ok(Outcome::Ended(end)), Restart::Never) => return failed(ServiceError::Ended(end)),
+                (Ok(Outcome::Ended(end)), Restart::Never) => {
+                    return failed(ServiceError::Ended(end));
+                }
                 (Ok(Outcome::Unwell), Restart::Never) => return failed(ServiceError::Unhealthy),
                 (Ok(Outcome::Ended(end)), _) => ServiceError::Ended(end),
                 (Ok(Outcome::Unwell), _) => ServiceError::Unhealthy,
@@ -226,7 +228,10 @@ impl Runner {
 
     /// Does what touches the disk before a start: the lease, and a look at the log.
     async fn prepare(&self) -> Result<(std::io::Result<Option<Lease>>, Log), ServiceError> {
-        let (spec, config) = (Arc::clone(&self.context.spec), Arc::clone(&self.context.config));
+        let (spec, config) = (
+            Arc::clone(&self.context.spec),
+            Arc::clone(&self.context.config),
+        );
         let service = self.context.service.clone();
         spawn_blocking(move || {
             let lease = lease::take(&config.leases, &spec, &service);
@@ -282,7 +287,11 @@ impl Runner {
                 keeper::kill_strays();
             }
             // The keeper has done so, unless it was killed or kept from it.
-            if has_files { keeper::remove_secret_files(&folder) } else { Ok(()) }
+            if has_files {
+                keeper::remove_secret_files(&folder)
+            } else {
+                Ok(())
+            }
         });
         // What could not be removed is removed before the next start.
         drop(cleared.await);

@@ -68,10 +68,16 @@ fn what_is_wrong_is_told_before_anything_is_started() {
     let spec = refused(&|spec| spec.services[0].depends_on = vec!["second".to_owned()]);
     assert!(matches!(spec, StartError::Spec(_)), "{spec}");
     let port_taken = refused(&|spec| spec.services[1].ports = vec![port]);
-    assert!(matches!(port_taken, StartError::PortTaken { .. }), "{port_taken}");
+    assert!(
+        matches!(port_taken, StartError::PortTaken { .. }),
+        "{port_taken}"
+    );
     let check = Check::Command(vec!["./none".into()]);
     let health = refused(&|spec| {
-        spec.services[1].health = Some(Health { check: check.clone(), ..flag(&house, "x") });
+        spec.services[1].health = Some(Health {
+            check: check.clone(),
+            ..flag(&house, "x")
+        });
     });
     assert!(matches!(health, StartError::Program { .. }), "{health}");
     let package = refused(&|spec| spec.folders.package = house.path("none"));
@@ -84,7 +90,10 @@ fn what_is_wrong_is_told_before_anything_is_started() {
 fn one_that_fails_for_good_stops_all() {
     let house = House::new();
     let gate = house.gate("gate");
-    let good = house.sh("good", &format!("exec 9>{}; exec sleep 1000", gate.path().display()));
+    let good = house.sh(
+        "good",
+        &format!("exec 9>{}; exec sleep 1000", gate.path().display()),
+    );
     let mut bad = house.sh("bad", "echo it is broken >&2; exit 3");
     bad.health = Some(flag(&house, "never"));
     bad.depends_on = vec!["good".to_owned()];
