@@ -41,6 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
+    mira_host::run::protect_self()?;
     let [folder, memory, keys, scripts @ ..] = arguments else {
         return Err("usage: services FOLDER MEMORY KEYS SCRIPT...".into());
     };

@@ -108,6 +108,9 @@ fn keep() -> io::Result<Option<Outcome>> {
 
 /// Has orphans of the tree come to us, and keeps our memory from other processes of the user and out of core files.
 fn protect() -> io::Result<()> {
+    // It was executed as /proc/self/exe, which says nothing in a list of processes. And whoever kills all that is called mira
+    // shall leave the keepers to clear up.
+    rustix::thread::set_name(c"keeper")?;
     set_child_subreaper(Some(getpid()))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let none = Rlimit {

@@ -82,7 +82,10 @@ impl Follower {
 
     /// Returns whether a live line was not seen before, and takes note of it.
     pub fn is_new(&mut self, line: &LogLine) -> bool {
-        let new = self.last.get(&line.service).is_none_or(|last| *last < line.time);
+        let new = self
+            .last
+            .get(&line.service)
+            .is_none_or(|last| *last < line.time);
         if new {
             self.saw(line);
         }

@@ -151,7 +151,7 @@ impl Supervisor {
         let limit = getrlimit(Resource::Nofile);
         let raised = Rlimit {
             current: limit.maximum,
-            ..limit.clone()
+            ..limit
         };
         setrlimit(Resource::Nofile, raised)?;
         Ok(Self(Arc::new(Shared {
@@ -213,10 +213,7 @@ impl Supervisor {
             // Whoever began it may not care.
             tell.send(result).ok();
         });
-        Ok(Begun {
-            events,
-            up: Up(up),
-        })
+        Ok(Begun { events, up: Up(up) })
     }
 
     /// Stops an instance: its services are asked to end, each after those that depend on it, and killed if they do not.
@@ -245,10 +242,13 @@ impl Supervisor {
     #[must_use]
     pub fn states(&self) -> Vec<InstanceState> {
         let instances = self.instances();
-        instances.values().map(|instance| instance.state()).collect()
+        instances
+            .values()
+            .map(|instance| instance.state())
+            .collect()
     }
 
-    /// Returns all that happens to an instance from now on, its present states first.
+    /// Returns all that happens to an instance from now on, and its present states.
     #[must_use]
     pub fn subscribe(&self, id: &str) -> Option<Events> {
         let instance = self.instances().get(id).map(Arc::clone)?;
@@ -291,14 +291,19 @@ impl Supervisor {
 
 impl Shared {
     fn instances(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Instance>>> {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets an instance that was stopped, and with it its values.
     fn forget(&self, instance: &Arc<Instance>) {
         let mut instances = self.instances();
         // Another one of that id may have been started since.
-        if instances.get(instance.id()).is_some_and(|known| Arc::ptr_eq(known, instance)) {
+        if instances
+            .get(instance.id())
+            .is_some_and(|known| Arc::ptr_eq(known, instance))
+        {
             instances.remove(instance.id());
         }
     }

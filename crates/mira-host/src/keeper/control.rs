@@ -140,7 +140,10 @@ impl Control {
     /// Reads the orders that have come. The end of the socket is the order to kill.
     pub(super) fn orders(&mut self) -> Vec<Order> {
         let mut bytes = [0; ORDERS_MAX];
-        let read = self.socket.as_ref().map(|mut socket| socket.read(&mut bytes));
+        let read = self
+            .socket
+            .as_ref()
+            .map(|mut socket| socket.read(&mut bytes));
         match read {
             Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Vec::new(),
             Some(Ok(len)) if len > 0 => bytes

@@ -106,7 +106,10 @@ fn number(sink: &mut impl Sink, number: usize) {
 
 /// Puts a text as its length and its bytes, a NUL last.
 fn text(sink: &mut impl Sink, pieces: &[&[u8]]) {
-    number(sink, pieces.iter().map(|piece| piece.len()).sum::<usize>() + 1);
+    number(
+        sink,
+        pieces.iter().map(|piece| piece.len()).sum::<usize>() + 1,
+    );
     for piece in pieces {
         sink.put(piece);
     }

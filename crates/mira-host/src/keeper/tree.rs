@@ -10,7 +10,7 @@
 
 use std::fs;
 
-use rustix::process::{Pid, Signal, WaitOptions, getpgrp, getpid, getsid, kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
 
 /// A process as `/proc` tells of it: proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,11 @@ struct Process {
 
 /// Kills all our children, and the groups that they are in.
 pub(super) fn kill_children() {
-    let own_group = getpgrp().as_raw_nonzero().get();
-    for child in children() {
-        kill(child, own_group);
+    let Some(own) = own() else {
+        return;
+    };
+    for child in children(own) {
+        kill(child, own);
     }
 }
 
@@ -33,19 +35,18 @@ pub(super) fn kill_children() {
 ///
 /// Those are known by their session: what we start is in ours, and a service and all that it starts never are.
 pub(crate) fn kill_strays() {
-    let Ok(own_session) = getsid(None) else {
+    let Some(own) = own() else {
         return;
     };
-    let (own_session, own_group) = (own_session.as_raw_nonzero().get(), getpgrp().as_raw_nonzero().get());
     loop {
-        let strays: Vec<Process> = children()
-            .filter(|child| child.session != own_session)
+        let strays: Vec<Process> = children(own)
+            .filter(|child| child.session != own.session)
             .collect();
         if strays.is_empty() {
             return;
         }
         for stray in strays {
-            kill(stray, own_group);
+            kill(stray, own);
             if let Some(pid) = Pid::from_raw(stray.pid) {
                 // Somebody else of us may have waited for it already.
                 rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())).ok();
@@ -54,9 +55,9 @@ pub(crate) fn kill_strays() {
     }
 }
 
-fn kill(child: Process, own_group: i32) {
+fn kill(child: Process, own: Process) {
     // Those that have ended meanwhile are fine.
-    if child.group != own_group
+    if child.group != own.group
         && let Some(group) = Pid::from_raw(child.group)
     {
         kill_process_group(group, Signal::KILL).ok();
@@ -66,8 +67,12 @@ fn kill(child: Process, own_group: i32) {
     }
 }
 
-fn children() -> impl Iterator<Item = Process> {
-    let own = getpid().as_raw_nonzero().get();
+/// Returns ourselves. Our session and group may have no number here, in a PID namespace of our own: 0, then.
+fn own() -> Option<Process> {
+    parse(&fs::read("/proc/self/stat").ok()?)
+}
+
+fn children(own: Process) -> impl Iterator<Item = Process> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|entry| {
@@ -77,7 +82,7 @@ fn children() -> impl Iterator<Item = Process> {
             // It may have ended since.
             parse(&fs::read(entry.path().join("stat")).ok()?)
         })
-        .filter(move |process| process.parent == own)
+        .filter(move |process| process.parent == own.pid)
 }
 
 fn parse(stat: &[u8]) -> Option<Process> {
@@ -123,13 +128,16 @@ mod tests {
 
     #[test]
     fn a_child_is_listed_with_its_group_and_session() {
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let listed = children().find(|process| process.pid == pid);
+        let own = own().unwrap();
+        let listed = children(own).find(|process| process.pid == pid);
         child.kill().unwrap();
         child.wait().unwrap();
         let listed = listed.unwrap();
-        assert_eq!(listed.group, getpgrp().as_raw_nonzero().get());
-        assert_eq!(listed.session, getsid(None).unwrap().as_raw_nonzero().get());
+        assert_eq!((listed.group, listed.session), (own.group, own.session));
     }
 }

@@ -75,7 +75,11 @@ mod tests {
         let now = Timestamp::new(1_800_000_000, 999_999_999).unwrap();
         let mut out = Vec::new();
         let earlier = Timestamp::new(1_700_000_000, 0).unwrap();
-        for (clock, line, partial) in [(now, "a\t\"b\"", false), (now, "ü", true), (earlier, "", false)] {
+        for (clock, line, partial) in [
+            (now, "a\t\"b\"", false),
+            (now, "ü", true),
+            (earlier, "", false),
+        ] {
             let time = encoder.next_time(clock);
             encoder.line(&mut out, time, "web", Stream::Stderr, line, partial);
         }

@@ -137,7 +137,10 @@ mod tests {
                 log.append(line.as_bytes()).unwrap();
             }
             let files = content(folder.path());
-            let files: Vec<_> = files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+            let files: Vec<_> = files
+                .iter()
+                .map(|(n, t)| (n.as_str(), t.as_str()))
+                .collect();
             assert_eq!(files, expect);
             for (name, _) in files {
                 let path = folder.path().join(name);
@@ -148,7 +151,11 @@ mod tests {
         check(1, &[("web.jsonl", "6\n")]);
         check(
             3,
-            &[("web.jsonl", "6\n"), ("web.jsonl.1", "4\n5\n"), ("web.jsonl.2", "long line\n")],
+            &[
+                ("web.jsonl", "6\n"),
+                ("web.jsonl.1", "4\n5\n"),
+                ("web.jsonl.2", "long line\n"),
+            ],
         );
     }
 

@@ -49,23 +49,28 @@ pub fn read(folder: &Path, filter: &Filter) -> io::Result<Vec<LogLine>> {
     let Some(tail) = filter.tail else {
         return lines.collect();
     };
-    lines.try_fold(VecDeque::new(), |mut last, line| {
-        if last.len() == tail {
-            last.pop_front();
-        }
-        if tail > 0 {
-            last.push_back(line?);
-        }
-        Ok(last)
-    })
-    .map(Vec::from)
+    lines
+        .try_fold(VecDeque::new(), |mut last, line| {
+            if last.len() == tail {
+                last.pop_front();
+            }
+            if tail > 0 {
+                last.push_back(line?);
+            }
+            Ok(last)
+        })
+        .map(Vec::from)
 }
 
 /// Returns the lines one by one, without those that a tail leaves out for certain.
 fn lines(folder: &Path, filter: &Filter) -> io::Result<Lines> {
     let mut logs = Vec::new();
     for service in services(folder)? {
-        if filter.service.as_ref().is_none_or(|wanted| *wanted == service) {
+        if filter
+            .service
+            .as_ref()
+            .is_none_or(|wanted| *wanted == service)
+        {
             logs.push(Log::open(folder, &service, filter.tail)?);
         }
     }
@@ -225,10 +230,16 @@ mod tests {
             std::fs::write(folder.path().join(name), lines.concat()).unwrap();
         };
         put("web.jsonl.2", &[line(0, "web", "a"), line(2, "web", "c")]);
-        put("web.jsonl.1", &[line(4, "web", "e"), "{\"time\":\"20\n".to_owned()]);
+        put(
+            "web.jsonl.1",
+            &[line(4, "web", "e"), "{\"time\":\"20\n".to_owned()],
+        );
         let half = line(9, "web", "half").trim_end().to_owned();
         put("web.jsonl", &[line(5, "web", "f"), half]);
-        put("db.jsonl", &[line(1, "db", "b"), line(3, "db", "d"), line(6, "db", "g")]);
+        put(
+            "db.jsonl",
+            &[line(1, "db", "b"), line(3, "db", "d"), line(6, "db", "g")],
+        );
         put("notes.txt", &["nothing".to_owned()]);
         folder
     }
@@ -236,24 +247,27 @@ mod tests {
     #[test]
     fn logs_are_merged_by_time_and_filtered() {
         let folder = folder();
-        let check = |service: Option<&str>, since: Option<i64>, tail: Option<usize>, expect: &str| {
-            let filter = Filter {
-                service: service.map(str::to_owned),
-                since: since.map(|second| Timestamp::from_second(1_800_000_000 + second).unwrap()),
-                tail,
+        let check =
+            |service: Option<&str>, since: Option<i64>, tail: Option<usize>, expect: &str| {
+                let filter = Filter {
+                    service: service.map(str::to_owned),
+                    since: since
+                        .map(|second| Timestamp::from_second(1_800_000_000 + second).unwrap()),
+                    tail,
+                };
+                let read = read(folder.path(), &filter).unwrap();
+                let text: String = read.into_iter().map(|line| line.line).collect();
+                assert_eq!(text, expect, "{filter:?}");
             };
-            let read = read(folder.path(), &filter).unwrap();
-            let text: String = read.into_iter().map(|line| line.line).collect();
-            assert_eq!(text, expect, "{filter:?}");
-        };
         check(None, None, None, "abcdefg");
         check(Some("db"), None, None, "bdg");
         check(Some("none"), None, None, "");
         check(None, Some(3), None, "defg");
         check(None, Some(3), Some(2), "fg");
         for tail in 0..9_usize {
-            let all = "abcdefg";
-            check(None, None, Some(tail), &all[all.len().saturating_sub(tail)..]);
+            let all = "abcdefg".chars();
+            let last: String = all.skip(7_usize.saturating_sub(tail)).collect();
+            check(None, None, Some(tail), &last);
         }
     }
 

@@ -86,7 +86,10 @@ mod tests {
                 splitter.push(piece, &mut each);
             }
             splitter.finish(&mut each);
-            let lines: Vec<_> = lines.iter().map(|(line, partial)| (&line[..], *partial)).collect();
+            let lines: Vec<_> = lines
+                .iter()
+                .map(|(line, partial)| (&line[..], *partial))
+                .collect();
             assert!(lines == expect, "in pieces of {size}");
         }
     }
@@ -103,7 +106,10 @@ mod tests {
         let max = LINE_BYTES_MAX;
         let just = vec![b'x'; max];
         check(&[&just[..], b"\n"].concat(), &[(&just, false)]);
-        check(&[&just[..], b"y\n"].concat(), &[(&just, true), (b"y", false)]);
+        check(
+            &[&just[..], b"y\n"].concat(),
+            &[(&just, true), (b"y", false)],
+        );
         check(&just, &[(&just, false)]);
         for (character, before) in [("ü", 1), ("€", 2), ("🦀", 3), ("€", 1), ("🦀", 1)] {
             let head = vec![b'x'; max - before];

@@ -105,7 +105,11 @@ impl ServiceSpec {
         if !begins_well || !self.name.bytes().all(fits) || self.name.len() > NAME_BYTES_MAX {
             return Err(SpecError::ServiceName(name()));
         }
-        if let Some(on) = self.depends_on.iter().find(|on| !before.contains(on.as_str())) {
+        if let Some(on) = self
+            .depends_on
+            .iter()
+            .find(|on| !before.contains(on.as_str()))
+        {
             let (service, on) = (name(), on.clone());
             return Err(SpecError::Dependency { service, on });
         }
@@ -118,7 +122,7 @@ impl ServiceSpec {
             if command.first().is_none_or(|program| program.is_empty()) {
                 return Err(SpecError::NoCommand(name()));
             }
-            passable(&self.name, command.iter(), |word| holds_no_nul(word))?;
+            passable(&self.name, command.iter(), holds_no_nul)?;
         }
         if let Some(health) = &self.health
             && (health.timeout.is_zero() || health.retries == 0 || !could_be_asked(&health.check))

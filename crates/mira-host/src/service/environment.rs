@@ -49,7 +49,11 @@ pub(crate) type Delivered<'a> = (&'a SecretName, &'a SecretValue);
 
 impl ServiceSpec {
     /// Returns the variables that are no secrets: its own, and the paths of its secret files.
-    pub(crate) fn variables(&self, spec: &InstanceSpec, folder: &Path) -> Vec<(OsString, OsString)> {
+    pub(crate) fn variables(
+        &self,
+        spec: &InstanceSpec,
+        folder: &Path,
+    ) -> Vec<(OsString, OsString)> {
         let files = self.files(spec).into_iter();
         let paths = files.map(|(name, _)| (file_variable(name), folder.join(name.as_str()).into()));
         self.env.iter().cloned().chain(paths).collect()

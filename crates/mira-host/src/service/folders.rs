@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Folders, InstanceSpec};
 
 /// The kinds of file system that are memory only, by their magic numbers: statfs(2).
-const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+const IN_MEMORY: [rustix::fs::FsWord; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +41,7 @@ pub enum FolderError {
 /// Says where it is not, or cannot be told.
 pub fn check_in_memory(folder: &Path) -> Result<(), FolderError> {
     let stat = rustix::fs::statfs(folder).map_err(|errno| system(folder, errno.into()))?;
-    // The field's type differs between architectures.
-    #[expect(clippy::useless_conversion, reason = "of another type elsewhere")]
-    let kind = i64::try_from(stat.f_type).unwrap_or(-1);
-    if IN_MEMORY.contains(&kind) {
+    if IN_MEMORY.contains(&stat.f_type) {
         Ok(())
     } else {
         Err(FolderError::NotInMemory(folder.to_owned()))
@@ -66,7 +63,11 @@ pub(crate) fn provide(spec: &InstanceSpec) -> Result<(), FolderError> {
     for folder in [home, tmp, logs] {
         make(folder)?;
     }
-    if spec.services.iter().any(|service| !service.files(spec).is_empty()) {
+    if spec
+        .services
+        .iter()
+        .any(|service| !service.files(spec).is_empty())
+    {
         make(runtime_secrets)?;
         check_in_memory(runtime_secrets)?;
     }
@@ -95,7 +96,10 @@ mod tests {
         // Neither is on a disk, and neither is a place for files.
         for other in ["/proc", "/sys"] {
             let refused = check_in_memory(Path::new(other));
-            assert!(matches!(refused, Err(FolderError::NotInMemory(_))), "{other}");
+            assert!(
+                matches!(refused, Err(FolderError::NotInMemory(_))),
+                "{other}"
+            );
         }
         let missing = check_in_memory(Path::new("/no/such/folder"));
         assert!(matches!(missing, Err(FolderError::System { .. })));

@@ -44,7 +44,9 @@ pub enum ProgramError {
         path: PathBuf,
     },
     /// Arguments and environment together exceed what the system takes.
-    #[error("the arguments and environment of {path:?} are too big for the system; pass big values as files")]
+    #[error(
+        "the arguments and environment of {path:?} are too big for the system; pass big values as files"
+    )]
     TooBig {
         /// The file.
         path: PathBuf,

@@ -68,7 +68,9 @@ mod tests {
     use super::*;
 
     fn seconds(backoff: &mut Backoff) -> Vec<u64> {
-        std::iter::from_fn(|| backoff.next()).map(|wait| wait.as_secs()).collect()
+        std::iter::from_fn(|| backoff.next())
+            .map(|wait| wait.as_secs())
+            .collect()
     }
 
     #[test]

@@ -62,7 +62,9 @@ pub enum StartError {
         service: String,
     },
     /// A process of it did not die.
-    #[error("process {pid} of service {service:?} was killed and does not end; the system holds it")]
+    #[error(
+        "process {pid} of service {service:?} was killed and does not end; the system holds it"
+    )]
     Stuck {
         /// The service.
         service: String,
@@ -82,7 +84,9 @@ pub enum StopError {
         id: String,
     },
     /// A process of it did not die.
-    #[error("process {pid} of service {service:?} was killed and does not end; the system holds it")]
+    #[error(
+        "process {pid} of service {service:?} was killed and does not end; the system holds it"
+    )]
     Stuck {
         /// The service.
         service: String,

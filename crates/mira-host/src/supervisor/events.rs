@@ -132,15 +132,16 @@ impl Hub {
         }
     }
 
-    /// Adds a reader, whose first events are these, taken when no other event can come in between.
-    pub(super) fn subscribe(&self, first: impl FnOnce() -> Vec<Event>) -> Events {
-        let mut queues = self.lock();
+    /// Adds a reader, which gets every event from now on.
+    pub(super) fn subscribe(&self) -> Events {
         let queue = Arc::new(Queue::default());
-        for event in first() {
-            queue.push(event, self.bytes_max);
-        }
-        queues.push(Arc::downgrade(&queue));
+        self.lock().push(Arc::downgrade(&queue));
         Events(queue)
+    }
+
+    /// Hands an event out to one reader.
+    pub(super) fn show(&self, event: Event, reader: &Events) {
+        reader.0.push(event, self.bytes_max);
     }
 
     /// Returns whether somebody reads.
@@ -206,8 +207,8 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_is_told_what_it_lost_and_a_fast_one_loses_nothing() {
         let hub = Hub::new(2 * EVENT_BYTES + 10);
-        let mut slow = hub.subscribe(Vec::new);
-        let mut fast = hub.subscribe(Vec::new);
+        let mut slow = hub.subscribe();
+        let mut fast = hub.subscribe();
         let mut read = Vec::new();
         for text in ["1", "2", "3", "4"] {
             hub.publish([line(text)]);
@@ -228,7 +229,7 @@ mod tests {
     async fn a_reader_that_is_gone_is_forgotten() {
         let hub = Hub::new(1000);
         assert!(!hub.is_read());
-        let events = hub.subscribe(Vec::new);
+        let events = hub.subscribe();
         assert!(hub.is_read());
         drop(events);
         assert!(!hub.is_read());

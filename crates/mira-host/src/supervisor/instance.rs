@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::events::{Event, Events, Hub};
+use super::events::{Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
@@ -154,11 +154,11 @@ impl Instance {
     }
 
     pub(super) fn subscribe(&self) -> Events {
-        let states = || -> Vec<Event> {
-            let services = self.services.iter();
-            services.map(|service| service.status.event()).collect()
-        };
-        self.hub.subscribe(states)
+        let events = self.hub.subscribe();
+        for service in &self.services {
+            service.status.show(&events);
+        }
+        events
     }
 
     /// Returns what waits until all services are up, or one is not going to be; it does not keep the instance.
@@ -222,11 +222,8 @@ impl Instance {
         }
         // A service that does not end keeps those that it depends on up: they are what it may be waiting for.
         while let Some(stopped) = stopping.join_next().await {
-            match stopped {
-                Ok(result) => result?,
-                // It neither panics nor is cancelled.
-                Err(_) => {}
-            }
+            // A task of ours neither panics nor is cancelled.
+            stopped.unwrap_or(Ok(()))?;
         }
         Ok(())
     }

@@ -167,6 +167,8 @@ struct Place {
     end: usize,
     stream: Stream,
     partial: bool,
+    /// Given when it is written.
+    time: Timestamp,
 }
 
 impl Batch {
@@ -175,7 +177,9 @@ impl Batch {
     }
 
     fn add(&mut self, splitter: &mut Splitter, redacted: &[u8], stream: Stream) {
-        splitter.push(redacted, &mut |line, partial| self.line(line, stream, partial));
+        splitter.push(redacted, &mut |line, partial| {
+            self.line(line, stream, partial)
+        });
     }
 
     fn finish(&mut self, splitter: &mut Splitter, stream: Stream) {
@@ -188,18 +192,23 @@ impl Batch {
             end: self.text.len(),
             stream,
             partial,
+            time: Timestamp::UNIX_EPOCH,
         });
     }
 
-    /// Calls `each` with every line, and is empty then.
-    fn take(&mut self, mut each: impl FnMut(Cow<'_, str>, Stream, bool)) {
+    /// Calls `each` with every line.
+    fn each(&mut self, mut each: impl FnMut(Cow<'_, str>, &mut Place)) {
         let mut start = 0;
-        for place in self.lines.drain(..) {
+        for place in &mut self.lines {
             let line = self.text.get(start..place.end).unwrap_or_default();
-            each(String::from_utf8_lossy(line), place.stream, place.partial);
             start = place.end;
+            each(String::from_utf8_lossy(line), place);
         }
+    }
+
+    fn clear(&mut self) {
         self.text.clear();
+        self.lines.clear();
     }
 }
 
@@ -230,40 +239,41 @@ impl Log {
         }
     }
 
-    /// Writes lines to the file and hands them out.
+    /// Writes lines to the file, then hands them out: whoever subscribes and then reads the file misses none.
     async fn write(mut self, lines: &mut Batch, status: &Status) -> Self {
         let now = Timestamp::now();
-        let is_read = status.hub.is_read();
-        let mut events = Vec::new();
-        lines.take(|line, stream, partial| {
-            let time = self.encoder.next_time(now);
-            let service = &status.service;
+        let service = &status.service;
+        lines.each(|line, place| {
+            place.time = self.encoder.next_time(now);
+            let (time, stream, partial) = (place.time, place.stream, place.partial);
             self.encoder
                 .line(&mut self.buffer, time, service, stream, &line, partial);
-            if is_read {
-                events.push(Event::Line(Arc::new(LogLine {
-                    time,
-                    service: Arc::clone(service),
-                    stream,
-                    line: line.into_owned(),
-                    partial,
-                })));
-            }
         });
-        status.hub.publish(events);
         // A disk may keep us waiting; the other services shall not wait with us.
         let written = spawn_blocking(move || {
             let written = self.file.append(&self.buffer);
             self.buffer.clear();
             (self, written)
         });
-        match written.await {
-            Ok((log, written)) => {
-                status.log_trouble(written.err().as_ref());
-                log
-            }
-            // Neither panics nor is cancelled; if the runtime is ending, so are we.
-            Err(_) => std::future::pending().await,
+        let Ok((log, written)) = written.await else {
+            // It neither panics nor is cancelled; if the runtime is ending, so are we.
+            return std::future::pending().await;
+        };
+        if status.hub.is_read() {
+            let mut events = Vec::with_capacity(lines.lines.len());
+            lines.each(|line, place| {
+                events.push(Event::Line(Arc::new(LogLine {
+                    time: place.time,
+                    service: Arc::clone(service),
+                    stream: place.stream,
+                    line: line.into_owned(),
+                    partial: place.partial,
+                })));
+            });
+            status.hub.publish(events);
         }
+        lines.clear();
+        status.log_trouble(written.err().as_ref());
+        log
     }
 }

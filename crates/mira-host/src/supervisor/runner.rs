@@ -131,9 +131,10 @@ impl Runner {
     /// Keeps the service up; returns the phase in which that ends.
     async fn serve(&mut self) -> Phase {
         let mut backoff = Backoff::new(self.context.config.backoff);
-        self.status.change(|state| state.restarts = 0);
+        let mut restarts = 0;
         loop {
-            self.status.enter(Phase::Waiting);
+            self.status
+                .enter_with(Phase::Waiting, |state| state.restarts = restarts);
             if self.wait_for_needs().await.is_none() {
                 return Phase::Stopped;
             }
@@ -146,7 +147,9 @@ impl Runner {
                 (Ok(Outcome::Ended(End::Exited(0))), Restart::Never | Restart::OnFailure) => {
                     return Phase::Ended;
                 }
-                (Ok(Outcome::Ended(end)), Restart::Never) => return failed(ServiceError::Ended(end)),
+                (Ok(Outcome::Ended(end)), Restart::Never) => {
+                    return failed(ServiceError::Ended(end));
+                }
                 (Ok(Outcome::Unwell), Restart::Never) => return failed(ServiceError::Unhealthy),
                 (Ok(Outcome::Ended(end)), _) => ServiceError::Ended(end),
                 (Ok(Outcome::Unwell), _) => ServiceError::Unhealthy,
@@ -167,7 +170,7 @@ impl Runner {
             if timeout(wait, stop_asked(&mut self.goal)).await.is_ok() {
                 return Phase::Stopped;
             }
-            self.status.change(|state| state.restarts += 1);
+            restarts += 1;
         }
     }
 
@@ -225,7 +228,10 @@ impl Runner {
 
     /// Does what touches the disk before a start: the lease, and a look at the log.
     async fn prepare(&self) -> Result<(std::io::Result<Option<Lease>>, Log), ServiceError> {
-        let (spec, config) = (Arc::clone(&self.context.spec), Arc::clone(&self.context.config));
+        let (spec, config) = (
+            Arc::clone(&self.context.spec),
+            Arc::clone(&self.context.config),
+        );
         let service = self.context.service.clone();
         spawn_blocking(move || {
             let lease = lease::take(&config.leases, &spec, &service);
@@ -239,8 +245,8 @@ impl Runner {
     /// Watches a run until nothing is left of it.
     async fn attend(&mut self, mut running: Running, backoff: &mut Backoff) -> Outcome {
         let pid = running.kept.pid;
-        self.status.change(|state| state.pid = Some(pid));
-        self.status.enter(Phase::Starting);
+        self.status
+            .enter_with(Phase::Starting, |state| state.pid = Some(pid));
         let mut checks = Checks::new(&self.context);
         let mut well_since = None;
         let outcome = loop {
@@ -281,7 +287,11 @@ impl Runner {
                 keeper::kill_strays();
             }
             // The keeper has done so, unless it was killed or kept from it.
-            if has_files { keeper::remove_secret_files(&folder) } else { Ok(()) }
+            if has_files {
+                keeper::remove_secret_files(&folder)
+            } else {
+                Ok(())
+            }
         });
         // What could not be removed is removed before the next start.
         drop(cleared.await);

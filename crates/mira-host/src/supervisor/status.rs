@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::events::{Event, Hub};
+use super::events::{Event, Events, Hub};
 use crate::service::{Phase, ServiceState};
 
 /// A service's state, as its runner and its log change it.
@@ -44,15 +44,31 @@ impl Status {
 
     /// Enters a phase.
     pub(super) fn enter(&self, phase: Phase) {
+        self.enter_with(phase, |_| {});
+    }
+
+    /// Enters a phase, and changes what changes with it.
+    pub(super) fn enter_with(&self, phase: Phase, change: impl FnOnce(&mut ServiceState)) {
         self.change(|state| {
             state.phase = phase;
             state.since = Timestamp::now();
+            change(state);
         });
     }
 
+    /// Changes the state. INVARIANT: it is handed out before anybody acts upon it, so that events of several services are in the
+    /// order of what they tell.
     pub(super) fn change(&self, change: impl FnOnce(&mut ServiceState)) {
-        self.state.send_modify(change);
-        self.hub.publish([self.event()]);
+        self.state.send_modify(|state| {
+            change(state);
+            self.hub.publish([self.event(state)]);
+        });
+    }
+
+    /// Hands the present state out to one reader: before every later one, and after no earlier one.
+    pub(super) fn show(&self, reader: &Events) {
+        let state = self.state.borrow();
+        self.hub.show(self.event(&state), reader);
     }
 
     /// Says, once, that the log cannot be written for this reason, or can again.
@@ -71,11 +87,10 @@ impl Status {
         }
     }
 
-    /// Returns the state as an event.
-    pub(super) fn event(&self) -> Event {
+    fn event(&self, state: &ServiceState) -> Event {
         Event::State {
             service: Arc::clone(&self.service),
-            state: self.now(),
+            state: state.clone(),
         }
     }
 }

@@ -96,9 +96,18 @@ fn what_no_program_could_be_given_is_refused() {
     one(|web| web.command = Vec::new(), empty());
     one(|web| web.command = vec!["".into()], empty());
     one(|web| web.command.push("a\0".into()), not_passable("a\0"));
-    one(|web| web.env = vec![("A=".into(), "1".into())], not_passable("A="));
-    one(|web| web.env = vec![("".into(), "1".into())], not_passable(""));
-    one(|web| web.env = vec![("A".into(), "\0".into())], not_passable("A"));
+    one(
+        |web| web.env = vec![("A=".into(), "1".into())],
+        not_passable("A="),
+    );
+    one(
+        |web| web.env = vec![("".into(), "1".into())],
+        not_passable(""),
+    );
+    one(
+        |web| web.env = vec![("A".into(), "\0".into())],
+        not_passable("A"),
+    );
     let health = |check: Check, retries: u32| {
         move |web: &mut ServiceSpec| {
             web.health = Some(Health {
@@ -111,11 +120,18 @@ fn what_no_program_could_be_given_is_refused() {
         }
     };
     one(health(Check::Command(Vec::new()), 1), empty());
-    one(health(Check::Tcp { port: 1 }, 0), Err(SpecError::Health("web".to_owned())));
+    one(
+        health(Check::Tcp { port: 1 }, 0),
+        Err(SpecError::Health("web".to_owned())),
+    );
     one(health(Check::Tcp { port: 1 }, 1), Ok(()));
     for (path, fits) in [("/ok?x=1", true), ("x", false), ("/a b", false)] {
         let path = path.to_owned();
-        let expect = if fits { Ok(()) } else { Err(SpecError::Health("web".to_owned())) };
+        let expect = if fits {
+            Ok(())
+        } else {
+            Err(SpecError::Health("web".to_owned()))
+        };
         one(health(Check::Http { port: 1, path }, 1), expect);
     }
 }
@@ -155,5 +171,8 @@ fn a_variable_is_set_once() {
     };
     let mut two = instance(vec![service("web", |_| {})]);
     two.values = vec![value(), value()];
-    assert_eq!(two.check(), Err(SpecError::ValueTwice("KEY".parse().unwrap())));
+    assert_eq!(
+        two.check(),
+        Err(SpecError::ValueTwice("KEY".parse().unwrap()))
+    );
 }

@@ -27,7 +27,12 @@ fn values_arrive_with_their_exact_bytes_and_missing_ones_not_at_all() {
     // A variable in a shell loses nothing here but what $(...) would; printf writes it whole.
     assert_eq!(std::fs::read(house.path("home/env")).unwrap(), odd);
     assert_eq!(std::fs::read(house.path("home/file")).unwrap(), odd);
-    assert!(std::fs::read_dir(house.folders().runtime_secrets).unwrap().next().is_none());
+    assert!(
+        std::fs::read_dir(house.folders().runtime_secrets)
+            .unwrap()
+            .next()
+            .is_none()
+    );
 }
 
 #[test]
@@ -60,7 +65,12 @@ fn a_secret_file_goes_even_if_its_service_resists() {
     let mut spec = house.spec(vec![service]);
     spec.values = vec![value("KEY", b"0123456789abcdef")];
     house.output(spec);
-    assert!(std::fs::read_dir(house.folders().runtime_secrets).unwrap().next().is_none());
+    assert!(
+        std::fs::read_dir(house.folders().runtime_secrets)
+            .unwrap()
+            .next()
+            .is_none()
+    );
 }
 
 #[test]
@@ -119,15 +129,24 @@ fn no_process_shows_a_value_but_the_service_itself() {
     service.env_secrets = names(&canaries.iter().map(Canary::name).collect::<Vec<_>>());
     service.file_secrets = service.env_secrets.clone();
     let mut spec = house.spec(vec![service]);
-    spec.values = canaries.iter().map(|canary| value(canary.name(), canary.value())).collect();
+    spec.values = canaries
+        .iter()
+        .map(|canary| value(canary.name(), canary.value()))
+        .collect();
     let mut followed = house.begin(spec);
     let pid = followed.phase("web", "up").pid.unwrap();
     let sweep = Sweep::new(&canaries);
     let found = sweep.processes(&[]);
-    assert!(!found.is_clean(), "the sweep does not see the service's own environment");
+    assert!(
+        !found.is_clean(),
+        "the sweep does not see the service's own environment"
+    );
     sweep.processes(&[pid]).assert_clean();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("PPid:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("PPid:"))
+        .unwrap();
     let keeper: u32 = line.trim_start_matches("PPid:").trim().parse().unwrap();
     let command = std::fs::read(format!("/proc/{keeper}/cmdline")).unwrap();
     assert!(command.ends_with(b"keep\0app-1/web\0"));
@@ -142,5 +161,6 @@ fn no_process_shows_a_value_but_the_service_itself() {
     house.wait(house.supervisor.stop("app-1")).unwrap();
     sweep.folder(house.folder.path()).assert_clean();
     sweep.folder(house.memory.path()).assert_clean();
-    assert_eq!(house.memory.path().metadata().unwrap().permissions().mode() & 0o77, 0);
+    let folder = house.folders().runtime_secrets.metadata().unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
 }

@@ -74,7 +74,10 @@ fn an_http_check_wants_a_status_of_200_to_399() {
     for _ in 0..3 {
         followed.line("asked");
     }
-    assert_eq!(house.supervisor.states()[0].services[0].1.phase.as_str(), "starting");
+    assert_eq!(
+        house.supervisor.states()[0].services[0].1.phase.as_str(),
+        "starting"
+    );
     set(200);
     followed.up().unwrap();
 }
@@ -104,7 +107,10 @@ fn without_restarts_an_unhealthy_service_has_failed() {
     let mut followed = house.begin(house.spec(vec![service]));
     followed.up().unwrap();
     set(503);
-    assert_eq!(followed.failure("web"), "its health check failed; see its log");
+    assert_eq!(
+        followed.failure("web"),
+        "its health check failed; see its log"
+    );
 }
 
 #[test]
@@ -117,7 +123,10 @@ fn an_answer_that_does_not_come_is_a_failed_check() {
     }
     set(0);
     let mut followed = house.begin(house.spec(vec![service]));
-    assert_eq!(followed.failure("web"), "its health check failed; see its log");
+    assert_eq!(
+        followed.failure("web"),
+        "its health check failed; see its log"
+    );
 }
 
 #[test]
@@ -140,7 +149,10 @@ fn a_command_that_hangs_is_killed_with_all_it_started() {
     let house = House::new();
     let gate = house.gate("gate");
     let mut service = house.sh("web", "exec sleep 1000");
-    let hangs = format!("exec 9>{}; sleep 1000 & setsid sleep 1000 & wait", gate.path().display());
+    let hangs = format!(
+        "exec 9>{}; sleep 1000 & setsid sleep 1000 & wait",
+        gate.path().display()
+    );
     service.health = Some(Health {
         check: Check::Command(vec!["sh".into(), "-c".into(), hangs.into()]),
         timeout: Duration::from_millis(300),
@@ -150,5 +162,8 @@ fn a_command_that_hangs_is_killed_with_all_it_started() {
     });
     let mut followed = house.begin(house.spec(vec![service]));
     gate.open().closed();
-    assert_eq!(followed.failure("web"), "its health check failed; see its log");
+    assert_eq!(
+        followed.failure("web"),
+        "its health check failed; see its log"
+    );
 }

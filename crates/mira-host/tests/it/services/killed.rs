@@ -3,6 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::house::{Gate, example, limited};
 use super::stopping::resisting;
@@ -12,8 +16,9 @@ use crate::launcher::send;
 struct Supervisor {
     child: Child,
     output: Option<BufReader<ChildStdout>>,
-    folder: tempfile::TempDir,
-    memory: tempfile::TempDir,
+    seen: Vec<String>,
+    folder: Arc<tempfile::TempDir>,
+    memory: Arc<tempfile::TempDir>,
     gate: Gate,
 }
 
@@ -23,21 +28,33 @@ impl Supervisor {
         Self::start_in(Command::new(example()), |gate| resisting(gate, main))
     }
 
-    fn start_in(mut command: Command, script: impl FnOnce(&Gate) -> String) -> Self {
+    fn start_in(command: Command, script: impl FnOnce(&Gate) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let memory = tempfile::tempdir_in("/dev/shm").unwrap();
         std::fs::create_dir(folder.path().join("package")).unwrap();
         std::fs::write(folder.path().join("keys"), "API_KEY=sk-proj-0123456789\n").unwrap();
         let gate = Gate::new(folder.path().join("gate"));
+        let script = script(&gate);
+        Self::start_at(command, Arc::new(folder), Arc::new(memory), gate, &script)
+    }
+
+    fn start_at(
+        mut command: Command,
+        folder: Arc<tempfile::TempDir>,
+        memory: Arc<tempfile::TempDir>,
+        gate: Gate,
+        script: &str,
+    ) -> Self {
         let mut child = command
             .args([folder.path(), memory.path(), &folder.path().join("keys")])
-            .arg(script(&gate))
+            .arg(script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         Self {
             output: child.stdout.take().map(BufReader::new),
+            seen: Vec::new(),
             child,
             folder,
             memory,
@@ -45,22 +62,30 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a line that begins like this, and returns it.
+    /// Waits for a line that begins like this, unless there was one already, and returns it.
     fn line(&mut self, start: &str) -> String {
-        let mut output = self.output.take().unwrap();
+        if let Some(line) = self.seen.iter().find(|line| line.starts_with(start)) {
+            return line.clone();
+        }
+        let (mut output, mut seen) = (self.output.take().unwrap(), Vec::new());
         let start = start.to_owned();
-        let (output, line) = limited(move || {
-            let mut seen = Vec::new();
+        let (output, mut seen) = limited(move || {
             loop {
                 let mut line = String::new();
-                assert_ne!(output.read_line(&mut line).unwrap(), 0, "no {start:?}: {seen:?}");
+                assert_ne!(
+                    output.read_line(&mut line).unwrap(),
+                    0,
+                    "no {start:?}: {seen:?}"
+                );
+                seen.push(line.trim_end().to_owned());
                 if line.starts_with(&start) {
-                    return (output, line.trim_end().to_owned());
+                    return (output, seen);
                 }
-                seen.push(line);
             }
         });
+        let line = seen.last().unwrap().clone();
         self.output = Some(output);
+        self.seen.append(&mut seen);
         line
     }
 
@@ -78,7 +103,10 @@ impl Drop for Supervisor {
 
 fn parent(pid: u32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("PPid:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("PPid:"))
+        .unwrap();
     line.trim_start_matches("PPid:").trim().parse().unwrap()
 }
 
@@ -89,26 +117,33 @@ fn number(line: &str) -> u32 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Waits until a folder has no entry any more; each removal in it is an event.
-fn emptied(folder: &Path) {
-    let folder = folder.to_owned();
-    limited(move || {
-        while std::fs::read_dir(&folder).unwrap().next().is_some() {
-            std::thread::yield_now();
-        }
-    });
+/// Says that a folder has no entry any more.
+fn assert_empty(folder: &Path) {
+    let left: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Returns what waits for the end of a process that is nobody's child here.
+fn end_of(pid: u32) -> impl FnOnce() {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    move || {
+        limited(move || poll(&mut [PollFd::new(&process, PollFlags::IN)], None).unwrap());
+    }
 }
 
 #[test]
 fn nothing_is_left_when_the_supervisor_is_killed() {
     let mut supervisor = Supervisor::start(DEAF);
     let held = supervisor.gate.open();
-    supervisor.line("s1: main");
+    let main = number(&supervisor.line("s1: main"));
     supervisor.line("s1: daemon");
     assert!(supervisor.secret_file().exists());
+    let keepers_end = end_of(parent(main));
     send(supervisor.child.id(), "KILL");
     held.closed();
-    emptied(supervisor.memory.path());
+    keepers_end();
+    assert_empty(supervisor.memory.path());
 }
 
 #[test]
@@ -122,7 +157,7 @@ fn nothing_is_left_when_the_keeper_is_killed() {
     send(keeper, "KILL");
     held.closed();
     supervisor.line("s1 failed");
-    emptied(supervisor.memory.path());
+    assert_empty(supervisor.memory.path());
 }
 
 #[test]
@@ -133,11 +168,26 @@ fn nothing_is_left_when_the_service_is_killed() {
     send(main, "KILL");
     held.closed();
     supervisor.line("s1 failed");
-    emptied(supervisor.memory.path());
+    assert_empty(supervisor.memory.path());
 }
 
 #[test]
-fn nothing_is_left_when_all_of_them_are_killed_at_once() {
+fn a_service_dies_with_its_keeper_even_if_nobody_else_sees_to_it() {
+    let mut supervisor = Supervisor::start_in(Command::new(example()), |gate| {
+        format!(
+            "exec 9>{}; echo main $$; exec sleep 1000",
+            gate.path().display()
+        )
+    });
+    let held = supervisor.gate.open();
+    let main = number(&supervisor.line("s1: main"));
+    send(supervisor.child.id(), "STOP");
+    send(parent(main), "KILL");
+    held.closed();
+}
+
+#[test]
+fn nothing_is_left_when_keeper_service_and_supervisor_are_killed_in_turn() {
     let mut supervisor = Supervisor::start(DEAF);
     let held = supervisor.gate.open();
     let main = number(&supervisor.line("s1: main"));
@@ -149,12 +199,14 @@ fn nothing_is_left_when_all_of_them_are_killed_at_once() {
     supervisor.line("s1 failed");
     send(supervisor.child.id(), "KILL");
     held.closed();
-    emptied(supervisor.memory.path());
+    assert_empty(supervisor.memory.path());
 }
 
 #[test]
 fn what_a_crash_left_of_secret_files_is_gone_after_the_next_run() {
-    let mut supervisor = Supervisor::start(DEAF);
+    let mut supervisor = Supervisor::start_in(Command::new(example()), |_| {
+        "echo main; exec sleep 1000".to_owned()
+    });
     let left = supervisor.memory.path().join("s1");
     supervisor.line("s1: main");
     assert!(!left.join("OLD").exists());
@@ -163,17 +215,21 @@ fn what_a_crash_left_of_secret_files_is_gone_after_the_next_run() {
     // As if everybody had been killed at one instant.
     std::fs::create_dir(&left).unwrap();
     std::fs::write(left.join("OLD"), "x").unwrap();
-    let mut command = Command::new(example());
-    let output = command
-        .args([supervisor.folder.path(), supervisor.memory.path()])
-        .args([supervisor.folder.path().join("keys")])
-        .arg("ls $(dirname $API_KEY_FILE)")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let output = String::from_utf8(output.stdout).unwrap();
-    assert!(output.contains("s1: API_KEY\n") && !output.contains("OLD"), "{output}");
-    emptied(supervisor.memory.path());
+    let mut next = Supervisor::start_at(
+        Command::new(example()),
+        Arc::clone(&supervisor.folder),
+        Arc::clone(&supervisor.memory),
+        Gate::new(supervisor.folder.path().join("gate 2")),
+        "ls $(dirname $API_KEY_FILE)",
+    );
+    next.line("s1 ended");
+    let files: Vec<_> = next
+        .seen
+        .iter()
+        .filter(|line| line.starts_with("s1: "))
+        .collect();
+    assert_eq!(files, ["s1: API_KEY"]);
+    assert_empty(supervisor.memory.path());
 }
 
 #[test]

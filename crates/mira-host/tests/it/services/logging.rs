@@ -31,7 +31,9 @@ fn every_spelling_of_a_value_is_a_marker_wherever_it_shows() {
         for spelling in canary.spellings() {
             // Backwards stands for what nobody thinks of.
             if spelling.form != Form::Reversed {
-                text.extend_from_slice(format!("{} {:?}: <", canary.name(), spelling.form).as_bytes());
+                text.extend_from_slice(
+                    format!("{} {:?}: <", canary.name(), spelling.form).as_bytes(),
+                );
                 text.extend_from_slice(&spelling.bytes);
                 text.extend_from_slice(b">\n");
             }
@@ -43,7 +45,10 @@ fn every_spelling_of_a_value_is_a_marker_wherever_it_shows() {
     // A service that gets no secret may learn of one all the same.
     let other = house.sh("other", "cat said; echo done");
     let mut spec = house.spec(vec![web, other]);
-    spec.values = canaries.iter().map(|canary| value(canary.name(), canary.value())).collect();
+    spec.values = canaries
+        .iter()
+        .map(|canary| value(canary.name(), canary.value()))
+        .collect();
     let mut followed = house.begin(spec);
     for _ in 0..2 {
         followed.line("done");
@@ -54,7 +59,10 @@ fn every_spelling_of_a_value_is_a_marker_wherever_it_shows() {
     sweep.bytes("events", lines.as_bytes()).assert_clean();
     sweep.folder(&house.path("logs")).assert_clean();
     for canary in &canaries {
-        assert!(lines.contains(&format!("[redacted:{}]", canary.name())), "{lines}");
+        assert!(
+            lines.contains(&format!("[redacted:{}]", canary.name())),
+            "{lines}"
+        );
     }
 }
 
@@ -100,8 +108,22 @@ fn lines_are_whole_in_order_and_for_nobody_else() {
         .filter(|line| line.stream == Stream::Stdout)
         .map(|line| (line.line.len(), line.partial))
         .collect();
-    assert_eq!(out, [(9, false), (65536, true), (65536, true), (18928, false), (6, false)]);
-    assert_eq!(log.iter().filter(|line| line.stream == Stream::Stderr).count(), 1);
+    assert_eq!(
+        out,
+        [
+            (9, false),
+            (65536, true),
+            (65536, true),
+            (18928, false),
+            (6, false)
+        ]
+    );
+    assert_eq!(
+        log.iter()
+            .filter(|line| line.stream == Stream::Stderr)
+            .count(),
+        1
+    );
     assert!(log.iter().any(|line| line.line == "\u{fffd} bytes"));
     assert!(log.is_sorted_by(|one, next| one.time < next.time));
     let path = house.path("logs/web.jsonl");
@@ -131,7 +153,10 @@ fn a_log_is_rotated_and_goes_on_over_runs() {
     let log = house.log();
     assert!(log.is_sorted_by(|one, next| one.time < next.time));
     assert_eq!(log.last().unwrap().line, "run 3 line 1000");
-    assert!(log.iter().all(|line| !line.line.starts_with("run 1 line 1 ")));
+    assert!(
+        log.iter()
+            .all(|line| !line.line.starts_with("run 1 line 1 "))
+    );
     let filter = Filter {
         tail: Some(1200),
         since: Some(log[log.len() - 1300].time),
@@ -146,7 +171,8 @@ fn a_log_that_cannot_be_written_is_told_and_stops_nothing() {
     let house = House::new();
     let blocked = house.path("logs/web.jsonl");
     std::fs::create_dir_all(&blocked).unwrap();
-    let script = "echo one; while [ ! -e $HOME/go ]; do sleep 0.01; done; echo two; exec sleep 1000";
+    let script =
+        "echo one; while [ ! -e $HOME/go ]; do sleep 0.01; done; echo two; exec sleep 1000";
     let mut followed = house.begin(house.spec(vec![house.sh("web", script)]));
     followed.line("one");
     while followed.phase("web", "up").log_trouble.is_none() {}
@@ -155,12 +181,17 @@ fn a_log_that_cannot_be_written_is_told_and_stops_nothing() {
     followed.line("two");
     while followed.phase("web", "up").log_trouble.is_some() {}
     let log = house.log();
-    assert_eq!(log.iter().map(|line| line.line.as_str()).collect::<Vec<_>>(), ["two"]);
+    assert_eq!(
+        log.iter()
+            .map(|line| line.line.as_str())
+            .collect::<Vec<_>>(),
+        ["two"]
+    );
 }
 
 #[test]
 fn who_reads_files_and_goes_on_live_misses_and_repeats_nothing() {
-    let house = House::new();
+    let house = House::with(|config| config.backlog_bytes_max = 64 << 20);
     let script = "for i in $(seq 20000); do echo $i; done; exec sleep 1000";
     let spec = house.spec(vec![house.sh("web", script)]);
     house.begin(spec).line("500");
@@ -181,4 +212,22 @@ fn who_reads_files_and_goes_on_live_misses_and_repeats_nothing() {
     }
     let all: Vec<String> = (1..=20000).map(|number| number.to_string()).collect();
     assert!(seen == all);
+}
+
+#[test]
+fn a_stream_that_a_stranger_holds_open_does_not_keep_a_service() {
+    let house = House::new();
+    let script = "echo ready; printf rest; while [ ! -e $HOME/go ]; do sleep 0.01; done";
+    let mut followed = house.begin(house.spec(vec![house.sh("web", script)]));
+    let pid = followed.phase("web", "up").pid.unwrap();
+    followed.line("ready");
+    let stdout = format!("/proc/{pid}/fd/1");
+    let held = std::fs::OpenOptions::new()
+        .write(true)
+        .open(stdout)
+        .unwrap();
+    std::fs::write(house.path("home/go"), "").unwrap();
+    followed.phase("web", "ended");
+    drop(held);
+    assert_eq!(house.log().last().unwrap().line, "rest");
 }

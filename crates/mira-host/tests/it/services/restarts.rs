@@ -22,7 +22,14 @@ fn each_policy_restarts_what_it_says() {
         service.restart = restart;
         let mut followed = house.begin(house.spec(vec![service]));
         followed.phase("web", ends);
-        assert!(!followed.seen.contains(&format!("web {}", if ends == "delayed" { "ended" } else { "delayed" })));
+        assert!(!followed.seen.contains(&format!(
+            "web {}",
+            if ends == "delayed" {
+                "ended"
+            } else {
+                "delayed"
+            }
+        )));
     }
 }
 
@@ -38,7 +45,11 @@ fn a_service_that_never_stays_up_is_given_up() {
         says,
         "it was started 11 times in a row and did not stay up (at last: it exited with 4; see its log)"
     );
-    let tries = followed.seen.iter().filter(|seen| *seen == "web: try").count();
+    let tries = followed
+        .seen
+        .iter()
+        .filter(|seen| *seen == "web: try")
+        .count();
     assert_eq!(tries, 11);
     let states = house.supervisor.states();
     let state = &states[0].services[0].1;

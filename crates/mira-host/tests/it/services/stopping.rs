@@ -54,7 +54,11 @@ fn dependants_stop_before_what_they_depend_on() {
     }
     house.wait(house.supervisor.stop("app-1")).unwrap();
     let all = followed.lines();
-    assert_eq!(all.iter().filter(|line| *line == "bye").count(), 2, "{all:?}");
+    assert_eq!(
+        all.iter().filter(|line| *line == "bye").count(),
+        2,
+        "{all:?}"
+    );
     let position = |event: &str| followed.seen.iter().position(|seen| seen == event).unwrap();
     assert!(position("web stopped") < position("db stopping"));
     assert!(position("db stopping") < position("db: bye"));
@@ -114,10 +118,16 @@ fn one_service_is_restarted_and_the_others_are_left_alone() {
     house.wait(house.supervisor.start(spec)).unwrap();
     let pids = || -> Vec<u32> {
         let states = house.supervisor.states();
-        states[0].services.iter().map(|(_, state)| state.pid.unwrap()).collect()
+        states[0]
+            .services
+            .iter()
+            .map(|(_, state)| state.pid.unwrap())
+            .collect()
     };
     let before = pids();
-    house.wait(house.supervisor.restart("app-1", Some("web"))).unwrap();
+    house
+        .wait(house.supervisor.restart("app-1", Some("web")))
+        .unwrap();
     let after = pids();
     assert_eq!(before[0], after[0]);
     assert_ne!(before[1], after[1]);
