@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let mut rows = Vec::with_capacity(instances.len());
     for instance in instances {
         let id = instance.id.as_str();
-        let label = format!("{id}/");
+        let label = format!("{}/", instance.name);
         rows.push(Row {
             state: running.iter().find(|state| state.id == id).cloned(),
             ports: apps.wait(apps.instances.store().ports(&instance.id))?,
