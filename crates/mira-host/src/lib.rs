@@ -5,6 +5,9 @@
 //! terminal or a pipe on each of the three streams are as if Mira were not there, and what the program says passes the
 //! redactor on its way. [`lease`] records which running process holds which version of which secret.
 //!
+//! On Linux it also looks after the services of instances: a [`supervisor`] runs each [`service`] under a [`keeper`], checks
+//! its health, restarts it, and writes its redacted [`logs`].
+//!
 //! ```no_run
 //! use std::{ffi::OsStr, sync::Arc};
 //! use mira_host::run::{Environment, Outcome, RunSpec, run};
@@ -28,6 +31,14 @@
 //!
 //! It prints nothing, exits never and reads no environment: those belong to the surfaces, which pass values in.
 
+#[cfg(target_os = "linux")]
+pub mod keeper;
 pub mod lease;
 #[cfg(unix)]
+pub mod logs;
+#[cfg(unix)]
 pub mod run;
+#[cfg(target_os = "linux")]
+pub mod service;
+#[cfg(target_os = "linux")]
+pub mod supervisor;

@@ -1,0 +1,268 @@
+//! An instance that is there: its services, and how they are brought up and down together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mira_redact::NeedleSet;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::events::{Events, Hub};
+use super::runner::{Context, Goal, Runner};
+use super::status::Status;
+use super::{Config, InstanceState, StartError, StopError};
+use crate::service::{
+    Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
+};
+
+/// How long a killed process may take to end.
+// LIMIT: only the system can hold it longer, in a call that does not return; nobody waits for that.
+const KILL_WAIT: Duration = Duration::from_secs(20);
+
+/// An instance of which all is known to be there.
+pub(super) struct Prepared {
+    spec: InstanceSpec,
+    needles: NeedleSet,
+}
+
+/// Checks an instance, and makes its folders. Nothing is started.
+pub(super) fn prepare(spec: InstanceSpec) -> Result<Prepared, StartError> {
+    spec.check()?;
+    provide_folders(&spec)?;
+    for service in &spec.services {
+        let words = match service.health.as_ref().map(|health| &health.check) {
+            Some(Check::Command(words)) => words.first(),
+            _ => None,
+        };
+        for program in service.command.first().into_iter().chain(words) {
+            find_program(program, &service.env, &spec.folders.package).map_err(|error| {
+                StartError::Program {
+                    service: service.name.clone(),
+                    error,
+                }
+            })?;
+        }
+        if let Some(port) = service.ports.iter().copied().find(|port| !is_free(*port)) {
+            let service = service.name.clone();
+            return Err(StartError::PortTaken { service, port });
+        }
+    }
+    let mut needles = NeedleSet::builder();
+    for value in &spec.values {
+        // EXPOSE: to the redactor, so that the value is found in what the services say.
+        needles.add(value.name.as_str(), value.value.expose());
+    }
+    let needles = needles.build();
+    Ok(Prepared { spec, needles })
+}
+
+/// An instance that is there.
+#[derive(Debug)]
+pub(super) struct Instance {
+    spec: Arc<InstanceSpec>,
+    services: Vec<Service>,
+    hub: Arc<Hub>,
+    config: Arc<Config>,
+    needles: Arc<NeedleSet>,
+    open_files: u64,
+    /// Held by whoever brings it up or down.
+    turn: Mutex<()>,
+}
+
+/// Services on their way up.
+pub(super) struct Rise(JoinSet<Result<(), StartError>>);
+
+impl Rise {
+    /// Waits until all of them are up, or one is not going to be.
+    pub(super) async fn wait(mut self) -> Result<(), StartError> {
+        while let Some(up) = self.0.join_next().await {
+            up.unwrap_or(Err(StartError::Stopped))?;
+        }
+        Ok(())
+    }
+}
+
+/// A service as its instance sees it.
+#[derive(Debug)]
+struct Service {
+    spec: ServiceSpec,
+    status: Status,
+    goal: watch::Sender<Goal>,
+}
+
+impl Service {
+    fn is(&self, name: &str) -> bool {
+        self.spec.name == name
+    }
+}
+
+impl Instance {
+    pub(super) fn new(prepared: Prepared, config: Arc<Config>, open_files: u64) -> Self {
+        let Prepared { spec, needles } = prepared;
+        let hub = Arc::new(Hub::new(config.backlog_bytes_max));
+        let services = spec.services.iter().map(|service| Service {
+            spec: service.clone(),
+            status: Status::new(service.name.as_str().into(), Arc::clone(&hub)),
+            goal: watch::channel(Goal::Run).0,
+        });
+        Self {
+            services: services.collect(),
+            spec: Arc::new(spec),
+            hub,
+            config,
+            needles: Arc::new(needles),
+            open_files,
+            turn: Mutex::default(),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.spec.id
+    }
+
+    /// Has the services run, from now on and for as long as this instance is there.
+    pub(super) fn run(&self) {
+        for service in &self.services {
+            let needed = |need: &&Service| service.spec.depends_on.contains(&need.spec.name);
+            let needs = self.services.iter().filter(needed);
+            let runner = Runner {
+                context: Context {
+                    spec: Arc::clone(&self.spec),
+                    service: service.spec.clone(),
+                    config: Arc::clone(&self.config),
+                    needles: Arc::clone(&self.needles),
+                    open_files: self.open_files,
+                },
+                status: service.status.clone(),
+                goal: service.goal.subscribe(),
+                needs: needs.map(|need| need.status.watch()).collect(),
+            };
+            tokio::spawn(runner.run());
+        }
+    }
+
+    pub(super) fn state(&self) -> InstanceState {
+        let services = self.services.iter();
+        InstanceState {
+            id: self.spec.id.clone(),
+            name: self.spec.name.clone(),
+            services: services
+                .map(|service| (Arc::clone(&service.status.service), service.status.now()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> Events {
+        let events = self.hub.subscribe();
+        for service in &self.services {
+            service.status.show(&events);
+        }
+        events
+    }
+
+    /// Returns what waits until all services are up, or one is not going to be; it does not keep the instance.
+    pub(super) fn rise(&self) -> Rise {
+        rise(&self.services)
+    }
+
+    /// Stops all services, each after those that depend on it.
+    pub(super) async fn stop(&self) -> Result<(), StopError> {
+        let _turn = self.turn.lock().await;
+        self.stop_these(|_| true).await
+    }
+
+    /// Stops and starts one service, or all.
+    pub(super) async fn restart(&self, name: Option<&str>) -> Result<(), StartError> {
+        let chosen = |service: &Service| name.is_none_or(|name| service.is(name));
+        if let Some(service) = name
+            && !self.services.iter().any(|known| known.is(service))
+        {
+            let service = service.to_owned();
+            return Err(StartError::NoService { service });
+        }
+        {
+            let _turn = self.turn.lock().await;
+            self.stop_these(chosen).await?;
+            for service in self.services.iter().filter(|service| chosen(service)) {
+                // Before the runner does it itself, so that nobody takes the old state for the new one.
+                service.status.enter(Phase::Waiting);
+                service.goal.send_replace(Goal::Run);
+            }
+        }
+        let started = self.services.iter().filter(|service| chosen(service));
+        rise(started).wait().await
+    }
+
+    async fn stop_these(&self, chosen: impl Fn(&Service) -> bool) -> Result<(), StopError> {
+        let mut stopping = JoinSet::new();
+        for service in self.services.iter().filter(|service| chosen(service)) {
+            let depends = |other: &&Service| other.spec.depends_on.contains(&service.spec.name);
+            let dependants = self.services.iter().filter(|other| chosen(other));
+            let dependants: Vec<_> = dependants
+                .filter(depends)
+                .map(|dependant| dependant.status.watch())
+                .collect();
+            let (goal, state) = (service.goal.clone(), service.status.watch());
+            let name = service.spec.name.clone();
+            let wait = service.spec.stop_grace + KILL_WAIT;
+            stopping.spawn(async move {
+                for dependant in dependants {
+                    until_stopped(dependant).await;
+                }
+                goal.send_replace(Goal::Stop);
+                match timeout(wait, until_stopped(state.clone())).await {
+                    Ok(()) => Ok(()),
+                    Err(_) => Err(StopError::Stuck {
+                        service: name,
+                        pid: state.borrow().pid.unwrap_or_default(),
+                    }),
+                }
+            });
+        }
+        // A service that does not end keeps those that it depends on up: they are what it may be waiting for.
+        while let Some(stopped) = stopping.join_next().await {
+            // A task of ours neither panics nor is cancelled.
+            stopped.unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+async fn until_stopped(mut state: watch::Receiver<ServiceState>) {
+    // If there is nobody any more who could change it, it is stopped.
+    drop(
+        state
+            .wait_for(|state| matches!(state.phase, Phase::Stopped))
+            .await,
+    );
+}
+
+fn rise<'a>(services: impl IntoIterator<Item = &'a Service>) -> Rise {
+    let mut rising = JoinSet::new();
+    for service in services {
+        let (name, state) = (service.spec.name.clone(), service.status.watch());
+        rising.spawn(until_up(name, state));
+    }
+    Rise(rising)
+}
+
+async fn until_up(
+    service: String,
+    mut state: watch::Receiver<ServiceState>,
+) -> Result<(), StartError> {
+    let settled = state.wait_for(|state| {
+        matches!(
+            state.phase,
+            Phase::Up | Phase::Ended | Phase::Failed { .. } | Phase::Stopped
+        )
+    });
+    let Ok(state) = settled.await.map(|state| state.clone()) else {
+        return Err(StartError::Stopped);
+    };
+    match state.phase {
+        Phase::Failed { error } => Err(StartError::Service { service, error }),
+        Phase::Stopped => Err(StartError::Stopped),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,39 @@
+//! Which service holds which secrets, recorded before it starts.
+
+use std::io;
+
+use jiff::Timestamp;
+
+use super::kept::label;
+use crate::lease::{Delivery, Lease, Leases, NewLease};
+use crate::service::{InstanceSpec, ServiceSpec};
+
+/// Takes the lease of a service; nothing where it gets no secret that rests in the vault.
+pub(super) fn take(
+    leases: &Leases,
+    spec: &InstanceSpec,
+    service: &ServiceSpec,
+) -> io::Result<Option<Lease>> {
+    let gets = |name| service.env_secrets.contains(name) || service.file_secrets.contains(name);
+    let held = spec.values.iter().filter(|value| gets(&value.name));
+    let deliveries: Vec<Delivery> = held
+        .filter_map(|value| {
+            let origin = value.origin.as_ref()?;
+            Some(Delivery {
+                secret_id: origin.secret_id.clone(),
+                scope: origin.scope.clone(),
+                name: value.name.clone(),
+                version: origin.version,
+            })
+        })
+        .collect();
+    if deliveries.is_empty() {
+        return Ok(None);
+    }
+    let lease = NewLease {
+        program: label(&spec.name, &service.name),
+        started: Timestamp::now(),
+        deliveries,
+    };
+    leases.take(&lease).map(Some)
+}
