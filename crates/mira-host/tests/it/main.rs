@@ -1,4 +1,4 @@
-//! Runs real programs through the example `run`, over pipes and in driven terminals.
+//! Runs real programs through the example `run`, over pipes and in driven terminals, and as services under a supervisor.
 
 #![cfg(unix)]
 #![expect(
@@ -9,6 +9,8 @@
 mod ends;
 mod jobs;
 mod launcher;
+#[cfg(target_os = "linux")]
+mod services;
 mod signals;
 mod streams;
 mod terminals;
