@@ -101,3 +101,32 @@ fn file_name(service: &str, age: u32) -> String {
         age => format!("{service}.jsonl.{age}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_passes_each_line_of_each_service_once() {
+        let line = |service: &str, nanosecond: i32| LogLine {
+            time: Timestamp::new(1_800_000_000, nanosecond).unwrap(),
+            service: service.into(),
+            stream: Stream::Stdout,
+            line: String::new(),
+            partial: false,
+        };
+        let mut follower = Follower::default();
+        follower.saw(&line("web", 5));
+        for (service, nanosecond, new) in [
+            ("web", 4, false),
+            ("web", 5, false),
+            ("db", 3, true),
+            ("web", 6, true),
+            ("web", 6, false),
+            ("db", 4, true),
+        ] {
+            let line = line(service, nanosecond);
+            assert_eq!(follower.is_new(&line), new, "{service} {nanosecond}");
+        }
+    }
+}

@@ -90,10 +90,13 @@ fn what_is_wrong_is_told_before_anything_is_started() {
 fn one_that_fails_for_good_stops_all() {
     let house = House::new();
     let gate = house.gate("gate");
-    let good = house.sh(
-        "good",
-        &format!("exec 9>{}; exec sleep 1000", gate.path().display()),
+    let up = house.path("up").display().to_string();
+    let script = format!(
+        "exec 9>{}; touch {up}; exec sleep 1000",
+        gate.path().display()
     );
+    let mut good = house.sh("good", &script);
+    good.health = Some(flag(&house, "up"));
     let mut bad = house.sh("bad", "echo it is broken >&2; exit 3");
     bad.health = Some(flag(&house, "never"));
     bad.depends_on = vec!["good".to_owned()];
@@ -139,14 +142,12 @@ fn a_script_that_cannot_be_executed_is_told() {
 
 #[test]
 fn a_service_has_its_own_surroundings_and_nothing_of_ours() {
-    let nofile = rustix::process::Resource::Nofile;
-    let open_files = rustix::process::getrlimit(nofile).current.unwrap();
     let house = House::new();
     // Open in this process, and not closed on exec.
     let ours = std::fs::File::open("/dev/null").unwrap();
     let inherited = rustix::io::dup(&ours).unwrap();
     let asks = "
-        pwd; umask; ulimit -c; ulimit -Hc; ulimit -n; readlink /proc/self/fd/0
+        pwd; umask; ulimit -c; ulimit -Hc; readlink /proc/self/fd/0
         read -r pid _ _ _ group session _ < /proc/$$/stat; test $pid = $group -a $pid = $session && echo leads
         echo \"$HOME $TMPDIR $MIRA_INSTANCE $MIRA_SERVICE\"
         env | cut -d= -f1 | grep -vE '^(LC_.*|LANG|TZ|PATH|HOME|TMPDIR|MIRA_.*|PWD|SHLVL|_)$'
@@ -160,7 +161,6 @@ fn a_service_has_its_own_surroundings_and_nothing_of_ours() {
             "0077",
             "0",
             "0",
-            &open_files.to_string(),
             "/dev/null",
             "leads",
             &format!("{} {} app-1 web", folder("home"), folder("tmp")),
