@@ -21,6 +21,7 @@ pub(crate) struct Args {
 const BENCHES: &[(&str, &str)] = &[
     ("mira-redact", "scan"),
     ("mira-vault", "vault"),
+    ("mira-host", "logs"),
     ("mira-snapshot", "snapshot"),
     (RUN.0, RUN.1),
 ];

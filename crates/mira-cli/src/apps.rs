@@ -93,11 +93,8 @@ impl Apps {
     /// Removes what stopped instances left in memory.
     pub(crate) fn sweep(&self) -> Result<(), CommandError> {
         let running = self.running()?;
-        let runs = |instance: &Instance| {
-            running
-                .iter()
-                .any(|state| state.id == instance.id.as_str())
-        };
+        let runs =
+            |instance: &Instance| running.iter().any(|state| state.id == instance.id.as_str());
         Ok(self.wait(self.instances.sweep_memory(&runs))?)
     }
 }

@@ -26,11 +26,11 @@ use mira_store::{Instance, InstanceName, NewInstance, PackageFacts, Store};
 use mira_vault::home::Home;
 
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
-pub use mira_age::Key;
 pub use copies::Unpacked;
 pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;
+pub use mira_age::Key;
 pub use secrets::{Resolution, Source, Wanted};
 pub use snapshots::{SNAPSHOT_PASSWORD, retention};
 pub use spec::Surroundings;

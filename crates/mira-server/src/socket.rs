@@ -154,7 +154,9 @@ impl Place {
             Err(TryLockError::Error(source)) => return Err(system(&path)(source)),
         }
         lock.set_len(0)
-            .and_then(|()| io::Write::write_all(&mut lock, std::process::id().to_string().as_bytes()))
+            .and_then(|()| {
+                io::Write::write_all(&mut lock, std::process::id().to_string().as_bytes())
+            })
             .map_err(system(&path))?;
         let path = self.socket();
         if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {

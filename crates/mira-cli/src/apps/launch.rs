@@ -48,11 +48,12 @@ pub(crate) fn launch(
     first: bool,
 ) -> Result<Launched, CommandError> {
     if apps.is_running(instance)? {
-        return Err(CommandError::failed(format!(
-            "{} runs already",
-            instance.name
-        ))
-        .hint(format!("`mira logs -f {}` follows it; `mira restart {0}` starts it anew.", instance.name)));
+        return Err(
+            CommandError::failed(format!("{} runs already", instance.name)).hint(format!(
+                "`mira logs -f {}` follows it; `mira restart {0}` starts it anew.",
+                instance.name
+            )),
+        );
     }
     let manifest = &unpacked.manifest;
     let sealed = match &unpacked.sealed {
@@ -141,7 +142,10 @@ fn fill_in(
         return match names.is_empty() {
             true => Ok(()),
             false => Err(CommandError::missing(
-                format!("{} needs secrets, and there is no vault to save them in:", instance.name),
+                format!(
+                    "{} needs secrets, and there is no vault to save them in:",
+                    instance.name
+                ),
                 names,
             )
             .hint("`mira init` makes a vault.")),
@@ -165,7 +169,10 @@ fn fill_in(
             ui.detail(&format!("how to obtain it: {how}"));
         }
         if vault.find(&Scope::User, name).is_some()
-            && ui.confirm(&format!("You have a secret {name}. Use it here?"), "a binding")?
+            && ui.confirm(
+                &format!("You have a secret {name}. Use it here?"),
+                "a binding",
+            )?
         {
             apps.wait(apps.instances.store().set_binding(
                 &instance.id,
@@ -228,7 +235,10 @@ async fn follow(
                     "{} did not start: {message}",
                     instance.name
                 ))
-                .hint(format!("`mira logs {}` shows what its services said.", instance.name)));
+                .hint(format!(
+                    "`mira logs {}` shows what its services said.",
+                    instance.name
+                )));
             }
             Some(Started::Stopped) => return Ok(Launched::Stopped),
             None if stopping => {
@@ -259,7 +269,9 @@ pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandErr
             ui.data(&format!("{service} | {line}\n"))?;
         }
         Event::Log { .. } => {}
-        Event::Missed { events } => ui.say(&format!("{events} lines were not shown; they are in the log")),
+        Event::Missed { events } => ui.say(&format!(
+            "{events} lines were not shown; they are in the log"
+        )),
         Event::State { state } => {
             let reason = match (&state.reason, state.phase.as_str()) {
                 (Some(reason), "failed" | "delayed" | "ended") => format!(": {reason}"),
@@ -269,7 +281,10 @@ pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandErr
                 ui.say(&format!("{} is {}{reason}", state.service, state.phase));
             }
             if let Some(trouble) = &state.log_trouble {
-                ui.say(&format!("the log of {} cannot be written: {trouble}", state.service));
+                ui.say(&format!(
+                    "the log of {} cannot be written: {trouble}",
+                    state.service
+                ));
             }
         }
     }

@@ -51,9 +51,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let (instance, unpacked, first) = if path.exists() {
         open_package(&apps, ui, args, path)?
     } else {
-        let instance = apps.find(&args.target).map_err(|error| {
-            error.hint("There is no file or folder of this name either.")
-        })?;
+        let instance = apps
+            .find(&args.target)
+            .map_err(|error| error.hint("There is no file or folder of this name either."))?;
         let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
         (instance, unpacked, false)
     };
@@ -218,7 +218,10 @@ fn tell_asks(ui: &Ui, candidate: &Candidate) {
         "{name} {version} ({id}), {}",
         candidate.judgement.trust.as_str()
     ));
-    let programs: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let programs: Vec<&str> = services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
     ui.detail(&format!("runs {}", programs.join(", ")));
     for secret in secrets {
         let need = match secret.required {

@@ -34,8 +34,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 ui.say(&format!("{service} of {} was restarted", instance.name));
                 Ok(())
             }
-            false => Err(CommandError::failed(format!("{} does not run", instance.name))
-                .hint(format!("mira start {}", instance.name))),
+            false => Err(
+                CommandError::failed(format!("{} does not run", instance.name))
+                    .hint(format!("mira start {}", instance.name)),
+            ),
         };
     }
     // Before anything is stopped: what is missing then is told while it still runs.

@@ -73,7 +73,10 @@ impl Instances {
     /// # Errors
     ///
     /// A copy cannot be removed.
-    pub async fn sweep_memory(&self, runs: &dyn Fn(&Instance) -> bool) -> Result<(), InstanceError> {
+    pub async fn sweep_memory(
+        &self,
+        runs: &dyn Fn(&Instance) -> bool,
+    ) -> Result<(), InstanceError> {
         let instances = self.store.instances().await?;
         for digest in self.in_memory().list()? {
             let text = digest.to_string();

@@ -53,6 +53,8 @@ pub struct ServiceState {
     pub reason: Option<String>,
     /// Why its log is not written at the moment.
     pub log_trouble: Option<String>,
+    /// Why it is not recorded that it holds its secrets.
+    pub lease_trouble: Option<String>,
 }
 
 impl ServiceState {
@@ -74,6 +76,7 @@ impl ServiceState {
             },
             reason,
             log_trouble: state.log_trouble.as_deref().map(ToOwned::to_owned),
+            lease_trouble: state.lease_trouble.as_deref().map(ToOwned::to_owned),
         }
     }
 }
@@ -188,6 +191,7 @@ mod tests {
             until: None,
             reason: None,
             log_trouble: None,
+            lease_trouble: None,
         };
         let check = |phases: &[&str], expect: &str| {
             let instance = InstanceState {
