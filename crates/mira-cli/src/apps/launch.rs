@@ -10,7 +10,7 @@ use mira_vault::{NewSecret, Vault};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Apps, KeyArgs, Supervisor, surroundings};
+use super::{Apps, KeyArgs, Supervisor, autosave, surroundings};
 use crate::commands::set;
 use crate::error::CommandError;
 use crate::session::UnlockArgs;
@@ -64,6 +64,8 @@ pub(crate) fn launch(
         None => Vec::new(),
     };
     check_declared(manifest, &sealed)?;
+    // Its state is not replaced from here on, until the supervisor has it.
+    let hold = apps.instances.hold_to_start(instance)?;
     let mut vault = match Instances::needs_vault(manifest) {
         true => apps.vault(ui, &args.unlock)?,
         false => None,
@@ -84,9 +86,11 @@ pub(crate) fn launch(
         fill_in(apps, ui, instance, &asked, vault.as_mut())?;
         resolve(vault.as_ref())?
     };
-    let values = apps
+    let mut values = apps
         .instances
         .values(instance, &resolution, vault.as_ref(), sealed)?;
+    let autosave =
+        autosave::plan(apps, ui, instance, unpacked, vault.as_mut(), &mut values)?;
     drop(vault);
     let spec = apps.wait(
         apps.instances
@@ -96,7 +100,10 @@ pub(crate) fn launch(
         home: apps.instances.home(),
     };
     apps.wait(async {
-        let mut starting = apps.client.start(&spec, !args.detach, &spawn).await?;
+        let starting = apps
+            .client
+            .start(&spec, autosave.as_ref(), !args.detach, &spawn);
+        let mut starting = starting.await?;
         // The values are the supervisor's from here on.
         drop(spec);
         apps.instances
@@ -104,6 +111,7 @@ pub(crate) fn launch(
             .set_desired(&instance.id, Desired::Running)
             .await?;
         let launched = follow(apps, ui, instance, manifest, &mut starting, args.detach).await;
+        drop(hold);
         if !matches!(launched, Ok(Launched::Up)) {
             apps.instances
                 .store()
@@ -223,7 +231,7 @@ async fn follow(
             _ = terminated.recv() => None,
         };
         match next {
-            Some(Started::Event(event)) => tell(ui, detach, &event)?,
+            Some(Started::Event(event)) => tell(ui, instance, detach, &event)?,
             Some(Started::Up) => {
                 tell_up(apps, ui, instance, manifest, detach).await?;
                 if detach {
@@ -263,7 +271,7 @@ async fn follow(
 }
 
 /// Shows an event of the foreground: lines on stdout, the rest on stderr.
-pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandError> {
+fn tell(ui: &Ui, instance: &Instance, quiet: bool, event: &Event) -> Result<(), CommandError> {
     match event {
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
@@ -272,6 +280,11 @@ pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandErr
         Event::Missed { events } => ui.say(&format!(
             "{events} lines were not shown; they are in the log"
         )),
+        Event::Autosave { state } => {
+            if let Some(trouble) = autosave::trouble(instance.name.as_str(), state) {
+                ui.say(&trouble);
+            }
+        }
         Event::State { state } => {
             let reason = match (&state.reason, state.phase.as_str()) {
                 (Some(reason), "failed" | "delayed" | "ended") => format!(": {reason}"),

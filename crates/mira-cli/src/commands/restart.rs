@@ -42,7 +42,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     // Before anything is stopped: what is missing then is told while it still runs.
     let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
-    if apps.wait(apps.client.stop(instance.id.as_str()))? {
+    if apps
+        .wait(apps.client.stop(instance.id.as_str()))?
+        .is_some()
+    {
         ui.say(&format!("{} is stopped", instance.name));
     }
     launch(&apps, ui, &instance, &unpacked, &args.launch, false)?;
