@@ -234,7 +234,7 @@ fn an_unreadable_file_is_named() {
     let fixture = Fixture::new();
     fixture.write("closed", "content");
     let closed = fixture.data().join("closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     let error = fixture.take().unwrap_err();
     assert!(error.to_string().contains("/data/closed ("), "{error}");
 }
