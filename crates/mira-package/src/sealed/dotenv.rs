@@ -97,7 +97,10 @@ pub fn parse(text: &SecretBytes) -> Result<Vec<(SecretName, SecretValue)>, Doten
     let mut cursor = Cursor { rest, line: 1 };
     let mut secrets: Vec<(SecretName, SecretValue)> = Vec::new();
     while !cursor.rest.is_empty() {
-        cursor.skip(|c| c == ' ' || c == '\t');
+        let blanks = cursor.skip(|c| c == ' ' || c == '\t');
+        if cursor.rest.is_empty() && !blanks.is_empty() {
+            return Err(cursor.error(Fault::NotAssignment));
+        }
         if cursor.rest.starts_with('#') {
             cursor.skip(|c| c != '\n');
         }
@@ -176,11 +179,14 @@ impl<'a> Cursor<'a> {
         } else {
             self.unquoted()?
         };
-        let blanks = self.skip(|c| c == ' ' || c == '\t');
+        let mut blanks = self.skip(|c| c == ' ' || c == '\t');
         if !blanks.is_empty() && self.rest.starts_with('#') {
             self.skip(|c| c != '\n');
+            blanks = "";
         }
-        match self.end_line() {
+        // Some readers refuse a text that ends with a blank.
+        let ends_well = blanks.is_empty() || !self.rest.is_empty();
+        match ends_well && self.end_line() {
             true => Ok(value),
             false => Err(self.error(Fault::Trailing)),
         }
@@ -285,6 +291,8 @@ mod tests {
         };
         check("", &[]);
         check("\n  # a comment\r\n\t\n", &[]);
+        check("A=1 # one", &[("A", "1")]);
+        check("A=1 \n \n # two ", &[("A", "1")]);
         check("A=1\nB=2", &[("A", "1"), ("B", "2")]);
         check("export A=1 # one\r\nB=x=y\r\n", &[("A", "1"), ("B", "x=y")]);
         check(
@@ -322,6 +330,8 @@ mod tests {
         check("A='a'b", 1, Fault::Trailing);
         check("A=\"a\"#b", 1, Fault::Trailing);
         check("A=a\u{1}", 1, Fault::Trailing);
+        check("A=a ", 1, Fault::Trailing);
+        check("A=a\n\t", 2, Fault::NotAssignment);
         check("A='canary\n\n", 1, Fault::OpenQuote);
         check("A=\"canary\\\"\n", 1, Fault::OpenQuote);
         check("A=\"canary\\", 1, Fault::OpenQuote);
