@@ -47,7 +47,9 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(what, _)| what.width()).max();
     let width = width.unwrap_or_default();
-    let lines = facts.iter().map(|(what, fact)| format!("{what:width$}  {fact}\n"));
+    let lines = facts
+        .iter()
+        .map(|(what, fact)| format!("{what:width$}  {fact}\n"));
     lines.collect()
 }
 

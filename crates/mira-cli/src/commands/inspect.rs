@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use mira_host::instances::{Candidate, KeyWanted};
 use mira_package::digest::FileEntry;
-use mira_package::manifest::{
-    Manifest, Part, Port, Reference, SecretSpec, Service, Template,
-};
+use mira_package::manifest::{Manifest, Port, SecretSpec, Service};
 use mira_package::sealed::SECRETS_PATH;
 use mira_package::signature::Signature;
 use mira_secret::SecretName;
@@ -16,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::apps::{Apps, KeyArgs};
 use crate::error::CommandError;
+use crate::packaging::{joined, shown, texts, word, written};
 use crate::render::{facts, table};
 use crate::ui::Ui;
 
@@ -104,7 +103,9 @@ impl View {
         match &self.candidate.signature {
             Signature::Valid { key } => format!("{trust}, signed by {key}"),
             Signature::UnknownKey { id } => format!("{trust}: signed by an unknown key ({id})"),
-            Signature::Missing if self.bytes.is_none() => format!("{trust}: a folder is not signed"),
+            Signature::Missing if self.bytes.is_none() => {
+                format!("{trust}: a folder is not signed")
+            }
             Signature::Missing => trust.to_owned(),
             _ => format!("{trust}: the signature does not hold"),
         }
@@ -130,10 +131,20 @@ impl View {
             ..
         } = self.manifest();
         let mut told = vec![("app", format!("{name} {version}"))];
-        told.extend(description.iter().map(|description| ("", description.clone())));
+        told.extend(
+            description
+                .iter()
+                .map(|description| ("", description.clone())),
+        );
         told.push(("id", id.to_string()));
         told.extend(self.manifest().publisher.iter().map(|publisher| {
-            ("publisher", format!("{}, by its own account, with the key {}", publisher.name, publisher.key))
+            (
+                "publisher",
+                format!(
+                    "{}, by its own account, with the key {}",
+                    publisher.name, publisher.key
+                ),
+            )
         }));
         told.push(("trust", self.trust()));
         told.push(("digest", self.candidate.digest()));
@@ -145,7 +156,16 @@ impl View {
         told.extend(list("volumes", &self.manifest().state.volumes));
         let webhooks = self.manifest().webhooks.iter();
         told.extend(webhooks.map(|hook| {
-            ("webhook", format!("{} {} to {}{}", word(&hook.source), hook.events.join(", "), hook.service, hook.path))
+            (
+                "webhook",
+                format!(
+                    "{} {} to {}{}",
+                    word(&hook.source),
+                    hook.events.join(", "),
+                    hook.service,
+                    hook.path
+                ),
+            )
         }));
         let github = self.manifest().github.iter();
         told.extend(github.map(|(name, access)| ("github", format!("{name}: {}", word(access)))));
@@ -157,16 +177,30 @@ impl View {
         let rows: Vec<_> = services.iter().map(service_row).collect();
         add(table(["SERVICE", "RUNS", "PORTS", "AFTER"], &rows));
         if !secrets.is_empty() {
-            let rows: Vec<_> = secrets.iter().map(|secret| self.secret_row(secret)).collect();
-            add(table(["SECRET", "REQUIRED", "DELIVERY", "SERVICES", "HOSTS", "SEALED"], &rows));
+            let rows: Vec<_> = secrets
+                .iter()
+                .map(|secret| self.secret_row(secret))
+                .collect();
+            add(table(
+                [
+                    "SECRET", "REQUIRED", "DELIVERY", "SERVICES", "HOSTS", "SEALED",
+                ],
+                &rows,
+            ));
         }
         if !settings.is_empty() {
-            let rows = settings.iter().map(|setting| [setting.name.clone(), shown(&setting.default)]);
+            let rows = settings
+                .iter()
+                .map(|setting| [setting.name.clone(), shown(&setting.default)]);
             add(table(["SETTING", "DEFAULT"], &rows.collect::<Vec<_>>()));
         }
         let rows = self.files.iter().map(|file| {
             let kind = if file.executable { "program" } else { "" };
-            [file.size.to_string(), file.path.to_string(), kind.to_owned()]
+            [
+                file.size.to_string(),
+                file.path.to_string(),
+                kind.to_owned(),
+            ]
         });
         add(table(["BYTES", "FILE", ""], &rows.collect::<Vec<_>>()));
         text
@@ -178,9 +212,14 @@ impl View {
             secret.name.to_string(),
             yes_no(secret.required).to_owned(),
             word(&secret.deliver),
-            secret.services.as_ref().map_or("all".to_owned(), |services| joined(services)),
+            secret
+                .services
+                .as_ref()
+                .map_or("all".to_owned(), |services| joined(services)),
             joined(&secret.hosts),
-            self.is_sealed(&secret.name).map_or("perhaps", yes_no).to_owned(),
+            self.is_sealed(&secret.name)
+                .map_or("perhaps", yes_no)
+                .to_owned(),
         ]
     }
 
@@ -241,7 +280,10 @@ impl View {
 fn network(manifest: &Manifest) -> String {
     match manifest.network.is_empty() {
         true => "says that it calls no host (recorded, not enforced)".to_owned(),
-        false => format!("says that it calls {} (recorded, not enforced)", joined(&manifest.network)),
+        false => format!(
+            "says that it calls {} (recorded, not enforced)",
+            joined(&manifest.network)
+        ),
     }
 }
 
@@ -273,44 +315,6 @@ fn service_json(service: &Service) -> Value {
         "dependsOn": texts(&service.depends_on),
         "restart": service.restart,
     })
-}
-
-/// Returns a text with references as a manifest has it.
-fn written(template: &Template) -> String {
-    let part = |part: &Part| match part {
-        Part::Text(text) => text.replace('$', "$$"),
-        Part::Reference(Reference::Port { service, port }) => format!("${{port:{service}/{port}}}"),
-        Part::Reference(Reference::Volume(name)) => format!("${{volume:{name}}}"),
-        Part::Reference(Reference::Package) => "${package}".to_owned(),
-        Part::Reference(Reference::Setting(name)) => format!("${{setting:{name}}}"),
-        _ => "${...}".to_owned(),
-    };
-    template.parts().iter().map(part).collect()
-}
-
-/// Returns a text as one word that no terminal obeys.
-fn shown(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("{text:?}"),
-    }
-}
-
-/// Returns the manifest's word for something.
-fn word(value: &impl serde::Serialize) -> String {
-    match json!(value) {
-        Value::String(word) => word,
-        other => other.to_string(),
-    }
-}
-
-fn texts<T: ToString>(values: &[T]) -> Vec<String> {
-    values.iter().map(ToString::to_string).collect()
-}
-
-fn joined<T: ToString>(values: &[T]) -> String {
-    texts(values).join(", ")
 }
 
 fn list<'a, T: ToString>(what: &'a str, values: &[T]) -> Option<(&'a str, String)> {

@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             "--password-file FILE, or --no-password",
         )?),
     };
-    let pair = keygen(password.as_ref()).map_err(|error| CommandError::failed(error.to_string()))?;
+    let pair =
+        keygen(password.as_ref()).map_err(|error| CommandError::failed(error.to_string()))?;
     // EXPOSE: to the key's file; with a password it is encrypted.
     private_file::create(&secret_path, pair.secret_file.expose())
         .map_err(|error| CommandError::failed(error.to_string()))?;
@@ -74,10 +75,15 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         public_path.display()
     ));
     ui.detail("Into mira.yaml, so that whoever opens the app can tell who made it:");
-    ui.detail(&format!("  publisher: {{name: Your name, key: \"{}\"}}", pair.key));
+    ui.detail(&format!(
+        "  publisher: {{name: Your name, key: \"{}\"}}",
+        pair.key
+    ));
     ui.detail("To sign:");
     ui.detail(&format!("  mira pack DIR --sign {}", quoted(&secret_path)));
-    ui.detail("Keep a copy of the secret key: without it, updates count as those of another publisher.");
+    ui.detail(
+        "Keep a copy of the secret key: without it, updates count as those of another publisher.",
+    );
     Ok(())
 }
 
@@ -98,5 +104,7 @@ fn write_public(path: &Path, text: &str) -> Result<(), CommandError> {
         file.as_file().sync_all()?;
         file.persist_noclobber(path).map_err(|error| error.error)
     };
-    write().map(drop).map_err(|error| cannot("write", path, &error))
+    write()
+        .map(drop)
+        .map_err(|error| cannot("write", path, &error))
 }

@@ -3,20 +3,19 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use mira_age::{AgeError, Recipients};
 use mira_host::instances::InstanceError;
 use mira_package::archive::{MANIFEST_PATH, PackOptions, Packed, pack};
 use mira_package::digest::Digest;
 use mira_package::manifest::Manifest;
-use mira_package::sealed::{self, SECRETS_PATH, Sealed};
+use mira_package::sealed::{SECRETS_PATH, seal};
 use mira_package::signature::{PublisherKey, SigningKey, signature_path};
-use mira_secret::{SecretBytes, SecretName, SecretValue};
+use mira_secret::{SecretName, SecretValue};
 use serde_json::json;
 
 use crate::error::CommandError;
 use crate::packaging::{
-    Leaks, Staged, cannot, folder_of, manifest_bytes, new_password, parse_manifest,
-    read_secret_file, signing_key,
+    Leaks, SealFor, Staged, cannot, folder_of, manifest_bytes, new_password, parse_manifest,
+    secrets_to_seal, signing_key,
 };
 use crate::render::{facts, quoted};
 use crate::session::parse_names;
@@ -75,24 +74,19 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Whom secrets are sealed and the package is encrypted for.
-enum For<'a> {
-    Password(SecretBytes),
-    Keys(&'a [String]),
-}
-
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     ui.want_json(args.json);
     check_usage(args)?;
     let allowed = parse_names(&args.may_contain)?;
     let bytes = manifest_bytes(&args.folder)?;
     let manifest = parse_manifest(&bytes)?;
-    let output = args.output.clone().unwrap_or_else(|| {
-        format!("{}-{}.mira", manifest.id.last_part(), manifest.version).into()
-    });
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}.mira", manifest.id.last_part(), manifest.version).into());
     refuse_taken(args, &output)?;
     let secrets = match &args.seal {
-        Some(file) => read_secrets(file, &manifest)?,
+        Some(file) => secrets_to_seal(file, &manifest)?,
         None => Vec::new(),
     };
     let key = match &args.sign {
@@ -127,7 +121,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
 fn check_usage(args: &Args) -> Result<(), CommandError> {
     let is_closed = args.seal.is_some() || args.encrypt;
     if !is_closed && !args.seal_to.is_empty() {
-        return Err(CommandError::usage("--seal-to says for whom: give --seal FILE or --encrypt with it"));
+        return Err(CommandError::usage(
+            "--seal-to says for whom: give --seal FILE or --encrypt with it",
+        ));
     }
     if !is_closed && args.password_file.is_some() {
         return Err(CommandError::usage(
@@ -157,37 +153,6 @@ fn refuse_taken(args: &Args, output: &Path) -> Result<(), CommandError> {
         .hint("Give --replace, or another -o FILE.")),
         _ => Ok(()),
     }
-}
-
-/// Reads the secrets to seal; each has to be declared, or it would reach no service.
-fn read_secrets(
-    file: &Path,
-    manifest: &Manifest,
-) -> Result<Vec<(SecretName, SecretValue)>, CommandError> {
-    let text = read_secret_file(file, Sealed::BYTES_MAX)?;
-    let secrets = sealed::parse(&text)
-        .map_err(|error| CommandError::failed(format!("{}: {error}", file.display())))?;
-    if secrets.is_empty() {
-        return Err(CommandError::failed(format!(
-            "{} has no secret to seal",
-            file.display()
-        )));
-    }
-    let is_declared =
-        |name: &SecretName| manifest.secrets.iter().any(|declared| declared.name == *name);
-    let unknown = secrets.iter().filter(|(name, _)| !is_declared(name));
-    let unknown: Vec<String> = unknown.map(|(name, _)| name.to_string()).collect();
-    if unknown.is_empty() {
-        return Ok(secrets);
-    }
-    let error = CommandError::failed(format!(
-        "{MANIFEST_PATH} does not declare what {} has:",
-        file.display()
-    ));
-    let error = unknown.into_iter().fold(error, CommandError::hint);
-    Err(error.hint(format!(
-        "Name them under `secrets` in {MANIFEST_PATH}, or take them out of the file."
-    )))
 }
 
 /// Reads the key that signs, which has to be the manifest's own.
@@ -224,38 +189,25 @@ fn options(
     }
     let whom = if args.seal_to.is_empty() {
         let file = args.password_file.as_deref();
-        For::Password(new_password(ui, "the package", file, "--password-file FILE, or --seal-to RECIPIENT")?)
+        SealFor::Password(new_password(
+            ui,
+            "the package",
+            file,
+            "--password-file FILE, or --seal-to RECIPIENT",
+        )?)
     } else {
-        For::Keys(&args.seal_to)
+        SealFor::Keys(&args.seal_to)
     };
     let recipients = match args.encrypt {
         true => Some(whom.recipients()?),
         false => None,
     };
     if args.seal.is_some() {
-        let sealed = sealed::seal(secrets, &whom.recipients()?).map_err(InstanceError::from)?;
+        let sealed = seal(secrets, &whom.recipients()?).map_err(InstanceError::from)?;
         options.sealed = Some(sealed);
     }
     options.encrypt = recipients;
     Ok(options)
-}
-
-impl For<'_> {
-    fn recipients(&self) -> Result<Recipients, CommandError> {
-        match self {
-            // EXPOSE: to age, which derives a key of it.
-            Self::Password(password) => Ok(Recipients::passphrase(SecretBytes::copy_from(
-                password.expose(),
-            ))),
-            Self::Keys(keys) => Recipients::parse(keys).map_err(|error| match error {
-                // Its text is not repeated: a secret key may have been given by mistake.
-                AgeError::Recipient { .. } => CommandError::usage(
-                    "--seal-to takes an age1... or an ssh-ed25519 or ssh-rsa public key, and one that is given is none",
-                ),
-                other => CommandError::failed(other.to_string()),
-            }),
-        }
-    }
 }
 
 /// What was checked is what was packed.
@@ -328,7 +280,10 @@ fn tell(
     }
     if !names.is_empty() {
         let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
-        told.push(("sealed", format!("{} (opened by {under})", names.join(", "))));
+        told.push((
+            "sealed",
+            format!("{} (opened by {under})", names.join(", ")),
+        ));
     } else if packed.digests.file(SECRETS_PATH).is_some() {
         told.push(("sealed", format!("the folder's own {SECRETS_PATH}")));
     }

@@ -25,7 +25,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     ui.want_json(args.json);
-    let is_manifest = args.folder.file_name().is_some_and(|name| name == MANIFEST_PATH);
+    let is_manifest = args
+        .folder
+        .file_name()
+        .is_some_and(|name| name == MANIFEST_PATH);
     let folder = match is_manifest && args.folder.is_file() {
         true => folder_of(&args.folder),
         false => &args.folder,
@@ -34,7 +37,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let manifest = Manifest::parse_bytes(&manifest_bytes(folder)?);
     let refused = list(folder, &PackOptions::default()).err();
     let refused = refused.map(|error| error.to_string());
-    let faults = manifest.as_ref().err().map_or(&[][..], ManifestError::faults);
+    let faults = manifest
+        .as_ref()
+        .err()
+        .map_or(&[][..], ManifestError::faults);
     let left_out = manifest.as_ref().err().map_or(0, ManifestError::left_out);
     let is_valid = manifest.is_ok() && refused.is_none();
     if args.json {
@@ -48,7 +54,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     } else {
         tell_faults(ui, &file, faults, left_out)?;
         if let Some(refused) = &refused {
-            ui.data(&format!("{}: {refused}\n", folder.display()))?;
+            ui.data(&format!("package: {refused}\n"))?;
         }
     }
     match &manifest {
@@ -66,12 +72,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     }
 }
 
-fn tell_faults(
-    ui: &Ui,
-    file: &str,
-    faults: &[Fault],
-    left_out: usize,
-) -> Result<(), CommandError> {
+fn tell_faults(ui: &Ui, file: &str, faults: &[Fault], left_out: usize) -> Result<(), CommandError> {
     for fault in faults {
         ui.data(&format!("{}\n", fault.in_file(file)))?;
     }

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     candidate.package().verify().map_err(InstanceError::from)?;
     let verdict = match expected {
         Some(expected) => by_expected(&args.file, &mut candidate, expected)?,
-        None => by_known(&apps, &candidate)?,
+        None => by_known(&args.file, &apps, &candidate)?,
     };
     tell(args, ui, &mut candidate, &verdict)?;
     Ok(match verdict.is_accepted {
@@ -87,7 +87,10 @@ fn by_expected(
     let found = found.map_err(InstanceError::from)?;
     let trust = judge(&found, declared.as_ref(), Some(&expected)).trust;
     let another = |id: &str| {
-        format!("signed by another key ({id}) than the one that you gave ({})", expected.id())
+        format!(
+            "signed by another key ({id}) than the one that you gave ({})",
+            expected.id()
+        )
     };
     let (signed_by, says) = match found {
         Signature::Valid { key } if key == expected => {
@@ -110,7 +113,7 @@ fn by_expected(
 }
 
 /// Judges by the keys that the app was opened with before, or else by the one that the package names.
-fn by_known(apps: &Apps, candidate: &Candidate) -> Result<Verdict, CommandError> {
+fn by_known(file: &Path, apps: &Apps, candidate: &Candidate) -> Result<Verdict, CommandError> {
     let store = apps.instances.store();
     let known = apps.wait(store.publishers(candidate.manifest.id.as_str()))?;
     let signer = candidate.signed_by();
@@ -123,22 +126,34 @@ fn by_known(apps: &Apps, candidate: &Candidate) -> Result<Verdict, CommandError>
     };
     let id = &candidate.manifest.id;
     let (is_accepted, says) = match (trust, &candidate.signature) {
-        (Trust::Trusted, _) => (true, format!("signed by the publisher that {id} was opened with before")),
+        (Trust::Trusted, _) => (
+            true,
+            format!("signed by the publisher that {id} was opened with before"),
+        ),
         (Trust::NewPublisher, _) if known.is_empty() => (
             true,
-            format!("signed by the key that the package names itself; {id} was not opened here before, so compare the key with what its publisher says"),
+            format!(
+                "signed by the key that the package names itself; {id} was not opened here before, so compare the key with what its publisher says"
+            ),
         ),
         (Trust::NewPublisher, _) => (
             false,
-            format!("signed by another key than {id} was opened with before; --key says that you expect this one"),
+            format!(
+                "signed by another key than {id} was opened with before; --key says that you expect this one"
+            ),
         ),
         (Trust::Unsigned, Signature::UnknownKey { id }) => (
             false,
-            format!("signed by a key that nobody here knows ({id}); --key says which one you expect"),
+            format!(
+                "signed by a key that nobody here knows ({id}); --key says which one you expect"
+            ),
         ),
-        (Trust::Unsigned, _) => (false, not_signed(&candidate.source)),
+        (Trust::Unsigned, _) => (false, not_signed(file)),
         (_, Signature::Invalid) => (false, DOES_NOT_HOLD.to_owned()),
-        (_, _) => (false, "signed by another key than the one that the package names".to_owned()),
+        (_, _) => (
+            false,
+            "signed by another key than the one that the package names".to_owned(),
+        ),
     };
     Ok(Verdict {
         trust,
@@ -188,11 +203,17 @@ fn tell(
         }))?;
     } else {
         ui.data(&facts(&[
-            ("app", format!("{} {}", candidate.manifest.id, candidate.manifest.version)),
+            (
+                "app",
+                format!("{} {}", candidate.manifest.id, candidate.manifest.version),
+            ),
             ("digest", candidate.digest()),
             ("files", format!("{files}, each as it was packed")),
             ("trust", verdict.trust.as_str().to_owned()),
-            ("signed by", signed_by.unwrap_or_else(|| "nobody known".to_owned())),
+            (
+                "signed by",
+                signed_by.unwrap_or_else(|| "nobody known".to_owned()),
+            ),
         ]))?;
     }
     ui.say(&format!("{}: {}", args.file.display(), verdict.says));

@@ -24,7 +24,12 @@ pub(crate) fn signing_key(
     let password = match SigningKey::is_protected(&file).map_err(failed)? {
         true => {
             let what = format!("the key {}", path.display());
-            Some(known_password(ui, &what, password_file, "--key-password-file FILE")?)
+            Some(known_password(
+                ui,
+                &what,
+                password_file,
+                "--key-password-file FILE",
+            )?)
         }
         false => None,
     };
@@ -38,7 +43,9 @@ pub(crate) fn public_key(given: &str) -> Result<PublisherKey, CommandError> {
     }
     let path = Path::new(given);
     let wrong = || {
-        CommandError::usage("--key takes a minisign public key, the text that begins with RW, or the file that has it")
+        CommandError::usage(
+            "--key takes a minisign public key, the text that begins with RW, or the file that has it",
+        )
     };
     if !path.exists() {
         return Err(wrong().hint("That is neither: there is no file of this name."));

@@ -77,15 +77,18 @@ impl Leaks {
             let scan = self.scan(folder, file)?;
             total += scan.total;
             told.extend(scan.findings.iter().take(TOLD_MAX).map(|found| {
-                format!("{name}, byte {}: {} ({})", found.offset, found.name, found.form)
+                format!(
+                    "{name}, byte {}: {} ({})",
+                    found.offset, found.name, found.form
+                )
             }));
         }
         if total == 0 {
             return Ok(());
         }
+        let places = count(usize::try_from(total).unwrap_or(usize::MAX), "place");
         let error = CommandError::failed(format!(
-            "{} of a secret would be in the package in plain, so nothing was written:",
-            count(usize::try_from(total).unwrap_or(usize::MAX), "occurrence")
+            "whoever has the package could read values of secrets in {places}, so nothing was written:"
         ));
         let left_out = total.saturating_sub(told.len().min(TOLD_MAX) as u64);
         let error = told
@@ -149,10 +152,7 @@ fn add(
 }
 
 /// Adds the values of the vault, if there is one.
-fn add_vault(
-    builder: &mut NeedleSetBuilder,
-    allowed: &[SecretName],
-) -> Result<(), CommandError> {
+fn add_vault(builder: &mut NeedleSetBuilder, allowed: &[SecretName]) -> Result<(), CommandError> {
     let Some(vault) = unlocked_vault()? else {
         return Ok(());
     };

@@ -39,20 +39,26 @@ pub(crate) fn new_password(
         }
         None => {
             return Err(CommandError::missing(
-                format!("the new password of {what} is missing, and there is no terminal to ask on; give"),
+                format!(
+                    "the new password of {what} is missing, and there is no terminal to ask on; give:"
+                ),
                 [option],
             ));
         }
     };
     // EXPOSE: to the check that it is text, which the formats ask for.
     if std::str::from_utf8(password.expose()).is_err() {
-        return Err(CommandError::failed("a password is UTF-8 text; nothing was made"));
+        return Err(CommandError::failed(
+            "a password is UTF-8 text; nothing was made",
+        ));
     }
     if password.len() < PASSWORD_BYTES_MIN {
         return Err(CommandError::failed(format!(
             "the password is shorter than {PASSWORD_BYTES_MIN} bytes; nothing was made"
         ))
-        .hint("Whoever has the file can guess at it elsewhere without limit: take several words."));
+        .hint(
+            "Whoever has the file can guess at it elsewhere without limit: take several words.",
+        ));
     }
     Ok(password)
 }
@@ -68,7 +74,7 @@ pub(super) fn known_password(
         Some(file) => read_secret_file(file, PASSWORD_BYTES_MAX),
         None if ui.can_ask_hidden() => ui.ask_hidden(&format!("Password of {what}: ")),
         None => Err(CommandError::missing(
-            format!("the password of {what} is missing, and there is no terminal to ask on; give"),
+            format!("the password of {what} is missing, and there is no terminal to ask on; give:"),
             [option],
         )),
     }
