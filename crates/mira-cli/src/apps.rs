@@ -20,7 +20,7 @@ use crate::error::CommandError;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
-pub(crate) use launch::{LaunchArgs, Launched, launch};
+pub(crate) use launch::{LaunchArgs, Launched, bring_up, launch, values};
 pub(crate) use password::KeyArgs;
 
 /// The variables that the supervisor gets; services get fewer.

@@ -10,6 +10,8 @@ mod args;
 mod commands;
 mod dotenv;
 mod error;
+#[cfg(target_os = "linux")]
+mod packaging;
 mod render;
 mod session;
 mod ui;

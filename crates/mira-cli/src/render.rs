@@ -57,6 +57,28 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
+/// Renders facts, one a line, what they are about in front; a fact without that goes on with the one before.
+#[cfg(target_os = "linux")]
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let width = facts.iter().map(|(what, _)| what.width()).max();
+    let width = width.unwrap_or_default();
+    let lines = facts
+        .iter()
+        .map(|(what, fact)| format!("{what:width$}  {fact}\n"));
+    lines.collect()
+}
+
+/// Renders a path as a word for a shell.
+#[cfg(target_os = "linux")]
+pub(crate) fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +111,14 @@ mod tests {
     fn nouns_agree() {
         assert_eq!(count(1, "secret"), "1 secret");
         assert_eq!(count(0, "secret"), "0 secrets");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn paths_are_words_for_a_shell() {
+        let check = |path: &str, expect: &str| assert_eq!(quoted(path.as_ref()), expect);
+        check("../my-app_1.mira", "../my-app_1.mira");
+        check("my app", "'my app'");
+        check("it's", "'it'\\''s'");
     }
 }

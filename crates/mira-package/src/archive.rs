@@ -24,7 +24,7 @@ use crate::sealed::{SECRETS_PATH, Sealed, SealedError};
 pub use folder::{IGNORE_FILE, IgnoredBy};
 pub use layout::LayoutError;
 pub use limits::{FREE_BYTES, Limits};
-pub use pack::{PackError, PackOptions, Packed, pack};
+pub use pack::{PackError, PackOptions, Packed, list, pack};
 use source::{Source, SourceReader};
 
 /// Where the manifest is in a package.

@@ -39,14 +39,17 @@ impl Digest {
 }
 
 /// Passes bytes on, and makes a digest of them.
-pub(crate) struct Hashing<W> {
+#[derive(Debug)]
+pub struct Hashing<W> {
     output: W,
     hasher: Sha256,
     len: u64,
 }
 
 impl<W: Write> Hashing<W> {
-    pub(crate) fn new(output: W) -> Self {
+    /// Begins a digest of what is written from now on.
+    #[must_use]
+    pub fn new(output: W) -> Self {
         Self {
             output,
             hasher: Sha256::new(),
@@ -55,7 +58,8 @@ impl<W: Write> Hashing<W> {
     }
 
     /// Returns the digest of all bytes so far, and how many there were.
-    pub(crate) fn finish(self) -> (Digest, u64) {
+    #[must_use]
+    pub fn finish(self) -> (Digest, u64) {
         (Digest(self.hasher.finalize().into()), self.len)
     }
 }

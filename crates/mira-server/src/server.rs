@@ -29,9 +29,6 @@ const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(60);
 /// How long one that was started on demand waits for one that is leaving.
 const LEAVING_WAIT: Duration = Duration::from_secs(15);
 
-/// How often it looks whether that one has left.
-const LEAVING_LOOK: Duration = Duration::from_millis(10);
-
 /// How the supervisor runs.
 #[derive(Debug)]
 pub struct ServeOptions {
@@ -89,6 +86,7 @@ async fn run(
         autosaves: Autosaves::default(),
         on_demand: options.on_demand,
         busy: AtomicUsize::new(0),
+        asked: Notify::new(),
         leave: Notify::new(),
     });
     ready()?;
@@ -122,7 +120,7 @@ async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, Ser
                 if options.place.connect().await?.is_some() {
                     return Ok(None);
                 }
-                tokio::time::sleep(LEAVING_LOOK).await;
+                options.place.freed(deadline).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -137,6 +135,8 @@ struct Desk {
     on_demand: bool,
     /// How many requests are being worked on.
     busy: AtomicUsize,
+    /// The first request has come.
+    asked: Notify,
     leave: Notify,
 }
 
@@ -144,6 +144,7 @@ impl Desk {
     /// Takes note of a request, for as long as what is returned lives.
     fn at_work(self: &Arc<Self>) -> AtWork {
         self.busy.fetch_add(1, Ordering::SeqCst);
+        self.asked.notify_one();
         AtWork(Arc::clone(self))
     }
 
@@ -163,8 +164,8 @@ impl Desk {
     /// Waits as long as the first request may take to come; for ever once one came.
     async fn never_asked(&self) {
         if self.on_demand {
-            tokio::time::sleep(FIRST_REQUEST_WAIT).await;
-            if self.is_idle() {
+            let asked = tokio::time::timeout(FIRST_REQUEST_WAIT, self.asked.notified());
+            if asked.await.is_err() && self.is_idle() {
                 return;
             }
         }

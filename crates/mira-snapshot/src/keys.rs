@@ -1,10 +1,15 @@
 //! Passwords, and what is believed of a key file before any work is done for it.
 
+use std::io;
 use std::path::Path;
 
+use aes256ctr_poly1305aes::aead::Aead as _;
+use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce};
 use mira_secret::SecretBytes;
-use rustic_core::repofile::KeyFile;
-use rustic_core::{Credentials, FileType, ReadBackend as _, RusticError};
+use rustic_core::repofile::{KeyFile, MasterKey};
+use rustic_core::{Credentials, FileType, Id, ReadBackend as _, RusticError};
+use scrypt::{Params, scrypt};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
 use crate::backend::Backend;
@@ -13,6 +18,14 @@ use crate::marks::hex;
 
 /// How many random bytes a password is made of.
 const PASSWORD_BYTES: usize = 32;
+
+/// scrypt's cost for a password of the form that we make: 256 random bits need no costly derivation.
+const LOG_N_RANDOM: u8 = 10;
+/// Its cost for any other: that of restic's and rustic's own, 128 MiB.
+const LOG_N: u8 = 17;
+const BLOCK: u32 = 8;
+const PARALLEL: u32 = 1;
+const SALT_BYTES: usize = 64;
 
 /// The largest cost of scrypt that is worked for.
 // LIMIT: 128 * N * r bytes of memory; restic and rustic take 128 MiB at most, a file that asks for over 1 GiB is an attack.
@@ -57,6 +70,66 @@ impl Drop for Unlocked {
         if let Credentials::Password(text) = &mut self.0 {
             text.zeroize();
         }
+    }
+}
+
+/// Returns a key file for a new repository, and its name: the master key, sealed under a password.
+///
+/// The format is <https://restic.readthedocs.io/en/stable/100_references.html#keys-encryption-and-mac>.
+pub(crate) fn key_file(
+    password: &SecretBytes,
+    key: &MasterKey,
+) -> Result<(Id, Vec<u8>), SnapshotError> {
+    let mut salt = [0; SALT_BYTES];
+    let mut nonce = Nonce::default();
+    getrandom::fill(&mut salt).map_err(SnapshotError::Random)?;
+    getrandom::fill(&mut nonce).map_err(SnapshotError::Random)?;
+    let log_n = if is_made(password) {
+        LOG_N_RANDOM
+    } else {
+        LOG_N
+    };
+    let params = Params::new(log_n, BLOCK, PARALLEL).expect("the costs are constants, and allowed");
+
+    let mut sealing = Key::default();
+    // EXPOSE: to the derivation of the key that seals the master key.
+    scrypt(password.expose(), &salt, &params, &mut sealing).expect("64 bytes can be derived");
+    let mut plain = serde_json::to_vec(key).map_err(sealing_failed)?;
+    let sealed = Aes256CtrPoly1305Aes::new(&sealing)
+        .encrypt(&nonce, plain.as_slice())
+        .map_err(|_| sealing_failed(io::ErrorKind::InvalidData));
+    plain.zeroize();
+    sealing.as_mut_slice().zeroize();
+
+    let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    let file = serde_json::json!({
+        "kdf": "scrypt",
+        "N": 1_u32 << log_n,
+        "r": BLOCK,
+        "p": PARALLEL,
+        "data": base64(&[&nonce, sealed?.as_slice()].concat()),
+        "salt": base64(&salt),
+    });
+    let content = file.to_string().into_bytes();
+    let name = hex(&Sha256::digest(&content))
+        .parse::<Id>()
+        .expect("a digest is an id");
+    Ok((name, content))
+}
+
+/// Returns whether a password has the form of those that `make_password` makes.
+fn is_made(password: &SecretBytes) -> bool {
+    // EXPOSE: to the check of its form, which tells only yes or no.
+    let text = password.expose();
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 2 * PASSWORD_BYTES && text.iter().all(is_digit)
+}
+
+fn sealing_failed(error: impl Into<io::Error>) -> SnapshotError {
+    SnapshotError::Io {
+        doing: "write",
+        path: "the repository's key file".into(),
+        source: error.into(),
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(Marks::from_description(Some(&text)), Some(marks));
         assert_eq!(Marks::from_description(Some("before the upgrade")), None);
         assert_eq!(Marks::from_description(None), None);
-        let plain = hex(&<Sha256 as sha2::Digest>::digest(b"first-value"));
-        assert!(!text.contains(&plain[..32]), "the digest is keyed");
+        let plain = <Sha256 as sha2::Digest>::digest(b"first-value");
+        assert!(!text.contains(&hex(&plain[..8])), "the digest is keyed");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: what changes a repository holds the lock, and first ends what a crash left unfinished.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,18 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mira_secret::SecretBytes;
-use rustic_core::repofile::SnapshotFile;
+use rustic_core::repofile::{IndexFile, MasterKey, SnapshotFile};
 use rustic_core::{
-    CheckOptions, ConfigOptions, Credentials, KeyOptions, OpenStatus, RepositoryBackends,
-    RepositoryOptions, RusticError, WriteBackend,
+    CheckOptions, ConfigOptions, Credentials, FileType, KeyOptions, OpenStatus, ReadBackend as _,
+    RepositoryBackends, RepositoryOptions, RusticError, WriteBackend,
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::backend::Backend;
 use crate::error::SnapshotError;
 use crate::files::{self, beside};
 use crate::keys::{self, Unlocked};
 use crate::lock::{self, Lock, Mode};
-use crate::marks::MarkKey;
+use crate::marks::{self, MarkKey};
 use crate::model::{Snapshot, SnapshotId};
 use crate::progress::Bytes;
 use crate::swap;
@@ -38,7 +40,10 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Makes a password for a new repository: 256 random bits, as text.
+    /// Makes a password for a new repository: 256 random bits, as 64 hexadecimal digits.
+    ///
+    /// For a password of this form, a new repository gets a cheap key derivation, since nobody can guess it; for any other
+    /// one, restic's usual cost.
     ///
     /// # Errors
     ///
@@ -165,17 +170,20 @@ impl Repository {
     /// Returns [`SnapshotError::Damaged`] with what is wrong.
     pub fn check(&self, read_data: bool) -> Result<(), SnapshotError> {
         let _lock = Lock::take(&self.folder, Mode::Shared, self.lock_wait)?;
-        let options = CheckOptions::default().read_data(read_data);
+        let options = CheckOptions::default();
         let results = self
             .library
             .check(options)
             .map_err(|error| self.failed(error))?;
-        let wrong: Vec<String> = results
+        let mut wrong: Vec<String> = results
             .0
             .iter()
             .filter(|(level, _)| format!("{level:?}") == "Error")
             .map(|(_, error)| error.to_string())
             .collect();
+        if read_data {
+            self.read_packs(&mut wrong)?;
+        }
         if wrong.is_empty() {
             return Ok(());
         }
@@ -183,6 +191,32 @@ impl Repository {
             folder: self.folder.clone(),
             what: wrong.join("; "),
         })
+    }
+
+    /// Reads every pack that an index names. Indexes are authenticated, and a pack's name is the digest of its bytes.
+    ///
+    /// The library's own reading panics where its threads end late, or where a pack does not decompress.
+    fn read_packs(&self, wrong: &mut Vec<String>) -> Result<(), SnapshotError> {
+        let indexes = self
+            .library
+            .stream_files::<IndexFile>()
+            .map_err(|error| self.failed(error))?;
+        let mut ids = BTreeSet::new();
+        for index in indexes {
+            let (_, index) = index.map_err(|error| self.failed(error))?;
+            ids.extend(index.packs.iter().map(|pack| pack.id));
+        }
+        for id in ids {
+            let hex = id.to_hex();
+            let same = self
+                .backend
+                .read_full(FileType::Pack, &id)
+                .is_ok_and(|bytes| marks::hex(&Sha256::digest(&bytes)) == hex.as_str());
+            if !same {
+                wrong.push(format!("pack {} cannot be read", hex.as_str()));
+            }
+        }
+        Ok(())
     }
 
     /// Takes the lock for a change, and ends what a crash left unfinished.
@@ -255,12 +289,22 @@ fn create(folder: &Path, password: &SecretBytes) -> Result<(), SnapshotError> {
     let new = beside(folder, ".staging");
     let failed = |error: Box<RusticError>| SnapshotError::library(folder, &error);
     files::remove_tree(&new).map_err(SnapshotError::io("empty", &new))?;
-    let unlocked = Unlocked::new(password)?;
     let scratch = new.join("scratch");
     let backend = Arc::new(Backend::new(&new, &scratch).map_err(failed)?);
-    let config = ConfigOptions::default();
+    // A password that cannot open it again creates nothing.
+    drop(Unlocked::new(password)?);
+    let key = MasterKey::new();
+    let (name, content) = keys::key_file(password, &key)?;
+    let credentials = Credentials::Masterkey(key);
     bare(&backend)
-        .and_then(|library| library.init(unlocked.credentials(), &KeyOptions::default(), &config))
+        .and_then(|library| {
+            library.init(
+                &credentials,
+                &KeyOptions::default(),
+                &ConfigOptions::default(),
+            )
+        })
+        .and_then(|_| backend.write_bytes(FileType::Key, &name, false, content.into()))
         .map_err(failed)?;
     let moved = files::remove_tree(&scratch)
         .and_then(|()| files::sync_folder(&new))

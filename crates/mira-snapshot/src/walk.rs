@@ -288,7 +288,10 @@ impl Walk {
         // Commits go to the log first, so its times count as the database's.
         let log = rustix::fs::statat(folder, beside(name, "-wal"), AtFlags::SYMLINK_NOFOLLOW);
         let own = (node.meta.mtime, node.meta.ctime);
-        if let Ok(log) = log {
+        // An empty one is what a reader leaves, us included.
+        if let Ok(log) = log
+            && log.st_size > 0
+        {
             // Not the log's ctime: SQLite sets its owner when root reads it.
             let written = metadata(&log).mtime;
             node.meta.mtime = node.meta.mtime.max(written);

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use mira_host::instances::{Instances, KeyWanted, Resolution, Unpacked};
+use mira_host::service::Value;
 use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Scope, SecretName, SecretValue};
-use mira_server::{Event, Started, Starting};
+use mira_server::{Autosave, Event, Started, Starting};
 use mira_store::{Desired, Instance};
 use mira_vault::{NewSecret, Vault};
 use serde_json::json;
@@ -23,6 +24,10 @@ pub(crate) struct LaunchArgs {
     #[arg(short, long)]
     pub(crate) detach: bool,
 
+    /// Change a setting that the app declares, for this instance, from now on (may be repeated)
+    #[arg(long = "with", value_name = "NAME=VALUE")]
+    pub(crate) settings: Vec<String>,
+
     #[command(flatten)]
     pub(crate) key: KeyArgs,
 
@@ -38,7 +43,7 @@ pub(crate) enum Launched {
     Stopped,
 }
 
-/// Brings an instance up; `first` says that it was made just now, so that optional secrets are asked for too.
+/// Brings an instance up that does not run; `first` says that it was made just now, so that optional secrets are asked for too.
 pub(crate) fn launch(
     apps: &Apps,
     ui: &Ui,
@@ -55,7 +60,27 @@ pub(crate) fn launch(
             )),
         );
     }
+    let values = values(apps, ui, instance, unpacked, args, first)?;
+    bring_up(apps, ui, instance, unpacked, args, values)
+}
+
+/// What an instance is brought up with.
+pub(crate) struct Supplies {
+    values: Vec<Value>,
+    autosave: Option<Autosave>,
+}
+
+/// Returns the values that an instance is to have, and what its snapshots need; nothing of it is started or stopped.
+pub(crate) fn values(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    unpacked: &Unpacked,
+    args: &LaunchArgs,
+    first: bool,
+) -> Result<Supplies, CommandError> {
     let manifest = &unpacked.manifest;
+    keep_settings(apps, instance, manifest, &args.settings)?;
     let sealed = match &unpacked.sealed {
         Some(sealed) => {
             let mut ask = |wanted: KeyWanted| args.key.ask(ui, wanted);
@@ -64,8 +89,6 @@ pub(crate) fn launch(
         None => Vec::new(),
     };
     check_declared(manifest, &sealed)?;
-    // Its state is not replaced from here on, until the supervisor has it.
-    let hold = apps.instances.hold_to_start(instance)?;
     let mut vault = match Instances::needs_vault(manifest) {
         true => apps.vault(ui, &args.unlock)?,
         false => None,
@@ -89,9 +112,23 @@ pub(crate) fn launch(
     let mut values = apps
         .instances
         .values(instance, &resolution, vault.as_ref(), sealed)?;
-    let autosave =
-        autosave::plan(apps, ui, instance, unpacked, vault.as_mut(), &mut values)?;
-    drop(vault);
+    let autosave = autosave::plan(apps, ui, instance, unpacked, vault.as_mut(), &mut values)?;
+    Ok(Supplies { values, autosave })
+}
+
+/// Brings an instance up with these values.
+pub(crate) fn bring_up(
+    apps: &Apps,
+    ui: &Ui,
+    instance: &Instance,
+    unpacked: &Unpacked,
+    args: &LaunchArgs,
+    supplies: Supplies,
+) -> Result<Launched, CommandError> {
+    let manifest = &unpacked.manifest;
+    let Supplies { values, autosave } = supplies;
+    // Its state is not replaced from here on, until the supervisor has it.
+    let hold = apps.instances.hold_to_start(instance)?;
     let spec = apps.wait(
         apps.instances
             .spec(instance, unpacked, values, &surroundings()),
@@ -120,6 +157,44 @@ pub(crate) fn launch(
         }
         launched
     })
+}
+
+/// Keeps settings for the instance; the manifest has to declare them.
+fn keep_settings(
+    apps: &Apps,
+    instance: &Instance,
+    manifest: &Manifest,
+    settings: &[String],
+) -> Result<(), CommandError> {
+    let declared: Vec<&str> = manifest
+        .settings
+        .iter()
+        .map(|setting| setting.name.as_str())
+        .collect();
+    let mut changes = Vec::with_capacity(settings.len());
+    for text in settings {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| CommandError::usage("--with takes NAME=VALUE"))?;
+        if !declared.contains(&name) {
+            // The name is not repeated: it may be a value in the wrong place.
+            return Err(CommandError::usage(format!(
+                "{} declares no such setting",
+                instance.name
+            ))
+            .hint(match declared.is_empty() {
+                true => "It declares none.".to_owned(),
+                false => format!("It declares {}.", declared.join(", ")),
+            })
+            .hint("A secret is saved by `mira secret set`, and never given on the command line."));
+        }
+        changes.push((name, value));
+    }
+    for (name, value) in changes {
+        let store = apps.instances.store();
+        apps.wait(store.set_setting(&instance.id, name, value))?;
+    }
+    Ok(())
 }
 
 /// Sealed secrets that the manifest does not declare would go nowhere.

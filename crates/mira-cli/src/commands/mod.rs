@@ -12,13 +12,21 @@ mod explain;
 mod export;
 mod import;
 mod init;
+#[cfg(target_os = "linux")]
+mod inspect;
+#[cfg(target_os = "linux")]
+mod keygen;
 mod list;
 mod lock;
 #[cfg(target_os = "linux")]
 mod logs;
 mod man;
 #[cfg(target_os = "linux")]
+mod new;
+#[cfg(target_os = "linux")]
 pub(crate) mod open;
+#[cfg(target_os = "linux")]
+mod pack;
 #[cfg(target_os = "linux")]
 mod ps;
 mod redact;
@@ -39,6 +47,10 @@ mod start;
 #[cfg(target_os = "linux")]
 mod stop;
 mod unlock;
+#[cfg(target_os = "linux")]
+mod validate;
+#[cfg(target_os = "linux")]
+mod verify;
 
 use std::process::ExitCode;
 
@@ -76,6 +88,24 @@ pub(crate) enum Command {
     Rekey(rekey::Args),
     /// Check the vault and what protects it on this machine
     Doctor(doctor::Args),
+    /// Begin an app: a folder with a mira.yaml that runs as it is
+    #[cfg(target_os = "linux")]
+    New(new::Args),
+    /// Check an app's mira.yaml, and name all that is wrong at once
+    #[cfg(target_os = "linux")]
+    Validate(validate::Args),
+    /// Make a key pair to sign packages with
+    #[cfg(target_os = "linux")]
+    Keygen(keygen::Args),
+    /// Make one file of an app's folder: signed, with sealed secrets, encrypted, as you like
+    #[cfg(target_os = "linux")]
+    Pack(pack::Args),
+    /// Show what an app is, asks for and holds, before anything of it runs
+    #[cfg(target_os = "linux")]
+    Inspect(inspect::Args),
+    /// Check every file of a package and who signed it
+    #[cfg(target_os = "linux")]
+    Verify(verify::Args),
     /// Open an app: a package, a folder with a mira.yaml, or an instance that is there
     #[cfg(target_os = "linux")]
     Open(open::Args),
@@ -134,6 +164,18 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Lock(args) => lock::run(&args, ui),
         Command::Rekey(args) => rekey::run(&args, ui),
         Command::Doctor(args) => return doctor::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::New(args) => new::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Validate(args) => return validate::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Keygen(args) => keygen::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Pack(args) => pack::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Inspect(args) => inspect::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Verify(args) => return verify::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Open(args) => return open::run(&args, ui),
         #[cfg(target_os = "linux")]

@@ -12,6 +12,8 @@ mod faults;
 mod import;
 mod life;
 mod output;
+#[cfg(target_os = "linux")]
+mod packaging;
 mod providers;
 mod recovery;
 mod redact;

@@ -19,6 +19,12 @@ fn help_completions_and_manual_pages_name_every_command() {
         "lock",
         "rekey",
         "doctor",
+        "new",
+        "validate",
+        "keygen",
+        "pack",
+        "inspect",
+        "verify",
         "completions",
         "man",
     ];

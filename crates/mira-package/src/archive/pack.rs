@@ -14,7 +14,7 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 use crate::archive::folder::{self, Found};
 use crate::archive::limits::Limits;
 use crate::archive::{LayoutError, MANIFEST_PATH, layout};
-use crate::digest::{DIGESTS_PATH, Digests, DigestsError, FileEntry, Hashing};
+use crate::digest::{DIGESTS_PATH, Digest, Digests, DigestsError, FileEntry, Hashing};
 use crate::path::{PackagePath, PathError};
 use crate::sealed::{SECRETS_PATH, Sealed};
 
@@ -220,6 +220,24 @@ pub fn pack(folder: &Path, output: &Path, options: &PackOptions) -> Result<Packe
         .map_err(|error| error.error)
         .map_err(io())?;
     Ok(Packed { digests, bytes })
+}
+
+/// Returns what of a folder would be packed, without reading it.
+///
+/// # Errors
+///
+/// Returns the first reason why the folder cannot be packed that shows without reading its files.
+pub fn list(folder: &Path, options: &PackOptions) -> Result<Vec<PackagePath>, PackError> {
+    let files = contents(folder, options)?;
+    let unread = files.into_iter().map(|((path, executable), _)| FileEntry {
+        path,
+        size: 0,
+        sha256: Digest::of(b""),
+        executable,
+    });
+    let digests = Digests::new(unread.collect())?;
+    let paths = digests.files().iter().map(|file| file.path.clone());
+    Ok(paths.collect())
 }
 
 type Named = (PackagePath, bool);

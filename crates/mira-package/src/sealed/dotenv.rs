@@ -58,7 +58,7 @@ pub enum Fault {
     #[error("references are not resolved; write a dollar sign as \\$")]
     Reference,
     /// Something follows the value.
-    #[error("something follows the value")]
+    #[error("something follows the value, be it a blank; a comment stands on a line of its own")]
     Trailing,
     /// There are more secrets than the limit.
     #[error("there are more than {SECRETS_MAX} secrets")]
@@ -97,7 +97,10 @@ pub fn parse(text: &SecretBytes) -> Result<Vec<(SecretName, SecretValue)>, Doten
     let mut cursor = Cursor { rest, line: 1 };
     let mut secrets: Vec<(SecretName, SecretValue)> = Vec::new();
     while !cursor.rest.is_empty() {
-        cursor.skip(|c| c == ' ' || c == '\t');
+        let blanks = cursor.skip(|c| c == ' ' || c == '\t');
+        if cursor.rest.is_empty() && !blanks.is_empty() {
+            return Err(cursor.error(Fault::NotAssignment));
+        }
         if cursor.rest.starts_with('#') {
             cursor.skip(|c| c != '\n');
         }
@@ -176,10 +179,6 @@ impl<'a> Cursor<'a> {
         } else {
             self.unquoted()?
         };
-        let blanks = self.skip(|c| c == ' ' || c == '\t');
-        if !blanks.is_empty() && self.rest.starts_with('#') {
-            self.skip(|c| c != '\n');
-        }
         match self.end_line() {
             true => Ok(value),
             false => Err(self.error(Fault::Trailing)),
@@ -285,14 +284,18 @@ mod tests {
         };
         check("", &[]);
         check("\n  # a comment\r\n\t\n", &[]);
+        check("A=1\n \n # two ", &[("A", "1")]);
         check("A=1\nB=2", &[("A", "1"), ("B", "2")]);
-        check("export A=1 # one\r\nB=x=y\r\n", &[("A", "1"), ("B", "x=y")]);
+        check(
+            "export A=1\r\n\t# it's one\r\nB=x=y\r\n",
+            &[("A", "1"), ("B", "x=y")],
+        );
         check(
             "A='it is #1 $HOME \"so\"'\n",
             &[("A", "it is #1 $HOME \"so\"")],
         );
         check(
-            "A=\"a \\\\ b \\\" c \\$HOME \\n#d `e` 'f'\"  # end\n",
+            "A=\"a \\\\ b \\\" c \\$HOME \\n#d `e` 'f'\"\n",
             &[("A", "a \\ b \" c $HOME \n#d `e` 'f'")],
         );
         check(
@@ -322,6 +325,11 @@ mod tests {
         check("A='a'b", 1, Fault::Trailing);
         check("A=\"a\"#b", 1, Fault::Trailing);
         check("A=a\u{1}", 1, Fault::Trailing);
+        for follows in [" ", "\t\n", " # comment", " \r\n"] {
+            check(&format!("A=a{follows}"), 1, Fault::Trailing);
+            check(&format!("A='a'{follows}"), 1, Fault::Trailing);
+        }
+        check("A=a\n\t", 2, Fault::NotAssignment);
         check("A='canary\n\n", 1, Fault::OpenQuote);
         check("A=\"canary\\\"\n", 1, Fault::OpenQuote);
         check("A=\"canary\\", 1, Fault::OpenQuote);

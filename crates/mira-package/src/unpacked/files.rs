@@ -7,7 +7,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::{UnpackError, sync};
+use super::UnpackError;
 use crate::archive::Package;
 use crate::digest::{DIGESTS_BYTES_MAX, DIGESTS_PATH, Digest, Digests, FileEntry, Hashing};
 
@@ -33,20 +33,19 @@ pub(super) fn write(copy: &Path, package: &mut Package) -> Result<Digests, Unpac
         };
         let mut output = create(&path)?;
         package.write_to(file, &mut output)?;
-        finish(&output, &path, mode)?;
+        set_mode(&path, mode)?;
     }
     let path = copy.join(DIGESTS_PATH);
     let mut output = create(&path)?;
     output
         .write_all(&digests.to_bytes())
         .map_err(UnpackError::io("write", &path))?;
-    finish(&output, &path, MODE_FILE)?;
+    set_mode(&path, MODE_FILE)?;
     // Deepest first: a folder that is read-only takes no more files.
     for folder in folders.iter().rev() {
-        let folder = copy.join(folder);
-        set_mode(&folder, MODE_FOLDER)?;
-        sync(&folder)?;
+        set_mode(&copy.join(folder), MODE_FOLDER)?;
     }
+    save(copy, &digests, &folders)?;
     Ok(digests)
 }
 
@@ -181,9 +180,24 @@ fn create(path: &Path) -> Result<File, UnpackError> {
     options.open(path).map_err(UnpackError::io("make", path))
 }
 
-fn finish(file: &File, path: &Path, mode: u32) -> Result<(), UnpackError> {
-    set_mode(path, mode)?;
-    file.sync_all().map_err(UnpackError::io("save", path))
+/// Makes a copy durable before it appears: all of the file system at once, as a wait for each file takes milliseconds.
+#[cfg(target_os = "linux")]
+fn save(copy: &Path, _digests: &Digests, _folders: &BTreeSet<&str>) -> Result<(), UnpackError> {
+    let synced = File::open(copy).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+    synced.map_err(UnpackError::io("save", copy))
+}
+
+/// Makes a copy durable before it appears.
+#[cfg(not(target_os = "linux"))]
+fn save(copy: &Path, digests: &Digests, folders: &BTreeSet<&str>) -> Result<(), UnpackError> {
+    let own = copy.join(DIGESTS_PATH);
+    let files = digests.files().iter().map(|file| file.path.below(copy));
+    for path in files.chain([own]) {
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(UnpackError::io("save", &path))?;
+    }
+    let mut folders = folders.iter().rev();
+    folders.try_for_each(|folder| super::sync(&copy.join(folder)))
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), UnpackError> {

@@ -234,7 +234,7 @@ proptest! {
 
     #[test]
     fn what_is_read_at_all_is_read_alike_by_others(
-        text in "((export )?[AB_]{1,3}=['\"]?[ab\\\\\"'$ #n\n\r\t=`é]{0,8}['\"]?[ #]{0,3}\n){0,3}",
+        text in "((export )?[AB_]{1,3}=['\"]?[ab\\\\\"'$ #n\n\r\t=`é]{0,8}['\"]?[ #]{0,3}\n){0,3}[ #]{0,2}",
     ) {
         if let Ok(found) = mira_package::sealed::parse(&secret(&text)) {
             let others: Result<Vec<_>, _> = dotenvy::from_read_iter(text.as_bytes()).collect();

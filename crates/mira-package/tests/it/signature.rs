@@ -149,8 +149,9 @@ fn what_minisign_signed_is_checked_and_its_keys_are_read() {
     let (at, _) = damaged.match_indices('\n').next().unwrap();
     let mut damaged = damaged.into_bytes();
     damaged[at + 100] ^= 1;
-    let damaged = SigningKey::read(&SecretBytes::from_vec(damaged), None).unwrap();
-    assert!(damaged.sign(app.open().file(), "damaged").is_err());
+    let damaged = SigningKey::read(&SecretBytes::from_vec(damaged), None);
+    let signs = damaged.and_then(|key| key.sign(app.open().file(), "damaged"));
+    assert!(signs.is_err());
 
     // Signatures over the file itself, as before minisign 0.6, are refused.
     let legacy = home

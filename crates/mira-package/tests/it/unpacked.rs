@@ -206,6 +206,30 @@ fn a_file_without_its_digest_leaves_nothing() {
     assert_eq!(place.names(), [""; 0]);
 }
 
+#[test]
+fn what_a_killed_process_left_goes_with_the_next_copy() {
+    let place = Place::new();
+    let mut package = place.app.open();
+    let left = place.folder.join(".unpacking-left");
+    let held = place.folder.join(".unpacking-held");
+    for folder in [&left, &held] {
+        fs::create_dir_all(folder.join("copy")).unwrap();
+        fs::write(folder.join("copy/file"), "half").unwrap();
+        set_mode(&folder.join("copy"), 0o555);
+    }
+    // Somebody is still at it.
+    let lock = fs::File::open(&held).unwrap();
+    lock.lock().unwrap();
+    let digest = package.digest();
+    place.packages.unpack(&mut package).unwrap();
+    let mut names = place.names();
+    names.sort();
+    assert_eq!(names, [".unpacking-held", &digest.to_string()]);
+    drop(lock);
+    place.packages.remove(&digest).unwrap();
+    assert_eq!(place.names(), [""; 0]);
+}
+
 const CHILD: &str = "MIRA_TEST_UNPACK";
 
 /// No test of its own: what the tests below start as other processes.

@@ -18,7 +18,7 @@ use super::{AtWork, Desk};
 use crate::wire::{Autosave, AutosaveState};
 
 /// How many instances are saved at once.
-// LIMIT: opening a repository takes 128 MiB and a core for a moment (scrypt).
+// LIMIT: each keeps a core busy; what runs is to go on meanwhile.
 const AT_ONCE_MAX: usize = 2;
 
 /// How long a snapshot waits for a command that works on the same repository.

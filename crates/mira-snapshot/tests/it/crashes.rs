@@ -136,6 +136,10 @@ fn a_restore_that_is_cut_off_leaves_every_volume_old_or_new_and_is_ended_later()
                 let file = path.join(format!("sub/{number}"));
                 fs::write(file, noise(seed * 100 + volume * 50 + number, 100_000)).unwrap();
             }
+            // Many, so that writing and removing them takes a while in which to be killed.
+            for number in 0..300 {
+                fs::write(path.join(format!("sub/tiny-{number}")), [seed as u8]).unwrap();
+            }
             fs::write(path.join("which"), seed.to_string()).unwrap();
         }
     };
