@@ -44,8 +44,14 @@ pub(crate) fn existing(
 ) -> Result<Repository, CommandError> {
     let repository = apps.instances.existing_repository(instance, vault)?;
     repository.ok_or_else(|| {
-        CommandError::new(Kind::Missing, format!("{} has no snapshot yet", instance.name))
-            .hint(format!("`mira snapshot create {}` takes one.", instance.name))
+        CommandError::new(
+            Kind::Missing,
+            format!("{} has no snapshot yet", instance.name),
+        )
+        .hint(format!(
+            "`mira snapshot create {}` takes one.",
+            instance.name
+        ))
     })
 }
 
@@ -107,9 +113,14 @@ pub(crate) fn take(
     options: &Options,
 ) -> Result<Report, CommandError> {
     let mut progress = ui.progress("saving");
-    let taken = repository.snapshot(&content.volumes, &content.secrets, options, &mut |how_far| {
-        progress.show(how_far.files, how_far.bytes);
-    });
+    let taken = repository.snapshot(
+        &content.volumes,
+        &content.secrets,
+        options,
+        &mut |how_far| {
+            progress.show(how_far.files, how_far.bytes);
+        },
+    );
     drop(progress);
     Ok(taken?)
 }
@@ -188,7 +199,6 @@ pub(crate) fn tell_report(ui: &Ui, report: &Report) {
             lines.take(SHOWN_MAX).for_each(|line| ui.detail(&line));
         }
     };
-    let list = |paths: &[String]| paths.to_vec().into_iter();
     tell(
         "these files were left out, as values of secrets are in them:".to_owned(),
         &mut places(&report.left_out).into_iter(),
@@ -202,11 +212,11 @@ pub(crate) fn tell_report(ui: &Ui, report: &Report) {
     );
     tell(
         "changed while they were read, so they may be half old and half new:".to_owned(),
-        &mut list(&report.changed),
+        &mut report.changed.iter().cloned(),
     );
     tell(
         "databases that SQLite finds damaged; they were stored as they are:".to_owned(),
-        &mut list(&report.damaged),
+        &mut report.damaged.iter().cloned(),
     );
     if !report.not_looked_for.is_empty() {
         let names: Vec<&str> = report.not_looked_for.iter().map(|name| &**name).collect();

@@ -18,5 +18,7 @@ mod providers;
 mod recovery;
 mod redact;
 mod run;
+#[cfg(target_os = "linux")]
+mod snapshots;
 mod support;
 mod terminal;

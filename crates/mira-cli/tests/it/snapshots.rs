@@ -1,0 +1,10 @@
+//! Snapshots, copies and diagnostics of instances, by the real program, restic and SQLite.
+
+mod notes;
+
+mod autosave;
+mod commands;
+mod copies;
+mod diagnostics;
+mod leaks;
+mod restores;
