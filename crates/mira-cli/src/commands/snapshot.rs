@@ -12,10 +12,9 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Snapshots are incremental and encrypted, and no file that holds a secret of the instance gets into one. They are a \
-                  restic repository, so that restic reads them too; its password rests in the vault:\n  \
-                  mira run --scope instance/ID --only MIRA_SNAPSHOT_PASSWORD -- \\\n    \
-                  restic -r PATH --password-command 'printenv MIRA_SNAPSHOT_PASSWORD' snapshots\n\
-                  `mira ps` shows the ID, `mira snapshot check` the PATH."
+                  restic repository, so that restic reads them too; its password rests in the vault. `mira ps` shows the ID, \
+                  `mira snapshot check` the PATH:\n  \
+                  mira run --scope instance/ID --only MIRA_SNAPSHOT_PASSWORD -- restic -r PATH --password-command 'printenv MIRA_SNAPSHOT_PASSWORD' snapshots"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

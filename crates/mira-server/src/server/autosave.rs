@@ -13,6 +13,7 @@ use mira_secret::SecretBytes;
 use mira_snapshot::{Options, Repository, Secrets, SnapshotError, TAG_AUTOSAVE};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 use super::{AtWork, Desk};
 use crate::wire::{Autosave, AutosaveState};
@@ -214,13 +215,14 @@ impl Saver {
         }
         let mut last = false;
         while !last {
-            let due = tokio::time::sleep(self.plan.autosave.interval);
-            tokio::select! {
-                () = due => {}
-                () = gone.wait() => last = true,
-                // Whoever gives the orders outlives us: the end of the channel means as much as the last one.
-                _ = self.ordered.changed() => last = true,
-            }
+            let over = async {
+                tokio::select! {
+                    () = gone.wait() => {}
+                    // Whoever gives the orders outlives us: the end of the channel means as much as the last one.
+                    _ = self.ordered.changed() => {}
+                }
+            };
+            last = timeout(self.plan.autosave.interval, over).await.is_ok();
             if *self.ordered.borrow() == Order::Discard {
                 break;
             }
