@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustic_core::jiff::{SignedDuration, Timestamp};
 use rustic_core::repofile::{Metadata, Node, NodeType};
 use rustic_core::{
     IndexedIdsStatus, ReadSource, ReadSourceEntry, ReadSourceOpen, Repository, RusticResult, TreeId,
@@ -262,6 +263,7 @@ impl Walk {
         } else {
             None
         };
+        node.meta.ctime = node.meta.ctime.map(|time| settled(time, Timestamp::now()));
         self.watch.list();
         let source = Source {
             watch: Arc::clone(&self.watch),
@@ -523,7 +525,6 @@ fn beside(name: &OsStr, suffix: &str) -> OsString {
 
 /// Returns what the format keeps of a file, but for its extended attributes.
 fn metadata(stat: &Stat) -> Metadata {
-    use rustic_core::jiff::Timestamp;
     let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let time = |seconds, nanoseconds| Timestamp::new(seconds, nanoseconds).ok();
     let mtime = time(stat.st_mtime, stat.st_mtime_nsec as i32);
@@ -551,6 +552,23 @@ fn metadata(stat: &Stat) -> Metadata {
         ..Metadata::default()
     }
 }
+
+/// Returns the time of a file's last change as the snapshot keeps it.
+///
+/// A change in the same tick of the system's clock leaves the time as it is. So the time of a file that changed just now is
+/// kept as one that it never had, and the next snapshot reads the file again.
+fn settled(changed: Timestamp, now: Timestamp) -> Timestamp {
+    if now.duration_since(changed) < SignedDuration::from_millis(UNSETTLED_MS) {
+        let never = changed.checked_sub(SignedDuration::from_nanos(1));
+        never.unwrap_or(changed)
+    } else {
+        changed
+    }
+}
+
+/// For how long a file that changed may change again without a trace in its times.
+// LIMIT: two ticks of a kernel with 100 a second, the slowest that there is.
+pub(crate) const UNSETTLED_MS: i64 = 20;
 
 /// Returns a mode as the format has it: that of Go, <https://pkg.go.dev/io/fs#FileMode>.
 fn go_mode(mode: u32) -> u32 {
@@ -598,4 +616,37 @@ fn attributes(place: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
         }
     }
     Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_just_now_is_read_again_next_time() {
+        let changed = Timestamp::from_millisecond(1_700_000_000_000).unwrap();
+        let check = |later_ms: i64, settles: bool| {
+            let now = changed + SignedDuration::from_millis(later_ms);
+            assert_eq!(settled(changed, now) == changed, settles, "{later_ms}");
+        };
+        check(0, false);
+        check(UNSETTLED_MS - 1, false);
+        check(UNSETTLED_MS, true);
+        check(86_400_000, true);
+        // A clock that was set back: nobody knows.
+        check(-1, false);
+    }
+
+    #[test]
+    fn modes_are_those_of_go() {
+        for (unix, go) in [
+            (0o100_644, 0o644),
+            (0o040_755, 1 << 31 | 0o755),
+            (0o120_777, 1 << 27 | 0o777),
+            (0o104_755, 1 << 23 | 0o755),
+            (0o041_777, 1 << 31 | 1 << 20 | 0o777),
+        ] {
+            assert_eq!(go_mode(unix), go, "{unix:o}");
+        }
+    }
 }
