@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use crate::metadata::UNSETTLED_MS;
 use crate::model::Place;
-use crate::walk::UNSETTLED_MS;
 use crate::watch::Watch;
 
 /// The largest file that is read whole.
