@@ -1,8 +1,10 @@
 //! Apps as a command uses them: the instances of the home, and their supervisor.
 
+pub(crate) mod autosave;
 mod error;
 mod launch;
 mod password;
+pub(crate) mod snapshots;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

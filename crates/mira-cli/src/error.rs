@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use mira_age::AgeError;
 use mira_vault::recovery::RecoveryError;
 use mira_vault::{FaultKind, VaultError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ui::Ui;
 
@@ -70,6 +70,8 @@ pub(crate) struct CommandError {
     message: String,
     hints: Vec<String>,
     missing: Vec<String>,
+    /// Where values of secrets were found.
+    found: Option<Value>,
 }
 
 impl CommandError {
@@ -79,6 +81,7 @@ impl CommandError {
             message: message.into(),
             hints: Vec::new(),
             missing: Vec::new(),
+            found: None,
         }
     }
 
@@ -124,19 +127,26 @@ impl CommandError {
         self
     }
 
+    /// Says, to programs, where values of secrets were found; never the values.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn found(mut self, places: Value) -> Self {
+        self.found = Some(places);
+        self
+    }
+
     /// Prints the error and returns its exit code; an interruption ends the process by its signal.
     pub(crate) fn report(&self, ui: &Ui) -> ExitCode {
         if ui.is_json() {
-            ui.data(&format!(
-                "{}\n",
-                json!({"error": {
-                    "kind": self.kind.as_str(),
-                    "message": self.message,
-                    "hints": self.hints,
-                    "missing": self.missing,
-                }})
-            ))
-            .unwrap_or_default();
+            let mut told = json!({"error": {
+                "kind": self.kind.as_str(),
+                "message": self.message,
+                "hints": self.hints,
+                "missing": self.missing,
+            }});
+            if let (Some(found), Some(error)) = (&self.found, told.get_mut("error")) {
+                error["found"] = found.clone();
+            }
+            ui.data(&format!("{told}\n")).unwrap_or_default();
         }
         ui.say(&self.message);
         for name in &self.missing {

@@ -42,6 +42,21 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Renders a size: `812 B`, `1.4 MiB`.
+#[cfg(target_os = "linux")]
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = bytes.ilog2() / 10;
+    let index = usize::try_from(power).unwrap_or(1).min(UNITS.len()) - 1;
+    let unit = UNITS.get(index).copied().unwrap_or("TiB");
+    // Tenths, cut off: a size is never shown as more than it is.
+    let tenths = (u128::from(bytes) * 10) >> (10 * (index + 1));
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
 /// Renders facts, one a line, what they are about in front; a fact without that goes on with the one before.
 #[cfg(target_os = "linux")]
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
@@ -78,6 +93,18 @@ mod tests {
             table(["NAME", "LABEL"], &rows),
             "NAME    LABEL\nA       ключ\nLONGER\n"
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn sizes_have_one_decimal_and_a_unit() {
+        let check = |size: u64, expect: &str| assert_eq!(bytes(size), expect);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(1024, "1.0 KiB");
+        check(1_048_575, "1023.9 KiB");
+        check(1_572_864, "1.5 MiB");
+        check(u64::MAX, "16777215.9 TiB");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! INVARIANT: only data goes to stdout; nothing is asked unless a terminal is there to answer.
 
 mod hidden;
+#[cfg(target_os = "linux")]
+mod progress;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +64,12 @@ impl Ui {
     /// Writes a line that belongs to the message before it.
     pub(crate) fn detail(&self, line: &str) {
         drop(writeln!(io::stderr(), "  {line}"));
+    }
+
+    /// Returns a line that says how far something is.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn progress(&self, what: &'static str) -> progress::Progress {
+        progress::Progress::new(what)
     }
 
     /// Returns whether somebody can be asked: stdin and stderr are terminals.

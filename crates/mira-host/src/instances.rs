@@ -12,6 +12,7 @@ mod copies;
 mod error;
 mod folders;
 mod guesses;
+mod hold;
 mod removal;
 mod secrets;
 mod snapshots;
@@ -31,8 +32,9 @@ pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;
 pub use mira_age::Key;
+pub use hold::StateHold;
 pub use secrets::{Resolution, Source, Wanted};
-pub use snapshots::{SNAPSHOT_PASSWORD, retention};
+pub use snapshots::{SNAPSHOT_PASSWORD, autosaved, retention};
 pub use spec::Surroundings;
 
 /// The instances of a home.

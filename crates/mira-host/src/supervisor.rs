@@ -121,6 +121,20 @@ pub struct Begun {
     pub events: Events,
     /// When all of it is up.
     pub up: Up,
+    /// When it is gone.
+    pub gone: Gone,
+}
+
+/// Tells when an instance is gone: stopped and forgotten. It keeps nothing of it.
+#[derive(Clone, Debug)]
+pub struct Gone(tokio::sync::watch::Receiver<()>);
+
+impl Gone {
+    /// Waits until the instance is gone. May be given up and called again.
+    pub async fn wait(&mut self) {
+        // Nothing is ever sent: the sender goes with the instance.
+        while self.0.changed().await.is_ok() {}
+    }
 }
 
 /// Tells when all services of an instance are up. Dropping it changes nothing for the instance.
@@ -194,7 +208,7 @@ impl Supervisor {
             }
             instances.insert(id, Arc::clone(&instance));
         }
-        let events = instance.subscribe();
+        let (events, gone) = (instance.subscribe(), Gone(instance.gone()));
         instance.run();
         let (tell, up) = tokio::sync::oneshot::channel();
         let rise = instance.rise();
@@ -213,7 +227,8 @@ impl Supervisor {
             // Whoever began it may not care.
             tell.send(result).ok();
         });
-        Ok(Begun { events, up: Up(up) })
+        let up = Up(up);
+        Ok(Begun { events, up, gone })
     }
 
     /// Stops an instance: its services are asked to end, each after those that depend on it, and killed if they do not.

@@ -18,8 +18,8 @@ use tokio::net::UnixStream;
 use crate::lines;
 use crate::socket::Place;
 use crate::wire::{
-    Event, Failure, InstanceState, NotText, START_PROTOCOL, Spec, StartLine, StartRequest,
-    ValueHead,
+    Autosave, Event, Failure, InstanceState, NotText, START_PROTOCOL, Spec, StartLine,
+    StartRequest, Stopped, ValueHead,
 };
 
 /// How long a supervisor that was just started has until it listens.
@@ -104,15 +104,31 @@ impl Client {
         }
     }
 
-    /// Stops an instance; returns whether it ran.
+    /// Stops an instance, and waits for its last snapshot where one is due; `None` if it did not run.
     ///
     /// # Errors
     ///
     /// The supervisor cannot be reached or understood.
-    pub async fn stop(&self, id: &str) -> Result<bool, ClientError> {
-        let path = format!("/v1/instances/{id}/stop");
-        let answer = self.call(Method::POST, &path).await?;
-        Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
+    pub async fn stop(&self, id: &str) -> Result<Option<Stopped>, ClientError> {
+        self.stop_at(&format!("/v1/instances/{id}/stop")).await
+    }
+
+    /// Stops an instance whose state is about to be removed: there is no last snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn discard(&self, id: &str) -> Result<Option<Stopped>, ClientError> {
+        self.stop_at(&format!("/v1/instances/{id}/discard")).await
+    }
+
+    async fn stop_at(&self, path: &str) -> Result<Option<Stopped>, ClientError> {
+        match self.call(Method::POST, path).await? {
+            Some(answer) if answer.status() != StatusCode::NOT_FOUND => {
+                parse(answer).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Restarts one service of an instance, with the values that it has; returns whether the instance runs.
@@ -183,6 +199,7 @@ impl Client {
     }
 
     /// Starts an instance, and a supervisor first where there is none. The values go over the socket, and are not kept here.
+    /// With `autosave`, snapshots of it are taken as long as it runs, and one more when it has stopped.
     ///
     /// # Errors
     ///
@@ -191,6 +208,7 @@ impl Client {
     pub async fn start(
         &self,
         spec: &InstanceSpec,
+        autosave: Option<&Autosave>,
         attached: bool,
         spawn: &dyn Spawn,
     ) -> Result<Starting, ClientError> {
@@ -198,6 +216,7 @@ impl Client {
             attached,
             spec: Spec::try_from(spec)?,
             values: spec.values.iter().map(ValueHead::from).collect(),
+            autosave: autosave.map(TryInto::try_into).transpose()?,
         };
         let mut stream = self.upgraded(&request.spec.id, spawn).await?;
         let head = serde_json::to_vec(&request).map_err(io::Error::other)?;

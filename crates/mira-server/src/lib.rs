@@ -3,6 +3,8 @@
 //! A command finds the supervisor of its home, or starts one, and talks to it through [`Client`]. Instances run in the
 //! supervisor's process, under keepers, until they are stopped.
 //!
+//! While an instance runs that asks for it, snapshots of its state are taken, and one more when it has stopped.
+//!
 //! INVARIANT: the supervisor never opens the vault. The values of an instance are handed to it when the instance is started,
 //! and stay in its memory as long as the instance is there; no request reads them back.
 
@@ -15,4 +17,6 @@ mod wire;
 pub use client::{Client, ClientError, Events, Spawn, Started, Starting};
 pub use server::{ServeError, ServeOptions, serve};
 pub use socket::{Place, PlaceError};
-pub use wire::{Event, Failure, InstanceState, NotText, ServiceState};
+pub use wire::{
+    Autosave, AutosaveState, Event, Failure, Found, InstanceState, NotText, ServiceState, Stopped,
+};

@@ -4,18 +4,23 @@
 //! to, after it stopped what it runs.
 
 mod api;
+mod autosave;
+mod follow;
 mod start;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mira_host::supervisor::{Config, Supervisor};
+use mira_host::supervisor::{Config, StopError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
+use autosave::Autosaves;
+
 use crate::socket::{Held, OwnListener, Place, PlaceError};
+use crate::wire::AutosaveState;
 
 /// How long a supervisor that was started on demand waits for its first request.
 // LIMIT: whoever started it connects within milliseconds.
@@ -78,6 +83,7 @@ async fn run(
     );
     let desk = Arc::new(Desk {
         supervisor: Supervisor::new(options.config)?,
+        autosaves: Autosaves::default(),
         on_demand: options.on_demand,
         busy: AtomicUsize::new(0),
         asked: Notify::new(),
@@ -94,7 +100,7 @@ async fn run(
                 () = desk.never_asked() => {}
             }
             // Whatever does not die is told to whoever asked; at the end of this process nobody is left to be told.
-            desk.supervisor.shutdown().await.ok();
+            desk.shut_down().await.ok();
         }
     };
     axum::serve(listener, api::router(Arc::clone(&desk)))
@@ -125,6 +131,7 @@ async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, Ser
 #[derive(Debug)]
 struct Desk {
     supervisor: Supervisor,
+    autosaves: Autosaves,
     on_demand: bool,
     /// How many requests are being worked on.
     busy: AtomicUsize,
@@ -139,6 +146,19 @@ impl Desk {
         self.busy.fetch_add(1, Ordering::SeqCst);
         self.asked.notify_one();
         AtWork(Arc::clone(self))
+    }
+
+    /// Stops an instance, and waits for its last snapshot; returns how that went, if one was due.
+    async fn stop(&self, id: &str) -> Result<Option<AutosaveState>, StopError> {
+        self.supervisor.stop(id).await?;
+        Ok(self.autosaves.ended(id).await)
+    }
+
+    /// Stops all instances, and waits for their last snapshots.
+    async fn shut_down(&self) -> Result<(), StopError> {
+        let stopped = self.supervisor.shutdown().await;
+        self.autosaves.finish().await;
+        stopped
     }
 
     /// Waits as long as the first request may take to come; for ever once one came.
@@ -160,6 +180,12 @@ impl Desk {
 /// A request that is being worked on.
 #[derive(Debug)]
 struct AtWork(Arc<Desk>);
+
+impl AtWork {
+    fn desk(&self) -> &Desk {
+        &self.0
+    }
+}
 
 impl Drop for AtWork {
     fn drop(&mut self) {

@@ -2,11 +2,14 @@
 //!
 //! A start is the one exchange with values: see [`StartRequest`] for how they follow it.
 
+mod autosave;
 mod events;
 mod spec;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use autosave::AutosaveSpec;
+pub use autosave::{Autosave, AutosaveState, Found, Stopped};
 pub use events::{Event, Failure, InstanceState, ServiceState};
 pub use spec::NotText;
 pub(crate) use spec::{Spec, ValueHead};
@@ -31,6 +34,8 @@ pub(crate) struct StartRequest {
     pub(crate) attached: bool,
     pub(crate) spec: Spec,
     pub(crate) values: Vec<ValueHead>,
+    /// What is needed to take snapshots by itself, if it is to.
+    pub(crate) autosave: Option<AutosaveSpec>,
 }
 
 /// One line of the answer to a start.

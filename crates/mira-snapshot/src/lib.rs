@@ -79,7 +79,7 @@ pub use {
     error::{Findings, SnapshotError},
     model::{
         Finding, Form, Options, Place, Progress, Report, Restored, Skipped, SkippedKind, Snapshot,
-        SnapshotId, TAG_SAFETY, Volume,
+        SnapshotId, TAG_AUTOSAVE, TAG_SAFETY, Volume,
     },
     repository::{LOCK_WAIT, Repository},
     retention::Retention,

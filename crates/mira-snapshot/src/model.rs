@@ -12,6 +12,9 @@ use crate::error::{Findings, SnapshotError};
 /// The tag of a snapshot that was taken before a restore, so that the restore can be undone.
 pub const TAG_SAFETY: &str = "safety";
 
+/// The tag of a snapshot that was taken by itself while the app ran, or when it was stopped.
+pub const TAG_AUTOSAVE: &str = "autosave";
+
 /// A folder of an instance's state, under the name that it has in snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
@@ -37,6 +40,8 @@ impl Volume {
 pub struct Options {
     /// Whether files with a secret are left out, rather than stopping the snapshot.
     pub leave_out: bool,
+    /// Whether there is to be no new snapshot where all is as in the last one that was searched for the same secrets.
+    pub skip_unchanged: bool,
     /// Tags, such as [`TAG_SAFETY`].
     pub tags: Vec<String>,
     /// The instance's id; restic shows it as the host.
@@ -210,8 +215,10 @@ pub struct Skipped {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// The snapshot.
+    /// The snapshot; the last one if nothing changed since, and it was to be skipped then.
     pub snapshot: Snapshot,
+    /// Whether no snapshot was taken, as nothing changed. False unless [`Options::skip_unchanged`] was set.
+    pub unchanged: bool,
     /// The snapshot whose unchanged files were not read again; none if everything was read.
     pub parent: Option<SnapshotId>,
     /// How many files were new or changed.

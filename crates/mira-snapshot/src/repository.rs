@@ -236,7 +236,7 @@ impl Repository {
 
     /// Returns the file with the plan of a restore.
     pub(crate) fn plan(&self) -> PathBuf {
-        beside(&self.folder, ".restore")
+        plan_of(&self.folder)
     }
 
     /// Returns the snapshots as they are stored, the oldest first.
@@ -317,6 +317,11 @@ fn create(folder: &Path, password: &SecretBytes) -> Result<(), SnapshotError> {
 fn bare(backend: &Arc<Backend>) -> Result<rustic_core::Repository<()>, Box<RusticError>> {
     let backend: Arc<dyn WriteBackend> = Arc::clone(backend) as _;
     rustic_core::Repository::new(&library_options(), &RepositoryBackends::new(backend, None))
+}
+
+/// Returns the file with the plan of a restore from this repository.
+pub(crate) fn plan_of(folder: &Path) -> PathBuf {
+    beside(folder, ".restore")
 }
 
 /// The library's cache would be a second place with (encrypted) content, in the user's home.

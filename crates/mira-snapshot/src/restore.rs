@@ -15,10 +15,11 @@ use rustic_core::{IndexedFullStatus, LsOptions};
 
 use crate::error::SnapshotError;
 use crate::files;
+use crate::lock::{Lock, Mode};
 use crate::model::{Progress, Restored, SnapshotId, Volume};
 use crate::progress::{Bytes, Meter, watched};
-use crate::repository::{Repository, id_of};
-use crate::swap::Plan;
+use crate::repository::{LOCK_WAIT, Repository, id_of, plan_of};
+use crate::swap::{self, Plan};
 use crate::take::check_names;
 
 type Library = rustic_core::Repository<IndexedFullStatus>;
@@ -53,13 +54,18 @@ impl Repository {
 
     /// Ends what a crash left unfinished: a restore that was cut off is undone, or done to its end.
     ///
-    /// Every operation that changes the repository does so first; this one is for the start of an app.
+    /// Every operation that changes the repository does so first; this one is for the start of an app, and needs no password.
     ///
     /// # Errors
     ///
     /// Returns [`SnapshotError::Busy`] where another process is at work.
-    pub fn recover(&self) -> Result<(), SnapshotError> {
-        self.alone().map(drop)
+    pub fn recover(folder: &Path) -> Result<(), SnapshotError> {
+        let plan = plan_of(folder);
+        if !plan.exists() && !files::beside(&plan, ".new").exists() {
+            return Ok(());
+        }
+        let _lock = Lock::take(folder, Mode::Alone, LOCK_WAIT)?;
+        swap::finish(&plan)
     }
 
     fn restore_stored(

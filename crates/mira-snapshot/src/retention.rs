@@ -6,7 +6,7 @@ use rustic_core::{KeepOptions, PruneOptions};
 
 use crate::error::SnapshotError;
 use crate::files;
-use crate::model::{SnapshotId, TAG_SAFETY};
+use crate::model::{SnapshotId, TAG_AUTOSAVE, TAG_SAFETY};
 use crate::repository::{Repository, id_of};
 
 /// How many snapshots are kept; one that fits any of the rules stays.
@@ -63,21 +63,46 @@ impl Repository {
     ///
     /// Returns [`SnapshotError::RetentionEmpty`] where it would keep nothing.
     pub fn apply_retention(&self, retention: &Retention) -> Result<Vec<SnapshotId>, SnapshotError> {
-        if *retention == Retention::default() {
-            return Err(SnapshotError::RetentionEmpty);
-        }
-        let _lock = self.alone()?;
-        let stored = self.stored()?;
-        let (safety, usual): (Vec<SnapshotFile>, _) = stored
-            .iter()
-            .cloned()
-            .partition(|stored| stored.tags.contains(TAG_SAFETY));
         let few = Retention {
             last: retention.last.max(1),
             ..Retention::default()
         };
+        self.retain(retention, |stored| {
+            let (safety, usual) = stored
+                .into_iter()
+                .partition(|stored| stored.tags.contains(TAG_SAFETY));
+            vec![(usual, *retention), (safety, few)]
+        })
+    }
+
+    /// As [`apply_retention`](Self::apply_retention), but among the snapshots with the tag [`TAG_AUTOSAVE`] alone: what
+    /// somebody took on purpose is not removed without being asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply_retention`](Self::apply_retention).
+    pub fn apply_retention_to_autosaves(
+        &self,
+        retention: &Retention,
+    ) -> Result<Vec<SnapshotId>, SnapshotError> {
+        self.retain(retention, |mut stored| {
+            stored.retain(|stored| stored.tags.contains(TAG_AUTOSAVE));
+            vec![(stored, *retention)]
+        })
+    }
+
+    /// Removes what is not kept of each group.
+    fn retain(
+        &self,
+        retention: &Retention,
+        group: impl FnOnce(Vec<SnapshotFile>) -> Vec<(Vec<SnapshotFile>, Retention)>,
+    ) -> Result<Vec<SnapshotId>, SnapshotError> {
+        if *retention == Retention::default() {
+            return Err(SnapshotError::RetentionEmpty);
+        }
+        let _lock = self.alone()?;
         let mut removed = Vec::new();
-        for (snapshots, retention) in [(usual, *retention), (safety, few)] {
+        for (snapshots, retention) in group(self.stored()?) {
             let decided = retention
                 .keep()
                 .apply(snapshots, &Zoned::now())

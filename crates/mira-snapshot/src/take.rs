@@ -148,10 +148,17 @@ impl Repository {
                 stored: summary.total_files_processed,
             });
         }
-        stage.commit()?;
+        // Of what is as it was, only the time and the tags would be new.
+        let same = parent.as_ref().filter(|parent| {
+            options.skip_unchanged && left_out.is_empty() && parent.tree == stored.tree
+        });
+        if same.is_none() {
+            stage.commit()?;
+        }
         let shown = |paths: &BTreeSet<PathBuf>| paths.iter().map(|p| watch.shown(p)).collect();
         Ok(Round::Stored(Box::new(Report {
-            snapshot: describe(&stored),
+            snapshot: describe(same.unwrap_or(&stored)),
+            unchanged: same.is_some(),
             parent: parent.as_ref().map(id_of),
             files_read: summary.files_new + summary.files_changed,
             bytes_added: summary.data_added_packed,

@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: no name is the id of another instance, so that a word means one instance at most, whichever it is.
 
+mod copy;
 mod deletion;
 mod find;
 
@@ -155,33 +156,43 @@ impl Store {
             text::line("the app's id", &new.app_id)?;
             new.package.check()?;
             let mut transaction = self.write().await?;
-            let taken = words(&mut transaction).await?;
-            let name = free_name(new, &taken)?;
-            let id = free_id(&new.app_id, &taken)?;
-            let package = &new.package;
-            let row = sqlx::query(
-                "INSERT INTO instances (id, name, app_id, app_name, app_version, package_digest, source,
-                    publisher_key, unsigned_agreed, created_ms, opened_ms, desired, deleting)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, FALSE) RETURNING *",
-            )
-            .bind(id.as_str())
-            .bind(name.as_str())
-            .bind(&new.app_id)
-            .bind(&package.app_name)
-            .bind(&package.app_version)
-            .bind(&package.digest)
-            .bind(&package.source)
-            .bind(&package.publisher_key)
-            .bind(package.unsigned_agreed)
-            .bind(now_ms())
-            .bind(Desired::Stopped.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
-            let instance = Instance::of_row(&row)?;
+            let instance = Self::insert(&mut transaction, new, false).await?;
             transaction.commit().await?;
             Ok(instance)
         };
         self.told(work).await
+    }
+
+    /// Makes the row of an instance, under a free name and id.
+    async fn insert(
+        connection: &mut Connection,
+        new: &NewInstance,
+        deleting: bool,
+    ) -> Result<Instance, Fault> {
+        let taken = words(connection).await?;
+        let name = free_name(new, &taken)?;
+        let id = free_id(&new.app_id, &taken)?;
+        let package = &new.package;
+        let row = sqlx::query(
+            "INSERT INTO instances (id, name, app_id, app_name, app_version, package_digest, source,
+                publisher_key, unsigned_agreed, created_ms, opened_ms, desired, deleting)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12) RETURNING *",
+        )
+        .bind(id.as_str())
+        .bind(name.as_str())
+        .bind(&new.app_id)
+        .bind(&package.app_name)
+        .bind(&package.app_version)
+        .bind(&package.digest)
+        .bind(&package.source)
+        .bind(&package.publisher_key)
+        .bind(package.unsigned_agreed)
+        .bind(now_ms())
+        .bind(Desired::Stopped.as_str())
+        .bind(deleting)
+        .fetch_one(connection)
+        .await?;
+        Ok(Instance::of_row(&row)?)
     }
 
     /// Gives an instance another name.

@@ -91,7 +91,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-server",
         layer: Layer::Surface,
-        uses: &["mira-host", "mira-secret"],
+        uses: &["mira-host", "mira-secret", "mira-snapshot"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

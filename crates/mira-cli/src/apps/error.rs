@@ -3,10 +3,12 @@
 use mira_host::instances::InstanceError;
 use mira_package::archive::OpenError;
 use mira_server::ClientError;
-use mira_snapshot::SnapshotError;
+use mira_snapshot::{Findings, SnapshotError};
 use mira_store::StoreError;
 
+use super::snapshots;
 use crate::error::{CommandError, Kind};
+use crate::render::count;
 
 impl From<InstanceError> for CommandError {
     fn from(error: InstanceError) -> Self {
@@ -37,7 +39,10 @@ impl From<InstanceError> for CommandError {
             InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
                 Self::new(Kind::Usage, text)
             }
-            InstanceError::Brokered { .. } | InstanceError::NoCopy { .. } => Self::failed(text),
+            InstanceError::Brokered { .. }
+            | InstanceError::NoCopy { .. }
+            | InstanceError::Held { .. } => Self::failed(text),
+            InstanceError::NoSnapshotPassword { .. } => Self::new(Kind::Missing, text),
             // What is left is about content that is not what it says it is.
             _ => Self::new(Kind::Integrity, text),
         }
@@ -61,8 +66,34 @@ impl From<StoreError> for CommandError {
 
 impl From<SnapshotError> for CommandError {
     fn from(error: SnapshotError) -> Self {
-        Self::failed(error.to_string())
+        let kind = match error {
+            SnapshotError::SecretsFound(findings) => return secrets_found(&findings),
+            SnapshotError::WrongPassword { .. }
+            | SnapshotError::Damaged { .. }
+            | SnapshotError::NotPrivate { .. } => Kind::Integrity,
+            SnapshotError::Missing { .. } | SnapshotError::NoSuchSnapshot { .. } => Kind::Missing,
+            SnapshotError::AmbiguousSnapshot { .. } | SnapshotError::RetentionEmpty => Kind::Usage,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, error.to_string())
     }
+}
+
+/// Lists where values are: a line each for people, all of it for programs.
+fn secrets_found(findings: &Findings) -> CommandError {
+    let total = usize::try_from(findings.total).unwrap_or(usize::MAX);
+    let error = CommandError::new(
+        Kind::Integrity,
+        format!(
+            "no snapshot was taken, as it would hold values of secrets in {}:",
+            count(total, "place")
+        ),
+    );
+    let lines = snapshots::places(findings).into_iter();
+    lines
+        .fold(error, CommandError::hint)
+        .hint("Remove them from these files, or give --leave-out for a snapshot without the files.")
+        .found(snapshots::found_json(findings))
 }
 
 impl From<ClientError> for CommandError {

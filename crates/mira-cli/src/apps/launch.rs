@@ -5,13 +5,13 @@ use mira_host::instances::{Instances, KeyWanted, Resolution, Unpacked};
 use mira_host::service::Value;
 use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Scope, SecretName, SecretValue};
-use mira_server::{Event, Started, Starting};
+use mira_server::{Autosave, Event, Started, Starting};
 use mira_store::{Desired, Instance};
 use mira_vault::{NewSecret, Vault};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Apps, KeyArgs, Supervisor, surroundings};
+use super::{Apps, KeyArgs, Supervisor, autosave, surroundings};
 use crate::commands::set;
 use crate::error::CommandError;
 use crate::session::UnlockArgs;
@@ -64,7 +64,13 @@ pub(crate) fn launch(
     bring_up(apps, ui, instance, unpacked, args, values)
 }
 
-/// Returns the values that an instance is to have; nothing of it is started or stopped.
+/// What an instance is brought up with.
+pub(crate) struct Supplies {
+    values: Vec<Value>,
+    autosave: Option<Autosave>,
+}
+
+/// Returns the values that an instance is to have, and what its snapshots need; nothing of it is started or stopped.
 pub(crate) fn values(
     apps: &Apps,
     ui: &Ui,
@@ -72,7 +78,7 @@ pub(crate) fn values(
     unpacked: &Unpacked,
     args: &LaunchArgs,
     first: bool,
-) -> Result<Vec<Value>, CommandError> {
+) -> Result<Supplies, CommandError> {
     let manifest = &unpacked.manifest;
     keep_settings(apps, instance, manifest, &args.settings)?;
     let sealed = match &unpacked.sealed {
@@ -103,9 +109,11 @@ pub(crate) fn values(
         fill_in(apps, ui, instance, &asked, vault.as_mut())?;
         resolve(vault.as_ref())?
     };
-    Ok(apps
+    let mut values = apps
         .instances
-        .values(instance, &resolution, vault.as_ref(), sealed)?)
+        .values(instance, &resolution, vault.as_ref(), sealed)?;
+    let autosave = autosave::plan(apps, ui, instance, unpacked, vault.as_mut(), &mut values)?;
+    Ok(Supplies { values, autosave })
 }
 
 /// Brings an instance up with these values.
@@ -115,9 +123,12 @@ pub(crate) fn bring_up(
     instance: &Instance,
     unpacked: &Unpacked,
     args: &LaunchArgs,
-    values: Vec<Value>,
+    supplies: Supplies,
 ) -> Result<Launched, CommandError> {
     let manifest = &unpacked.manifest;
+    let Supplies { values, autosave } = supplies;
+    // Its state is not replaced from here on, until the supervisor has it.
+    let hold = apps.instances.hold_to_start(instance)?;
     let spec = apps.wait(
         apps.instances
             .spec(instance, unpacked, values, &surroundings()),
@@ -126,7 +137,10 @@ pub(crate) fn bring_up(
         home: apps.instances.home(),
     };
     apps.wait(async {
-        let mut starting = apps.client.start(&spec, !args.detach, &spawn).await?;
+        let starting = apps
+            .client
+            .start(&spec, autosave.as_ref(), !args.detach, &spawn);
+        let mut starting = starting.await?;
         // The values are the supervisor's from here on.
         drop(spec);
         apps.instances
@@ -134,6 +148,7 @@ pub(crate) fn bring_up(
             .set_desired(&instance.id, Desired::Running)
             .await?;
         let launched = follow(apps, ui, instance, manifest, &mut starting, args.detach).await;
+        drop(hold);
         if !matches!(launched, Ok(Launched::Up)) {
             apps.instances
                 .store()
@@ -291,7 +306,7 @@ async fn follow(
             _ = terminated.recv() => None,
         };
         match next {
-            Some(Started::Event(event)) => tell(ui, detach, &event)?,
+            Some(Started::Event(event)) => tell(ui, instance, detach, &event)?,
             Some(Started::Up) => {
                 tell_up(apps, ui, instance, manifest, detach).await?;
                 if detach {
@@ -331,7 +346,7 @@ async fn follow(
 }
 
 /// Shows an event of the foreground: lines on stdout, the rest on stderr.
-pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandError> {
+fn tell(ui: &Ui, instance: &Instance, quiet: bool, event: &Event) -> Result<(), CommandError> {
     match event {
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
@@ -340,6 +355,11 @@ pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandErr
         Event::Missed { events } => ui.say(&format!(
             "{events} lines were not shown; they are in the log"
         )),
+        Event::Autosave { state } => {
+            if let Some(trouble) = autosave::trouble(instance.name.as_str(), state) {
+                ui.say(&trouble);
+            }
+        }
         Event::State { state } => {
             let reason = match (&state.reason, state.phase.as_str()) {
                 (Some(reason), "failed" | "delayed" | "ended") => format!(": {reason}"),

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     // The vault first: where it cannot be opened, nothing is touched.
     let mut vault = apps.vault(ui, &args.unlock)?;
-    apps.wait(apps.client.stop(instance.id.as_str()))?;
+    apps.wait(apps.client.discard(instance.id.as_str()))?;
     apps.wait(apps.instances.delete(&instance, vault.as_mut()))?;
     ui.say(&format!("{name} is deleted"));
     Ok(())

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use mira_secret::SecretBytes;
 use mira_vault::home::Home;
 use mira_vault::os::{kernel_keyring, keychain::OsKeychain};
-use mira_vault::{FaultKind, LockedVault, ProviderKind, Vault};
-use serde_json::json;
+use mira_vault::{FaultKind, LockedVault, ProviderKind, Vault, VaultError};
+use serde_json::{Value, json};
 
 use crate::commands::set::coverage;
 use crate::error::{CommandError, Kind};
@@ -49,18 +49,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let home = session::home()?;
     let mut checks = vec![home_check(&home)];
     match LockedVault::read(&home) {
-        Err(error) => {
-            let kind = match error.kind() {
-                FaultKind::Missing => Kind::Missing,
-                FaultKind::Integrity => Kind::Integrity,
-                _ => Kind::Failed,
-            };
-            checks.push(Check {
-                what: "vault",
-                state: State::Bad(kind),
-                says: error.to_string(),
-            });
-        }
+        Err(error) => checks.push(unreadable(&error)),
         Ok(locked) => {
             checks.push(provider_check(&locked));
             if args.accept_restored {
@@ -71,6 +60,35 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     }
     checks.extend(machine_checks());
     report(args, ui, &checks)
+}
+
+/// Returns what the checks say, for a report of something else. A vault that is not given is not looked into.
+#[cfg(target_os = "linux")]
+pub(crate) fn facts(home: &Home, vault: Option<&Vault>) -> Vec<Value> {
+    let mut checks = vec![home_check(home)];
+    match LockedVault::read(home) {
+        Err(error) => checks.push(unreadable(&error)),
+        Ok(locked) => checks.push(provider_check(&locked)),
+    }
+    if let Some(vault) = vault {
+        checks.extend(opened_checks(home, vault));
+    }
+    checks.extend(machine_checks());
+    checks.iter().map(Check::json).collect()
+}
+
+/// A vault that cannot even be read.
+fn unreadable(error: &VaultError) -> Check {
+    let kind = match error.kind() {
+        FaultKind::Missing => Kind::Missing,
+        FaultKind::Integrity => Kind::Integrity,
+        _ => Kind::Failed,
+    };
+    Check {
+        what: "vault",
+        state: State::Bad(kind),
+        says: error.to_string(),
+    }
 }
 
 fn accept_restored(args: &Args, ui: &Ui, home: &Home) -> Result<(), CommandError> {
@@ -129,23 +147,25 @@ fn vault_checks(args: &Args, ui: &Ui, home: &Home) -> Vec<Check> {
                 says: error.in_one_line(),
             }]
         }
-        Ok(vault) => {
-            let number = vault.secrets().count();
-            let says = format!(
-                "{}, generation {}, {}, every byte authenticated",
-                home.credentials().display(),
-                vault.generation(),
-                count(number, "secret")
-            );
-            let mut checks = vec![Check {
-                what: "vault",
-                state: State::Ok,
-                says,
-            }];
-            checks.extend(value_checks(&vault));
-            checks
-        }
+        Ok(vault) => opened_checks(home, &vault),
     }
+}
+
+fn opened_checks(home: &Home, vault: &Vault) -> Vec<Check> {
+    let number = vault.secrets().count();
+    let says = format!(
+        "{}, generation {}, {}, every byte authenticated",
+        home.credentials().display(),
+        vault.generation(),
+        count(number, "secret")
+    );
+    let mut checks = vec![Check {
+        what: "vault",
+        state: State::Ok,
+        says,
+    }];
+    checks.extend(value_checks(vault));
+    checks
 }
 
 /// Opens every value: each must decrypt, and be long enough to be redacted.
@@ -238,24 +258,29 @@ fn machine_checks() -> Vec<Check> {
     .into()
 }
 
+impl Check {
+    fn word(&self) -> &'static str {
+        match self.state {
+            State::Ok => "ok",
+            State::Note => "note",
+            State::Bad(_) => "BAD",
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({"check": self.what, "state": self.word().to_lowercase(), "says": self.says})
+    }
+}
+
 fn report(args: &Args, ui: &Ui, checks: &[Check]) -> Result<ExitCode, CommandError> {
-    let word = |state| match state {
-        State::Ok => "ok",
-        State::Note => "note",
-        State::Bad(_) => "BAD",
-    };
     if args.json {
-        let list: Vec<_> = checks
-            .iter()
-            .map(|check| json!({"check": check.what, "state": word(check.state).to_lowercase(), "says": check.says}))
-            .collect();
-        ui.json(&list.into())?;
+        ui.json(&checks.iter().map(Check::json).collect())?;
     } else {
         let rows: Vec<_> = checks
             .iter()
             .map(|check| {
                 [
-                    word(check.state).to_owned(),
+                    check.word().to_owned(),
                     check.what.to_owned(),
                     check.says.clone(),
                 ]

@@ -3,7 +3,11 @@
 mod completions;
 #[cfg(target_os = "linux")]
 mod delete;
+#[cfg(target_os = "linux")]
+mod diagnostics;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod duplicate;
 mod explain;
 mod export;
 mod import;
@@ -20,7 +24,7 @@ mod man;
 #[cfg(target_os = "linux")]
 mod new;
 #[cfg(target_os = "linux")]
-mod open;
+pub(crate) mod open;
 #[cfg(target_os = "linux")]
 mod pack;
 #[cfg(target_os = "linux")]
@@ -36,6 +40,8 @@ mod secret;
 #[cfg(target_os = "linux")]
 pub(crate) mod serve;
 pub(crate) mod set;
+#[cfg(target_os = "linux")]
+mod snapshot;
 #[cfg(target_os = "linux")]
 mod start;
 #[cfg(target_os = "linux")]
@@ -121,6 +127,15 @@ pub(crate) enum Command {
     /// Manage the secrets of an instance
     #[cfg(target_os = "linux")]
     Secret(secret::Args),
+    /// Take, list and restore snapshots of an instance's state
+    #[cfg(target_os = "linux")]
+    Snapshot(snapshot::Args),
+    /// Make another instance of the same package, with a copy of the state; secrets are not copied
+    #[cfg(target_os = "linux")]
+    Duplicate(duplicate::Args),
+    /// Write down all that helps to find out what is wrong with an instance; never a value
+    #[cfg(target_os = "linux")]
+    Diagnostics(diagnostics::Args),
     /// Delete an instance: its secrets, state, logs and snapshots
     #[cfg(target_os = "linux")]
     Delete(delete::Args),
@@ -175,6 +190,12 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Logs(args) => logs::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Secret(args) => secret::run(args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Snapshot(args) => snapshot::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Duplicate(args) => duplicate::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Diagnostics(args) => diagnostics::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Delete(args) => delete::run(&args, ui),
         #[cfg(target_os = "linux")]

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     launch: LaunchArgs,
 }
 
-fn parse_name(text: &str) -> Result<InstanceName, String> {
+pub(crate) fn parse_name(text: &str) -> Result<InstanceName, String> {
     text.parse()
         .map_err(|error: mira_store::NameError| error.to_string())
 }

@@ -6,6 +6,7 @@ use mira_store::{Instance, Port};
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
+use crate::apps::autosave::trouble;
 use crate::error::CommandError;
 use crate::render::{minute, table};
 use crate::session;
@@ -73,6 +74,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     ))?;
     for row in &rows {
         row.tell_stale(ui);
+        let autosave = row.state.as_ref().and_then(|state| state.autosave.as_ref());
+        let told = autosave.and_then(|state| trouble(row.instance.name.as_str(), state));
+        if let Some(told) = told {
+            ui.say(&told);
+        }
     }
     Ok(())
 }
@@ -134,6 +140,7 @@ impl Row {
                 "name": holder.delivery.name.as_str(),
                 "since": holder.stale_since.map(|since| since.to_string()),
             })).collect::<Vec<_>>(),
+            "autosave": state.as_ref().and_then(|state| state.autosave.as_ref()),
             "network": "recorded, not enforced",
         })
     }

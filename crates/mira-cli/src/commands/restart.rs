@@ -43,7 +43,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     // Before anything is stopped: what is missing or wrong is told while it still runs.
     let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
     let values = values(&apps, ui, &instance, &unpacked, &args.launch, false)?;
-    if apps.wait(apps.client.stop(instance.id.as_str()))? {
+    if apps
+        .wait(apps.client.stop(instance.id.as_str()))?
+        .is_some()
+    {
         ui.say(&format!("{} is stopped", instance.name));
     }
     bring_up(&apps, ui, &instance, &unpacked, &args.launch, values)?;

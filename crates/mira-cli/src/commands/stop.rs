@@ -1,8 +1,10 @@
 //! `mira stop`: stops instances.
 
+use mira_server::Stopped;
 use mira_store::Desired;
 
 use crate::apps::Apps;
+use crate::apps::autosave::trouble;
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -29,13 +31,19 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         }
     };
     for instance in instances {
-        let ran = apps.wait(apps.client.stop(instance.id.as_str()))?;
+        let stopped = apps.wait(apps.client.stop(instance.id.as_str()))?;
         let store = apps.instances.store();
         apps.wait(store.set_desired(&instance.id, Desired::Stopped))?;
-        match ran {
-            true => ui.say(&format!("{} is stopped", instance.name)),
-            false if !args.all => ui.say(&format!("{} did not run", instance.name)),
-            false => {}
+        match stopped {
+            Some(Stopped { autosave }) => {
+                ui.say(&format!("{} is stopped", instance.name));
+                let trouble = autosave.and_then(|state| trouble(instance.name.as_str(), &state));
+                if let Some(trouble) = trouble {
+                    ui.say(&trouble);
+                }
+            }
+            None if !args.all => ui.say(&format!("{} did not run", instance.name)),
+            None => {}
         }
     }
     apps.sweep()

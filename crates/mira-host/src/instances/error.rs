@@ -117,6 +117,24 @@ pub enum InstanceError {
         /// The secret.
         name: SecretName,
     },
+    /// Another command works on its state.
+    #[error("{instance} cannot be worked on now: {doing}; try again when that is done")]
+    Held {
+        /// The instance's name.
+        instance: String,
+        /// What is being done with it.
+        doing: &'static str,
+    },
+    /// There are snapshots, and what opens them is gone.
+    #[error(
+        "the password of the snapshots of {instance} is not in the vault any more: put it back, or move {} away to begin anew", folder.display()
+    )]
+    NoSnapshotPassword {
+        /// The instance's name.
+        instance: String,
+        /// The repository.
+        folder: PathBuf,
+    },
     /// The unpacked copy of the package is gone.
     #[error("the package of {instance} has to be opened again: mira open {source_path}")]
     NoCopy {

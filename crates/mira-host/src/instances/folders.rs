@@ -15,6 +15,7 @@ use crate::service::Folders;
 /// ```text
 /// packages/<digest>/          unpacked packages, read-only
 /// instances/<id>/state/<volume>/
+///               /state.lock, held while it is started, or its state replaced
 ///               /home/ /tmp/ /logs/
 ///               /snapshots/   a restic repository
 /// ```

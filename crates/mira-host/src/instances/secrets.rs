@@ -5,7 +5,7 @@ use mira_secret::{Scope, SecretName, SecretValue};
 use mira_store::{Binding, Instance, InstanceId};
 use mira_vault::{Entry, Vault};
 
-use super::{InstanceError, Instances};
+use super::{InstanceError, Instances, autosaved};
 use crate::service::{Origin, Value};
 
 /// Where a declared secret comes from.
@@ -160,10 +160,10 @@ impl Instances {
         Ok(values)
     }
 
-    /// Returns whether an instance needs the vault: it has secrets of its own or bindings, or declares any.
+    /// Returns whether an instance needs the vault: for the secrets that it declares, or for the password of its snapshots.
     #[must_use]
     pub fn needs_vault(manifest: &Manifest) -> bool {
-        !manifest.secrets.is_empty()
+        !manifest.secrets.is_empty() || autosaved(manifest).is_some()
     }
 }
 

@@ -1,13 +1,16 @@
 //! Snapshots of instances: their repository's password rests in the vault, and every secret of theirs is looked for.
 
+use std::time::Duration;
+
 use mira_package::manifest::{Manifest, Retention};
-use mira_secret::{Kind, SecretName, SecretValue};
+use mira_secret::{Kind, SecretBytes, SecretName, SecretValue};
 use mira_snapshot::{Repository, Secrets, Volume};
 use mira_store::{Instance, InstanceId};
 use mira_vault::{NewSecret, Vault};
 
 use super::secrets::{Resolution, Source, scope};
 use super::{InstanceError, Instances};
+use crate::service::Value;
 
 /// The name under which the password of an instance's repository is saved, in the instance's scope.
 pub const SNAPSHOT_PASSWORD: &str = "MIRA_SNAPSHOT_PASSWORD";
@@ -18,18 +21,23 @@ fn password_name() -> SecretName {
 }
 
 impl Instances {
-    /// Returns an instance's snapshots; its password is made and saved where there is none.
+    /// Returns the password of an instance's snapshots; it is made and saved where there is none.
     ///
     /// # Errors
     ///
-    /// The vault or the repository cannot be used.
-    pub fn repository(
+    /// The vault cannot be used, or there are snapshots of another password.
+    pub fn snapshot_password(
         &self,
         instance: &Instance,
         vault: &mut Vault,
-    ) -> Result<Repository, InstanceError> {
+    ) -> Result<Value, InstanceError> {
         let (scope, name) = (scope(&instance.id), password_name());
         if vault.find(&scope, &name).is_none() {
+            let folder = self.layout.snapshots(&instance.id);
+            if folder.join("config").exists() {
+                let instance = instance.name.to_string();
+                return Err(InstanceError::NoSnapshotPassword { instance, folder });
+            }
             let value = SecretValue::new(&name, Repository::make_password()?);
             let value = value.map_err(|source| mira_vault::VaultError::Value {
                 name: name.clone(),
@@ -48,16 +56,94 @@ impl Instances {
             })?;
         }
         let entry = vault.find(&scope, &name);
-        let password = entry.map(|entry| vault.value(entry)).transpose()?;
-        let password = password.ok_or_else(|| InstanceError::Missing {
+        let value = entry.map(|entry| vault.value(entry)).transpose()?;
+        let value = value.ok_or_else(|| InstanceError::Missing {
             instance: instance.name.to_string(),
-            names: vec![name],
+            names: vec![name.clone()],
         })?;
-        let folder = self.layout.snapshots(&instance.id);
-        super::folders::make(&self.layout.instance(&instance.id))?;
+        let origin = None;
+        Ok(Value {
+            name,
+            value,
+            origin,
+        })
+    }
+
+    /// Returns an instance's snapshots; repository and password are made where there are none.
+    ///
+    /// # Errors
+    ///
+    /// The vault or the repository cannot be used.
+    pub fn repository(
+        &self,
+        instance: &Instance,
+        vault: &mut Vault,
+    ) -> Result<Repository, InstanceError> {
+        let password = self.snapshot_password(instance, vault)?;
         // EXPOSE: to the repository, whose key is made of it.
-        let password = mira_secret::SecretBytes::copy_from(password.expose());
+        let password = SecretBytes::copy_from(password.value.expose());
+        super::folders::make(&self.layout.instance(&instance.id))?;
+        let folder = self.layout.snapshots(&instance.id);
         Ok(Repository::open_or_create(&folder, &password)?)
+    }
+
+    /// Returns an instance's snapshots; `None` if it has none yet. Nothing is made.
+    ///
+    /// # Errors
+    ///
+    /// The vault or the repository cannot be used.
+    pub fn existing_repository(
+        &self,
+        instance: &Instance,
+        vault: &mut Vault,
+    ) -> Result<Option<Repository>, InstanceError> {
+        match self.layout.snapshots(&instance.id).exists() {
+            true => self.repository(instance, vault).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Returns the values of an instance that none of its services gets: saved ones that its package does not declare, and
+    /// the password of its snapshots. They are looked for in its files as all others are.
+    ///
+    /// # Errors
+    ///
+    /// A value cannot be read.
+    pub fn undelivered(
+        &self,
+        instance: &Instance,
+        manifest: &Manifest,
+        vault: &Vault,
+    ) -> Result<Vec<Value>, InstanceError> {
+        let own = scope(&instance.id);
+        let declared = |name: &SecretName| manifest.secrets.iter().any(|one| one.name == *name);
+        let kept = vault.secrets();
+        kept.filter(|entry| *entry.scope() == own && !declared(entry.name()))
+            .map(|entry| {
+                Ok(Value {
+                    name: entry.name().clone(),
+                    value: vault.value(entry)?,
+                    origin: None,
+                })
+            })
+            .collect()
+    }
+
+    /// Makes the folders of an instance's volumes where they are missing, and returns the volumes.
+    ///
+    /// # Errors
+    ///
+    /// A folder cannot be made.
+    pub fn provide_volumes(
+        &self,
+        id: &InstanceId,
+        manifest: &Manifest,
+    ) -> Result<Vec<Volume>, InstanceError> {
+        let volumes = self.volumes(id, manifest);
+        for volume in &volumes {
+            super::folders::make(&volume.path)?;
+        }
+        Ok(volumes)
     }
 
     /// Returns the volumes of an instance.
@@ -104,6 +190,13 @@ impl Instances {
         }
         Ok(secrets.build())
     }
+}
+
+/// Returns how often snapshots of an app are taken by themselves; nothing if they are not, or it keeps nothing.
+#[must_use]
+pub fn autosaved(manifest: &Manifest) -> Option<Duration> {
+    let state = &manifest.state;
+    state.autosave.filter(|_| !state.volumes.is_empty())
 }
 
 /// Returns how many snapshots are kept, as the library wants to know it.

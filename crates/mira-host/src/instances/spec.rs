@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use mira_package::manifest::{self, Delivery, Manifest, Name, Probe, Reference, Service, Template};
+use mira_snapshot::Repository;
 use mira_store::{Instance, PortRequest};
 
-use super::folders::{make, remove};
+use super::folders::remove;
 use super::{InstanceError, Instances, Unpacked};
 use crate::service::{
     Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value,
@@ -38,9 +39,9 @@ impl Instances {
     ) -> Result<InstanceSpec, InstanceError> {
         let manifest = &unpacked.manifest;
         let folders = self.layout.folders(&instance.id, unpacked.folder.clone());
-        for volume in &manifest.state.volumes {
-            make(&self.layout.volume(&instance.id, volume.as_str()))?;
-        }
+        // A restore that was cut off comes first: it may have a volume half way out of its place.
+        Repository::recover(&self.layout.snapshots(&instance.id))?;
+        self.provide_volumes(&instance.id, manifest)?;
         // What an earlier run left there is nobody's.
         remove(&folders.tmp)?;
         let settings = self.settings(instance, manifest).await?;

@@ -68,6 +68,8 @@ pub(super) struct Instance {
     open_files: u64,
     /// Held by whoever brings it up or down.
     turn: Mutex<()>,
+    /// Goes with it, which is what the other ends wait for.
+    alive: watch::Sender<()>,
 }
 
 /// Services on their way up.
@@ -114,6 +116,7 @@ impl Instance {
             needles: Arc::new(needles),
             open_files,
             turn: Mutex::default(),
+            alive: watch::channel(()).0,
         }
     }
 
@@ -151,6 +154,11 @@ impl Instance {
                 .map(|service| (Arc::clone(&service.status.service), service.status.now()))
                 .collect(),
         }
+    }
+
+    /// Returns what ends when the instance does.
+    pub(super) fn gone(&self) -> watch::Receiver<()> {
+        self.alive.subscribe()
     }
 
     pub(super) fn subscribe(&self) -> Events {

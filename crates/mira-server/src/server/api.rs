@@ -12,17 +12,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use mira_host::supervisor::{self, Events};
+use mira_host::supervisor;
 
+use super::follow::Following;
 use super::{Desk, start};
 use crate::lines;
-use crate::wire::{Event, Failure, InstanceState};
+use crate::wire::{Failure, InstanceState, Stopped};
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/instances", get(instances))
         .route("/v1/instances/{id}/start", post(start))
         .route("/v1/instances/{id}/stop", post(stop))
+        .route("/v1/instances/{id}/discard", post(discard))
         .route("/v1/instances/{id}/events", get(events))
         .route(
             "/v1/instances/{id}/services/{service}/restart",
@@ -34,7 +36,12 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
 
 async fn instances(State(desk): State<Arc<Desk>>) -> Json<Vec<InstanceState>> {
     let _work = desk.at_work();
-    Json(desk.supervisor.states().iter().map(Into::into).collect())
+    let mut states: Vec<InstanceState> = desk.supervisor.states().iter().map(Into::into).collect();
+    for state in &mut states {
+        let autosave = desk.autosaves.watch(&state.id);
+        state.autosave = autosave.map(|autosave| autosave.borrow().clone());
+    }
+    Json(states)
 }
 
 async fn start(
@@ -47,13 +54,19 @@ async fn start(
 
 async fn stop(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
     let _work = desk.at_work();
-    match desk.supervisor.stop(&id).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+    match desk.stop(&id).await {
+        Ok(autosave) => Json(Stopped { autosave }).into_response(),
         Err(error @ supervisor::StopError::NotThere { .. }) => {
             failed(StatusCode::NOT_FOUND, &error)
         }
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
+}
+
+/// Stops an instance whose state is about to be removed: nothing of it is saved any more.
+async fn discard(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
+    desk.autosaves.discard(&id);
+    stop(State(desk), Path(id)).await
 }
 
 async fn restart(
@@ -71,7 +84,7 @@ async fn restart(
 }
 
 async fn shut_down(State(desk): State<Arc<Desk>>) -> Response {
-    let stopped = desk.supervisor.shutdown().await;
+    let stopped = desk.shut_down().await;
     desk.leave.notify_one();
     match stopped {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -85,13 +98,16 @@ async fn events(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Respon
         let error = supervisor::StopError::NotThere { id };
         return failed(StatusCode::NOT_FOUND, &error);
     };
+    let events = Following::new(events, desk.autosaves.watch(&id));
     let stream = futures_util::stream::unfold(events, next_frame);
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     (kind, Body::new(StreamBody::new(stream))).into_response()
 }
 
-async fn next_frame(mut events: Events) -> Option<(Result<Frame<Bytes>, Infallible>, Events)> {
-    let event = Event::from(events.next().await?);
+async fn next_frame(
+    mut events: Following,
+) -> Option<(Result<Frame<Bytes>, Infallible>, Following)> {
+    let event = events.next().await?;
     // A line that could not be written as JSON is none; there is no such line.
     let line = lines::encode(&event).ok()?;
     Some((Ok(Frame::data(line.into())), events))

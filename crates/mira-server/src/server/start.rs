@@ -17,10 +17,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use zeroize::Zeroizing;
 
 use super::api::failed;
+use super::autosave::Plan;
+use super::follow::Following;
 use super::{AtWork, Desk};
 use crate::lines;
 use crate::wire::{
-    Event, Failure, START_PROTOCOL, START_REQUEST_BYTES_MAX, StartLine, StartRequest,
+    Autosave, Failure, START_PROTOCOL, START_REQUEST_BYTES_MAX, StartLine, StartRequest,
 };
 
 /// Answers a request to start an instance, and goes on with it once HTTP is left behind.
@@ -52,19 +54,27 @@ fn asks_for_start(headers: &HeaderMap) -> bool {
 }
 
 async fn converse(
-    desk: &Desk,
+    desk: &Arc<Desk>,
     id: &str,
     stream: impl AsyncRead + AsyncWrite + Unpin,
 ) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let (spec, attached) = match receive(&mut reader, id).await {
+    let Received {
+        spec,
+        attached,
+        autosave,
+    } = match receive(&mut reader, id).await {
         Ok(received) => received,
         Err(error) => return fail(&mut writer, &error).await,
     };
-    let Begun { mut events, up } = match desk.supervisor.begin(spec).await {
+    let Begun { events, up, gone } = match desk.supervisor.begin(spec).await {
         Ok(begun) => begun,
         Err(error) => return fail(&mut writer, &error).await,
     };
+    if let Some(plan) = autosave {
+        desk.autosaves.begin(desk, plan, gone);
+    }
+    let mut events = Following::new(events, desk.autosaves.watch(id));
     let mut up = std::pin::pin!(up.wait());
     let (mut is_up, mut hung_up) = (false, false);
     loop {
@@ -74,10 +84,14 @@ async fn converse(
             event = events.next() => match event {
                 // If nobody listens any more, the end of the connection says so too.
                 Some(event) => {
-                    let event = Event::from(event);
                     lines::write(&mut writer, &StartLine::Event { event }).await.ok();
                 }
-                None => break,
+                None if is_up || hung_up => break,
+                // What became of it is known a moment later.
+                None => return match up.await {
+                    Ok(()) => lines::write(&mut writer, &StartLine::Stopped).await,
+                    Err(error) => fail(&mut writer, &error).await,
+                },
             },
             started = &mut up, if !is_up => match started {
                 Ok(()) => {
@@ -87,11 +101,15 @@ async fn converse(
                         return told;
                     }
                 }
+                // It was told to stop before it was up; how that goes is told until its end.
+                Err(_) if hung_up => is_up = true,
                 Err(error) => return fail(&mut writer, &error).await,
             },
             () = end_of(&mut reader), if attached && !hung_up => {
                 hung_up = true;
-                desk.supervisor.stop(id).await.ok();
+                // Not waited for: what happens until then is told.
+                let (desk, id) = (Arc::clone(desk), id.to_owned());
+                tokio::spawn(async move { desk.supervisor.stop(&id).await.ok() });
             }
         }
     }
@@ -113,11 +131,15 @@ async fn end_of(reader: &mut (impl AsyncRead + Unpin)) {
     while reader.read_u8().await.is_ok() {}
 }
 
+/// What is to be started, and how.
+struct Received {
+    spec: InstanceSpec,
+    attached: bool,
+    autosave: Option<Plan>,
+}
+
 /// Takes the request, and then the values, each into memory of its own.
-async fn receive(
-    reader: &mut (impl AsyncRead + Unpin),
-    id: &str,
-) -> io::Result<(InstanceSpec, bool)> {
+async fn receive(reader: &mut (impl AsyncRead + Unpin), id: &str) -> io::Result<Received> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
     let len = usize::try_from(reader.read_u32().await?).map_err(io::Error::other)?;
     if len > START_REQUEST_BYTES_MAX {
@@ -148,10 +170,19 @@ async fn receive(
         );
     }
     let spec = request.spec.with(values);
-    Ok((
-        spec.map_err(|error| invalid(error.to_string()))?,
-        request.attached,
-    ))
+    let spec = spec.map_err(|error| invalid(error.to_string()))?;
+    let autosave = match request.autosave.map(Autosave::try_from).transpose() {
+        Err(error) => return Err(invalid(error.to_string())),
+        Ok(None) => None,
+        Ok(Some(autosave)) => Some(Plan::new(autosave, &spec).ok_or_else(|| {
+            invalid("the password of the snapshots is not among the values".to_owned())
+        })?),
+    };
+    Ok(Received {
+        spec,
+        attached: request.attached,
+        autosave,
+    })
 }
 
 /// Reads a value into memory that is wiped.

@@ -7,6 +7,8 @@ use mira_host::service::{self, Phase};
 use mira_host::supervisor;
 use serde::{Deserialize, Serialize};
 
+use super::AutosaveState;
+
 /// An instance that the supervisor knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -17,6 +19,8 @@ pub struct InstanceState {
     pub name: String,
     /// Its services, in the order in which they start.
     pub services: Vec<ServiceState>,
+    /// How the snapshots fare that are taken by themselves, if any are.
+    pub autosave: Option<AutosaveState>,
 }
 
 impl InstanceState {
@@ -90,6 +94,7 @@ impl From<&supervisor::InstanceState> for InstanceState {
             services: services
                 .map(|(service, state)| ServiceState::new(service, state))
                 .collect(),
+            autosave: None,
         }
     }
 }
@@ -116,6 +121,11 @@ pub enum Event {
         /// Whether the next line of the stream goes on with it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
+    },
+    /// A snapshot was taken by itself, or could not be.
+    Autosave {
+        /// How they fare now.
+        state: AutosaveState,
     },
     /// The reader was too slow, and missed this many events.
     Missed {
@@ -198,6 +208,7 @@ mod tests {
                 id: "a-1".to_owned(),
                 name: "a".to_owned(),
                 services: phases.iter().map(|phase| service(phase)).collect(),
+                autosave: None,
             };
             assert_eq!(instance.phase(), expect, "{phases:?}");
         };

@@ -94,7 +94,7 @@ struct OriginSpec {
 #[error(
     "the request's {0} cannot be understood; command and supervisor may be of different versions: `mira serve --stop` ends the supervisor"
 )]
-pub(crate) struct NotUnderstood(&'static str);
+pub(crate) struct NotUnderstood(pub(super) &'static str);
 
 /// A path, word or variable cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,14 +109,14 @@ fn texts(words: &[OsString]) -> Result<Vec<String>, NotText> {
     words.iter().map(text).collect()
 }
 
-fn path(path: &std::path::Path) -> Result<PathBuf, NotText> {
+pub(super) fn path(path: &std::path::Path) -> Result<PathBuf, NotText> {
     match path.to_str() {
         Some(_) => Ok(path.to_owned()),
         None => Err(NotText(path.as_os_str().to_owned())),
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

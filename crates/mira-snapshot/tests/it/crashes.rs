@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mira_snapshot::Volume;
+use mira_snapshot::{Repository, Volume};
 
 use crate::support::{Fixture, SECRET, contents, example, noise};
 
@@ -186,7 +186,7 @@ fn a_restore_that_is_cut_off_leaves_every_volume_old_or_new_and_is_ended_later()
             assert_eq!(contents(&path), *expected);
         }
         seen_unfinished += usize::from(!fixture.left_over().iter().all(|name| !ours(&name)));
-        fixture.repository.recover().unwrap();
+        Repository::recover(&fixture.snapshots()).unwrap();
         assert_eq!(
             current(&fixture.data()),
             current(&two),

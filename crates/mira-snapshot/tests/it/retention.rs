@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use mira_snapshot::{Retention, SnapshotError, TAG_SAFETY};
+use mira_snapshot::{Retention, SnapshotError, TAG_AUTOSAVE, TAG_SAFETY};
 
-use crate::support::{Fixture, noise, options, secrets};
+use crate::support::{Fixture, SECRET, noise, options, secrets};
 
 fn packs_bytes(fixture: &Fixture) -> u64 {
     let folders = fs::read_dir(fixture.snapshots().join("data")).unwrap();
@@ -85,6 +85,54 @@ fn safety_snapshots_are_counted_apart() {
     assert_eq!(left.len(), 2, "{left:?}");
     assert_eq!(left[0].id, usual);
     assert_eq!(left[1].tags, [TAG_SAFETY]);
+}
+
+#[test]
+fn a_retention_of_autosaves_leaves_all_others() {
+    let fixture = Fixture::new();
+    let none = secrets(&[]);
+    for round in 0..3 {
+        for tags in [&[] as &[&str], &[TAG_SAFETY], &[TAG_AUTOSAVE]] {
+            let mut options = options();
+            options.tags = tags.iter().map(|tag| (*tag).into()).collect();
+            fixture.write("file", format!("{round} {tags:?}"));
+            fixture.take_with(&none, &options).unwrap();
+        }
+    }
+    let retention = Retention {
+        last: 1,
+        ..Retention::default()
+    };
+    let repository = &fixture.repository;
+    let removed = repository.apply_retention_to_autosaves(&retention).unwrap();
+    assert_eq!(removed.len(), 2);
+    let left = repository.list().unwrap();
+    let with = |tag: &str| left.iter().filter(|one| one.tags == [tag]).count();
+    assert_eq!((left.len(), with(TAG_SAFETY), with(TAG_AUTOSAVE)), (7, 3, 1));
+}
+
+#[test]
+fn a_snapshot_of_what_is_as_it_was_is_not_taken_if_so_wished() {
+    let fixture = Fixture::new();
+    let mut options = options();
+    options.skip_unchanged = true;
+    let searched = secrets(&[("API_KEY", SECRET)]);
+    fixture.write("file", "one");
+    let first = fixture.take_with(&searched, &options).unwrap();
+    assert!(!first.unchanged, "there was none to compare with");
+    let second = fixture.take_with(&searched, &options).unwrap();
+    assert!(second.unchanged);
+    assert_eq!(second.snapshot.id, first.snapshot.id);
+    assert_eq!(fixture.repository.list().unwrap().len(), 1);
+    // Another secret to look for: what was not searched for it is not enough.
+    let more = secrets(&[("API_KEY", SECRET), ("OTHER", "another-value-altogether")]);
+    assert!(!fixture.take_with(&more, &options).unwrap().unchanged);
+    fixture.write("file", "two");
+    assert!(!fixture.take_with(&more, &options).unwrap().unchanged);
+    fs::remove_file(fixture.data().join("file")).unwrap();
+    assert!(!fixture.take_with(&more, &options).unwrap().unchanged);
+    assert_eq!(fixture.repository.list().unwrap().len(), 4);
+    fixture.restic_ok(&["check", "--read-data"]);
 }
 
 #[test]

@@ -355,3 +355,39 @@ fn port(service: &str) -> PortRequest {
         prefer: None,
     }
 }
+
+#[test]
+fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
+    let place = Place::new();
+    run(async {
+        let store = place.store().await;
+        let mut wanted = named("mine");
+        wanted.package.publisher_key = Some("RWQ1".to_owned());
+        wanted.package.unsigned_agreed = true;
+        let source = store.insert_instance(&wanted).await.unwrap();
+        store.set_setting(&source.id, "MODEL", "small").await.unwrap();
+        store.set_binding(&source.id, "KEY", "MY_KEY").await.unwrap();
+        let taken = store.begin_copy(&source, Some("mine".parse().unwrap()), false).await;
+        assert!(matches!(taken, Err(StoreError::NameTaken { .. })), "{taken:?}");
+        let copy = store.begin_copy(&source, None, false).await.unwrap();
+        assert_ne!(copy.id, source.id);
+        assert_eq!(store.instances().await.unwrap(), [source.clone()]);
+        assert_eq!(store.deleting().await.unwrap(), [copy.clone()]);
+        let half = store.find(copy.id.as_str()).await;
+        assert!(matches!(half, Err(StoreError::Deleting { .. })), "{half:?}");
+
+        let copy = store.finish_copy(&copy.id).await.unwrap();
+        assert_eq!(store.instances().await.unwrap().len(), 2);
+        assert_eq!(copy.package.digest, source.package.digest);
+        assert_eq!(copy.package.publisher_key, source.package.publisher_key);
+        assert!(!copy.package.unsigned_agreed, "an agreement is for one instance");
+        assert_eq!(store.settings(&copy.id).await.unwrap()[0].value, "small");
+        assert_eq!(store.bindings(&copy.id).await.unwrap(), []);
+
+        let abandoned = store.begin_copy(&source, None, false).await.unwrap();
+        store.begin_delete(&abandoned.id).await.unwrap();
+        store.finish_delete(&abandoned.id).await.unwrap();
+        let gone = store.finish_copy(&abandoned.id).await;
+        assert_eq!(gone, Err(StoreError::NotFound));
+    });
+}
