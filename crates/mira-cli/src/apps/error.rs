@@ -37,7 +37,9 @@ impl From<InstanceError> for CommandError {
             InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
                 Self::new(Kind::Usage, text)
             }
-            InstanceError::Brokered { .. } | InstanceError::NoCopy { .. } => Self::failed(text),
+            InstanceError::Brokered { .. }
+            | InstanceError::Busy { .. }
+            | InstanceError::NoCopy { .. } => Self::failed(text),
             // What is left is about content that is not what it says it is.
             _ => Self::new(Kind::Integrity, text),
         }

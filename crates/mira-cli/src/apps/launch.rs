@@ -1,7 +1,8 @@
 //! Bringing an instance up: its sealed secrets are opened, the missing ones asked for, and the supervisor is told to start it.
 
 use jiff::Timestamp;
-use mira_host::instances::{Instances, KeyWanted, Resolution, Unpacked};
+use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Unpacked};
+use mira_host::service::Value;
 use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Scope, SecretName, SecretValue};
 use mira_server::{Event, Started, Starting};
@@ -38,22 +39,24 @@ pub(crate) enum Launched {
     Stopped,
 }
 
-/// Brings an instance up; `first` says that it was made just now, so that optional secrets are asked for too.
-pub(crate) fn launch(
+/// An instance that has all that it needs to be brought up.
+pub(crate) struct Ready<'a> {
+    instance: &'a Instance,
+    unpacked: &'a Unpacked,
+    values: Vec<Value>,
+    claim: Claim,
+}
+
+/// Gathers the secrets of an instance; `first` says that it was made just now, so that optional ones are asked for too.
+pub(crate) fn prepare<'a>(
     apps: &Apps,
     ui: &Ui,
-    instance: &Instance,
-    unpacked: &Unpacked,
+    instance: &'a Instance,
+    unpacked: &'a Unpacked,
+    claim: Claim,
     args: &LaunchArgs,
     first: bool,
-) -> Result<Launched, CommandError> {
-    if apps.is_running(instance)? {
-        return Err(CommandError::failed(format!(
-            "{} runs already",
-            instance.name
-        ))
-        .hint(format!("`mira logs -f {}` follows it; `mira restart {0}` starts it anew.", instance.name)));
-    }
+) -> Result<Ready<'a>, CommandError> {
     let manifest = &unpacked.manifest;
     let sealed = match &unpacked.sealed {
         Some(sealed) => {
@@ -86,7 +89,28 @@ pub(crate) fn launch(
     let values = apps
         .instances
         .values(instance, &resolution, vault.as_ref(), sealed)?;
-    drop(vault);
+    Ok(Ready {
+        instance,
+        unpacked,
+        values,
+        claim,
+    })
+}
+
+/// Brings an instance up that is ready, and does not run.
+pub(crate) fn launch(
+    apps: &Apps,
+    ui: &Ui,
+    ready: Ready<'_>,
+    args: &LaunchArgs,
+) -> Result<Launched, CommandError> {
+    let Ready {
+        instance,
+        unpacked,
+        values,
+        claim,
+    } = ready;
+    let manifest = &unpacked.manifest;
     let spec = apps.wait(
         apps.instances
             .spec(instance, unpacked, values, &surroundings()),
@@ -96,13 +120,19 @@ pub(crate) fn launch(
     };
     apps.wait(async {
         let mut starting = apps.client.start(&spec, !args.detach, &spawn).await?;
-        // The values are the supervisor's from here on.
+        // The values are the supervisor's from here on, and so is the instance once it tells of it.
         drop(spec);
+        let first = starting.next().await?;
+        drop(claim);
         apps.instances
             .store()
             .set_desired(&instance.id, Desired::Running)
             .await?;
-        let launched = follow(apps, ui, instance, manifest, &mut starting, args.detach).await;
+        let mut following = Following {
+            starting,
+            first: Some(first),
+        };
+        let launched = follow(apps, ui, instance, manifest, &mut following, args.detach).await;
         if !matches!(launched, Ok(Launched::Up)) {
             apps.instances
                 .store()
@@ -197,13 +227,28 @@ fn fill_in(
     Ok(())
 }
 
+/// A start that is followed; of which the first news were waited for.
+struct Following {
+    starting: Starting,
+    first: Option<Option<Started>>,
+}
+
+impl Following {
+    async fn next(&mut self) -> Result<Option<Started>, CommandError> {
+        match self.first.take() {
+            Some(first) => Ok(first),
+            None => Ok(self.starting.next().await?),
+        }
+    }
+}
+
 /// Tells what comes of a start: until it is up, or in the foreground until it has stopped.
 async fn follow(
     apps: &Apps,
     ui: &Ui,
     instance: &Instance,
     manifest: &Manifest,
-    starting: &mut Starting,
+    following: &mut Following,
     detach: bool,
 ) -> Result<Launched, CommandError> {
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -211,7 +256,7 @@ async fn follow(
     let mut stopping = false;
     loop {
         let next = tokio::select! {
-            next = starting.next() => next?,
+            next = following.next() => next?,
             _ = interrupted.recv() => None,
             _ = terminated.recv() => None,
         };
@@ -245,7 +290,7 @@ async fn follow(
                     true => {
                         apps.client.stop(instance.id.as_str()).await?;
                     }
-                    false => starting.stop().await?,
+                    false => following.starting.stop().await?,
                 }
             }
         }

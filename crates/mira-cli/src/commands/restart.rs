@@ -1,6 +1,6 @@
 //! `mira restart`: stops an instance and brings it up again, with its secrets as they are now.
 
-use crate::apps::{Apps, LaunchArgs, launch};
+use crate::apps::{Apps, LaunchArgs, launch, prepare};
 use crate::commands::open::unpacked;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -38,12 +38,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 .hint(format!("mira start {}", instance.name))),
         };
     }
-    // Before anything is stopped: what is missing then is told while it still runs.
+    let (instance, claim) = apps.claim(&instance)?;
+    // Before anything is stopped: what is missing is told while it still runs.
     let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
+    let ready = prepare(&apps, ui, &instance, &unpacked, claim, &args.launch, false)?;
     if apps.wait(apps.client.stop(instance.id.as_str()))? {
         ui.say(&format!("{} is stopped", instance.name));
     }
-    launch(&apps, ui, &instance, &unpacked, &args.launch, false)?;
+    launch(&apps, ui, ready, &args.launch)?;
     match args.launch.detach {
         true => Ok(()),
         false => apps.sweep(),

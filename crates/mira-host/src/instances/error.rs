@@ -73,7 +73,7 @@ pub enum InstanceError {
     Refused(Trust),
     /// Another publisher's package would get the instance's secrets.
     #[error(
-        "the package is {}, and {instance} was opened from another publisher's: it gets no secrets unless you agree", trust.as_str()
+        "the package is {}, and {instance} was opened from another publisher's before: it gets no secrets unless you agree", trust.as_str()
     )]
     NeedsAgreement {
         /// The instance's name.
@@ -100,6 +100,12 @@ pub enum InstanceError {
         instance: String,
         /// The secret.
         name: SecretName,
+    },
+    /// Another command brings the instance up, asks for its secrets, or deletes it.
+    #[error("another command is at work on {instance}; try again when it is done")]
+    Busy {
+        /// The instance's name.
+        instance: String,
     },
     /// Required secrets are missing.
     #[error("{instance} needs secrets that it does not have")]

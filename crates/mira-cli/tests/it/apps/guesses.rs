@@ -53,8 +53,12 @@ impl Locked {
     }
 
     fn open(&self, with: &str) -> Run {
+        self.open_as("parrot", with)
+    }
+
+    fn open_as(&self, name: &str, with: &str) -> Run {
         self.house
-            .mira(&["open", &self.package, "--name", "parrot", "-d", "--password-file", with])
+            .mira(&["open", &self.package, "--name", name, "-d", "--password-file", with])
             .run()
     }
 
@@ -147,11 +151,14 @@ fn a_sixth_wrong_one_after_the_lock_locks_again() {
     assert!(seconds(&early) > 200, "{early:?}");
 }
 
-/// Opens with the wrong password 16 times at once; returns how often a guess was taken.
+/// Opens with the wrong password for 16 instances at once; returns how often a guess was taken.
 fn sixteen_at_once(locked: &Locked) -> u64 {
     thread::scope(|scope| {
         let tries: Vec<_> = (0..16)
-            .map(|_| scope.spawn(|| locked.open(&locked.wrong)))
+            .map(|number| {
+                let name = format!("parrot-{number}");
+                scope.spawn(move || locked.open_as(&name, &locked.wrong))
+            })
             .collect();
         let taken = tries.into_iter().map(|one| {
             let run = one.join().unwrap();

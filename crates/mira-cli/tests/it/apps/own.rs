@@ -38,7 +38,13 @@ fn a_script_is_told_what_is_missing_saves_it_and_goes_on() {
     let at = |text: &str| said.find(text).unwrap_or_else(|| panic!("{said}"));
     assert!(at("store was started") < at("web was started"), "{said}");
 
-    let again = house.run(&["open", &package, "-d"], 1);
+    // A name is another instance's only if it is exactly that, not the beginning of its id.
+    let id = house.ps("parrot")["id"].as_str().unwrap().to_owned();
+    house.run(&["open", &package, "-d", "--name", &id[..8]], 3);
+    house.run(&["delete", &id[..8], "--yes"], 0);
+    assert_eq!(house.ps("parrot")["id"], id);
+
+    let again = house.run(&["open", "parrot", "-d"], 1);
     assert!(again.stderr_text().contains("runs already"), "{again:?}");
     house.run(&["stop", "parrot"], 0);
     assert_eq!(house.ps("parrot")["state"], "stopped");
