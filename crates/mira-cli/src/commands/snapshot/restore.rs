@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return Err(CommandError::failed("nothing was restored"));
     }
     // Nobody starts it from here on, and nobody has since it was looked at.
-    let _hold = apps.instances.hold_to_replace(&instance)?;
+    let (instance, _claim) = apps.claim(&instance)?;
     refuse_running(&apps, &instance)?;
     let (volumes, safety) = match args.no_safety {
         true => {
