@@ -44,8 +44,14 @@ pub(crate) fn existing(
 ) -> Result<Repository, CommandError> {
     let repository = apps.instances.existing_repository(instance, vault)?;
     repository.ok_or_else(|| {
-        CommandError::new(Kind::Missing, format!("{} has no snapshot yet", instance.name))
-            .hint(format!("`mira snapshot create {}` takes one.", instance.name))
+        CommandError::new(
+            Kind::Missing,
+            format!("{} has no snapshot yet", instance.name),
+        )
+        .hint(format!(
+            "`mira snapshot create {}` takes one.",
+            instance.name
+        ))
     })
 }
 
@@ -107,9 +113,14 @@ pub(crate) fn take(
     options: &Options,
 ) -> Result<Report, CommandError> {
     let mut progress = ui.progress("saving");
-    let taken = repository.snapshot(&content.volumes, &content.secrets, options, &mut |how_far| {
-        progress.show(how_far.files, how_far.bytes);
-    });
+    let taken = repository.snapshot(
+        &content.volumes,
+        &content.secrets,
+        options,
+        &mut |how_far| {
+            progress.show(how_far.files, how_far.bytes);
+        },
+    );
     drop(progress);
     Ok(taken?)
 }

@@ -55,9 +55,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let instance = apps.find(&args.instance)?;
     let vault = match args.without_vault {
         true => None,
-        false => apps.vault(ui, &args.unlock).map_err(|error| {
-            error.hint("--without-vault goes on without what the vault knows.")
-        })?,
+        false => apps
+            .vault(ui, &args.unlock)
+            .map_err(|error| error.hint("--without-vault goes on without what the vault knows."))?,
     };
     let (needles, redaction) = known(vault.as_ref(), args.without_vault);
     let mut document = facts::gather(&apps, &instance, vault, args.lines)?;
@@ -86,7 +86,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
 fn known(vault: Option<&Vault>, left_out: bool) -> (Arc<NeedleSet>, Value) {
     let mut needles = NeedleSet::builder();
     let (mut number, mut too_short, mut unreadable) = (0_u64, Vec::new(), Vec::new());
-    for (vault, entry) in vault.iter().flat_map(|vault| vault.secrets().map(move |one| (vault, one))) {
+    for (vault, entry) in vault
+        .iter()
+        .flat_map(|vault| vault.secrets().map(move |one| (vault, one)))
+    {
         let name = entry.name().as_str();
         let Ok(value) = vault.value(entry) else {
             unreadable.push(name);

@@ -134,12 +134,13 @@ fn restore(
     copy: &Instance,
     content: &Content,
 ) -> Result<(usize, u64), CommandError> {
-    let volumes = apps.instances.provide_volumes(&copy.id, &content.manifest)?;
+    let volumes = apps
+        .instances
+        .provide_volumes(&copy.id, &content.manifest)?;
     let mut progress = ui.progress("copying");
-    let restored: Result<_, SnapshotError> =
-        repository.restore(id, &volumes, &mut |how_far| {
-            progress.show(how_far.files, how_far.bytes);
-        });
+    let restored: Result<_, SnapshotError> = repository.restore(id, &volumes, &mut |how_far| {
+        progress.show(how_far.files, how_far.bytes);
+    });
     drop(progress);
     let restored = restored?;
     Ok((

@@ -44,10 +44,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     // Before anything is stopped: what is missing is told while it still runs.
     let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
     let ready = prepare(&apps, ui, &instance, &unpacked, claim, &args.launch, false)?;
-    if apps
-        .wait(apps.client.stop(instance.id.as_str()))?
-        .is_some()
-    {
+    if apps.wait(apps.client.stop(instance.id.as_str()))?.is_some() {
         ui.say(&format!("{} is stopped", instance.name));
     }
     launch(&apps, ui, ready, &args.launch)?;

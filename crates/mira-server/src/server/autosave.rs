@@ -255,7 +255,10 @@ impl Saver {
                 };
                 state.failed(error.to_string(), findings);
             }
-            Err(_) => state.failed("the snapshot broke off; this is an error of Mira's".to_owned(), None),
+            Err(_) => state.failed(
+                "the snapshot broke off; this is an error of Mira's".to_owned(),
+                None,
+            ),
         });
     }
 }

@@ -69,7 +69,11 @@ impl TryFrom<&Autosave> for AutosaveSpec {
         Ok(Self {
             interval_ms: milliseconds(autosave.interval),
             repository: path(&autosave.repository)?,
-            volumes: autosave.volumes.iter().map(volume).collect::<Result<_, _>>()?,
+            volumes: autosave
+                .volumes
+                .iter()
+                .map(volume)
+                .collect::<Result<_, _>>()?,
             retention: autosave.retention.map(|retention| RetentionSpec {
                 last: retention.last,
                 daily: retention.daily,

@@ -108,7 +108,10 @@ fn a_retention_of_autosaves_leaves_all_others() {
     assert_eq!(removed.len(), 2);
     let left = repository.list().unwrap();
     let with = |tag: &str| left.iter().filter(|one| one.tags == [tag]).count();
-    assert_eq!((left.len(), with(TAG_SAFETY), with(TAG_AUTOSAVE)), (7, 3, 1));
+    assert_eq!(
+        (left.len(), with(TAG_SAFETY), with(TAG_AUTOSAVE)),
+        (7, 3, 1)
+    );
 }
 
 #[test]

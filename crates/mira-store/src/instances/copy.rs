@@ -54,10 +54,11 @@ impl Store {
     pub async fn finish_copy(&self, id: &InstanceId) -> Result<Instance, StoreError> {
         let work = async {
             let mut transaction = self.write().await?;
-            let row = sqlx::query("UPDATE instances SET deleting = FALSE WHERE id = $1 RETURNING *")
-                .bind(id.as_str())
-                .fetch_optional(&mut *transaction)
-                .await?;
+            let row =
+                sqlx::query("UPDATE instances SET deleting = FALSE WHERE id = $1 RETURNING *")
+                    .bind(id.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             let instance = Instance::of_row(&row.ok_or(StoreError::NotFound)?)?;
             transaction.commit().await?;
             Ok(instance)

@@ -365,10 +365,21 @@ fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
         wanted.package.publisher_key = Some("RWQ1".to_owned());
         wanted.package.unsigned_agreed = true;
         let source = store.insert_instance(&wanted).await.unwrap();
-        store.set_setting(&source.id, "MODEL", "small").await.unwrap();
-        store.set_binding(&source.id, "KEY", "MY_KEY").await.unwrap();
-        let taken = store.begin_copy(&source, Some("mine".parse().unwrap()), false).await;
-        assert!(matches!(taken, Err(StoreError::NameTaken { .. })), "{taken:?}");
+        store
+            .set_setting(&source.id, "MODEL", "small")
+            .await
+            .unwrap();
+        store
+            .set_binding(&source.id, "KEY", "MY_KEY")
+            .await
+            .unwrap();
+        let taken = store
+            .begin_copy(&source, Some("mine".parse().unwrap()), false)
+            .await;
+        assert!(
+            matches!(taken, Err(StoreError::NameTaken { .. })),
+            "{taken:?}"
+        );
         let copy = store.begin_copy(&source, None, false).await.unwrap();
         assert_ne!(copy.id, source.id);
         assert_eq!(store.instances().await.unwrap(), [source.clone()]);
@@ -380,7 +391,10 @@ fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
         assert_eq!(store.instances().await.unwrap().len(), 2);
         assert_eq!(copy.package.digest, source.package.digest);
         assert_eq!(copy.package.publisher_key, source.package.publisher_key);
-        assert!(!copy.package.unsigned_agreed, "an agreement is for one instance");
+        assert!(
+            !copy.package.unsigned_agreed,
+            "an agreement is for one instance"
+        );
         assert_eq!(store.settings(&copy.id).await.unwrap()[0].value, "small");
         assert_eq!(store.bindings(&copy.id).await.unwrap(), []);
 

@@ -63,7 +63,9 @@ impl Cleaner {
             }
         };
         let folders = self.folders.iter();
-        folders.fold(redacted, |text, (folder, name)| shortened(&text, folder, name))
+        folders.fold(redacted, |text, (folder, name)| {
+            shortened(&text, folder, name)
+        })
     }
 }
 
@@ -104,11 +106,23 @@ mod tests {
         };
         let below = "/home/ann/.config/mira";
         check(below, "/home/ann", "~");
-        check(below, "open /home/ann/.config/mira/x: no", "open ~/.config/mira/x: no");
-        check(below, "/home/anna and /home/ann-2", "/home/anna and /home/ann-2");
+        check(
+            below,
+            "open /home/ann/.config/mira/x: no",
+            "open ~/.config/mira/x: no",
+        );
+        check(
+            below,
+            "/home/anna and /home/ann-2",
+            "/home/anna and /home/ann-2",
+        );
         check(below, "/mnt/home/ann/x", "/mnt/home/ann/x");
         check(below, "a=/home/ann:/home/ann/b", "a=~:~/b");
-        check("/srv/mira", "/srv/mira/instances in /home/ann", "$MIRA_HOME/instances in ~");
+        check(
+            "/srv/mira",
+            "/srv/mira/instances in /home/ann",
+            "$MIRA_HOME/instances in ~",
+        );
         check("/", "/etc/passwd", "/etc/passwd");
     }
 
@@ -117,7 +131,8 @@ mod tests {
         let mut needles = NeedleSet::builder();
         needles.add("KEY", b"sk-proj-4fXq81LmZ0pTw7Rk");
         let cleaner = Cleaner::with(Arc::new(needles.build()), Path::new("/"), Path::new("/"));
-        let document = json!({"sk-proj-4fXq81LmZ0pTw7Rk": [1, {"a": "b sk-proj-4fXq81LmZ0pTw7Rk c"}]});
+        let document =
+            json!({"sk-proj-4fXq81LmZ0pTw7Rk": [1, {"a": "b sk-proj-4fXq81LmZ0pTw7Rk c"}]});
         let expect = json!({"[redacted:KEY]": [1, {"a": "b [redacted:KEY] c"}]});
         assert_eq!(cleaner.clean(document), expect);
     }

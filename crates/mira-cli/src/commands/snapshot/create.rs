@@ -15,7 +15,12 @@ pub(super) struct Args {
     instance: String,
 
     /// What you call it
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     label: String,
 
     /// Leave files out that hold a secret, instead of taking no snapshot

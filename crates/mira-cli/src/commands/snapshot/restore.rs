@@ -74,7 +74,10 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 ..LaunchArgs::default()
             };
             let manifest = unpacked(&apps, ui, &instance, &launch)?.manifest;
-            (held(&apps.instances, &instance, &manifest, &snapshot)?, None)
+            (
+                held(&apps.instances, &instance, &manifest, &snapshot)?,
+                None,
+            )
         }
         false => {
             let content = snapshots::content(&apps, ui, &instance, &args.open, &vault)?;
