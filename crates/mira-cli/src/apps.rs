@@ -10,9 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mira_host::instances::{Instances, Surroundings};
+use mira_host::instances::{Claim, Instances, Surroundings};
 use mira_server::{Client, InstanceState, Place, Spawn};
-use mira_store::Instance;
+use mira_store::{Instance, InstanceName, StoreError};
 use mira_vault::home::Home;
 use mira_vault::{LockedVault, Vault};
 
@@ -20,7 +20,7 @@ use crate::error::CommandError;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
-pub(crate) use launch::{LaunchArgs, Launched, bring_up, launch, values};
+pub(crate) use launch::{LaunchArgs, launch, prepare};
 pub(crate) use password::KeyArgs;
 
 /// The variables that the supervisor gets; services get fewer.
@@ -51,11 +51,14 @@ impl Apps {
             .enable_all()
             .build()?;
         let instances = runtime.block_on(Instances::open(home, place.folder().to_owned()))?;
-        Ok(Self {
+        let apps = Self {
             runtime,
             instances,
             client: Client::new(place),
-        })
+        };
+        // What cannot be removed now is told by the commands whose business it is.
+        drop(apps.sweep());
+        Ok(apps)
     }
 
     /// Waits for a future.
@@ -66,6 +69,16 @@ impl Apps {
     /// Returns the instance of a name, an id, or the beginning of one.
     pub(crate) fn find(&self, wanted: &str) -> Result<Instance, CommandError> {
         Ok(self.wait(self.instances.store().find(wanted))?)
+    }
+
+    /// Returns the instance of a name, an id, or the beginning of one; also one whose deletion was interrupted.
+    pub(crate) fn find_to_delete(&self, wanted: &str) -> Result<Instance, CommandError> {
+        let store = self.instances.store();
+        let found = match self.wait(store.find(wanted)) {
+            Err(StoreError::Deleting { id }) => self.wait(store.instance(&id)),
+            found => found,
+        };
+        Ok(found?)
     }
 
     /// Returns the instances that the supervisor has.
@@ -92,12 +105,23 @@ impl Apps {
         }
     }
 
+    /// Returns the instance of exactly this name.
+    pub(crate) fn named(&self, name: &InstanceName) -> Result<Option<Instance>, CommandError> {
+        let mut instances = self.wait(self.instances.store().instances())?.into_iter();
+        Ok(instances.find(|instance| instance.name == *name))
+    }
+
+    /// Claims an instance, and returns it as it is now.
+    pub(crate) fn claim(&self, instance: &Instance) -> Result<(Instance, Claim), CommandError> {
+        Ok(self.wait(self.instances.claim(instance))?)
+    }
+
     /// Removes what stopped instances left in memory.
     pub(crate) fn sweep(&self) -> Result<(), CommandError> {
-        let running = self.running()?;
-        let runs =
-            |instance: &Instance| running.iter().any(|state| state.id == instance.id.as_str());
-        Ok(self.wait(self.instances.sweep_memory(&runs))?)
+        self.wait(self.instances.sweep_memory(async || {
+            let running = self.client.instances().await?;
+            Ok(running.into_iter().map(|state| state.id).collect())
+        }))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use mira_age::AgeError;
 use mira_vault::recovery::RecoveryError;
 use mira_vault::{FaultKind, VaultError};
 use serde_json::{Value, json};
@@ -175,14 +176,25 @@ impl From<RecoveryError> for CommandError {
     fn from(error: RecoveryError) -> Self {
         let kind = match error {
             RecoveryError::Vault(error) => return error.into(),
-            RecoveryError::PassphraseNotText | RecoveryError::Recipient { .. } => Kind::Usage,
-            RecoveryError::Identity | RecoveryError::WrongKey => Kind::Locked,
-            RecoveryError::ExcessiveWork { .. }
-            | RecoveryError::Damaged
-            | RecoveryError::Content(_) => Kind::Integrity,
+            RecoveryError::Age(error) => return error.into(),
+            RecoveryError::Content(_) => Kind::Integrity,
             _ => Kind::Failed,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<AgeError> for CommandError {
+    fn from(error: AgeError) -> Self {
+        let kind = match error {
+            AgeError::PassphraseNotText | AgeError::NoRecipient | AgeError::Recipient { .. } => {
+                Kind::Usage
+            }
+            AgeError::Identity | AgeError::WrongKey => Kind::Locked,
+            AgeError::ExcessiveWork { .. } | AgeError::Damaged => Kind::Integrity,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, format!("the age file: {error}"))
     }
 }
 

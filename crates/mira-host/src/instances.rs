@@ -8,11 +8,11 @@
 //! the instance's secrets.
 
 mod candidate;
+mod claims;
 mod copies;
 mod error;
 mod folders;
 mod guesses;
-mod hold;
 mod removal;
 mod secrets;
 mod snapshots;
@@ -22,20 +22,30 @@ use std::path::{Path, PathBuf};
 
 use mira_package::manifest::Manifest;
 use mira_package::signature::PublisherKey;
-use mira_package::trust::Secrets;
 use mira_store::{Instance, InstanceName, NewInstance, PackageFacts, Store};
 use mira_vault::home::Home;
 
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
+pub use claims::Claim;
 pub use copies::Unpacked;
 pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;
-pub use hold::StateHold;
 pub use mira_age::Key;
 pub use secrets::{Resolution, Source, Wanted};
 pub use snapshots::{SNAPSHOT_PASSWORD, autosaved, retention};
 pub use spec::Surroundings;
+
+/// An instance that was just made, and claimed by whoever made it.
+#[derive(Debug)]
+pub struct Created {
+    /// The instance.
+    pub instance: Instance,
+    /// The copy of its package.
+    pub unpacked: Unpacked,
+    /// The right to bring it up.
+    pub claim: Claim,
+}
 
 /// The instances of a home.
 #[derive(Clone, Debug)]
@@ -83,29 +93,43 @@ impl Instances {
 
     /// Makes an instance of a package.
     ///
+    /// `agreed` says that the user agreed to this package although its publisher is not the one that is remembered.
+    ///
     /// # Errors
     ///
-    /// The package is tampered with, the name is taken, or the copy cannot be written.
+    /// The package is tampered with or needs the user's agreement, the name is taken, or the copy cannot be written.
     pub async fn create(
         &self,
         candidate: &mut Candidate,
         name: Option<InstanceName>,
-    ) -> Result<(Instance, Unpacked), InstanceError> {
-        if candidate.judgement.secrets != Secrets::Given {
-            return Err(InstanceError::Refused(candidate.judgement.trust));
-        }
+        agreed: bool,
+    ) -> Result<Created, InstanceError> {
+        let app = candidate.manifest.id.to_string();
+        let unsigned_agreed = candidate.may_have_secrets(&app, agreed)?;
+        // Until the instance is known, nobody else knows that the copy is needed.
+        let copies = self.making_copies()?;
         let unpacked = self.unpack(candidate)?;
         let new = NewInstance {
             name,
-            app_id: candidate.manifest.id.to_string(),
-            package: candidate.facts(false),
+            app_id: app,
+            package: candidate.facts(unsigned_agreed),
         };
         let instance = self.store.insert_instance(&new).await?;
+        let claim = self.try_claim(instance.id.as_str())?;
+        drop(copies);
+        let claim = claim.ok_or_else(|| InstanceError::Busy {
+            instance: instance.name.to_string(),
+        })?;
         self.remember(candidate).await?;
-        Ok((instance, unpacked))
+        Ok(Created {
+            instance,
+            unpacked,
+            claim,
+        })
     }
 
-    /// Has an instance run another package of the same app from now on, and gives up the copy of the one before.
+    /// Has an instance run another package of the same app from now on, and gives up the copy of the one before. The caller
+    /// holds its claim.
     ///
     /// `agreed` says that the user agreed to this package although its publisher is not the one that is remembered.
     ///
@@ -125,20 +149,12 @@ impl Instances {
                 found: candidate.manifest.id.to_string(),
             });
         }
-        match candidate.judgement.secrets {
-            Secrets::Given => {}
-            Secrets::AfterAgreement if agreed => {}
-            Secrets::AfterAgreement => {
-                return Err(InstanceError::NeedsAgreement {
-                    instance: instance.name.to_string(),
-                    trust: candidate.judgement.trust,
-                });
-            }
-            Secrets::Refused => return Err(InstanceError::Refused(candidate.judgement.trust)),
-        }
+        let unsigned_agreed = candidate.may_have_secrets(instance.name.as_str(), agreed)?;
+        let copies = self.making_copies()?;
         let unpacked = self.unpack(candidate)?;
-        let facts = candidate.facts(agreed && candidate.judgement.secrets != Secrets::Given);
+        let facts = candidate.facts(unsigned_agreed);
         self.store.update_package(&instance.id, &facts).await?;
+        drop(copies);
         self.remember(candidate).await?;
         if instance.package.digest != facts.digest {
             self.give_up_copy(&instance.package.digest).await?;

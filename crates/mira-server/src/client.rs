@@ -181,15 +181,18 @@ impl Client {
         method: Method,
         path: &str,
     ) -> Result<Option<Response<Incoming>>, ClientError> {
-        let Some(stream) = self.place.connect().await? else {
-            return Ok(None);
+        let mut tries = 0;
+        let answer = loop {
+            let Some(stream) = self.place.connect().await? else {
+                return Ok(None);
+            };
+            tries += 1;
+            match ask(stream, &method, path).await {
+                // It has just ended, or is about to: one that was killed has its socket open for a moment still.
+                Err(ClientError::Connection(_)) if tries < TRIES => {}
+                answer => break answer?,
+            }
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = request(method, path)
-            .body(Empty::<Bytes>::new())
-            .map_err(io::Error::other)?;
-        let answer = sender.send_request(request).await?;
         match answer.status() {
             status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(Some(answer)),
             _ => Err(ClientError::Refused(
@@ -260,6 +263,19 @@ impl Client {
         }
         Err(last)
     }
+}
+
+async fn ask(
+    stream: UnixStream,
+    method: &Method,
+    path: &str,
+) -> Result<Response<Incoming>, ClientError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = request(method.clone(), path)
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    Ok(sender.send_request(request).await?)
 }
 
 type Upgraded = TokioIo<hyper::upgrade::Upgraded>;

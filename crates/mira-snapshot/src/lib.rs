@@ -23,11 +23,11 @@
 //!
 //! # How it works
 //!
-//! `take` runs the rounds of one snapshot. `walk` goes through the volumes, `reader` hands each file's bytes to the
-//! format's library and to the scanner at once, `database` copies SQLite databases. All that is written goes to `stage`
-//! first and moves into the repository when the scan is done and clean. `restore` builds volumes beside their
-//! places, and `swap` exchanges them, by a plan that survives a crash. `backend` makes what is written durable and private, `lock` keeps
-//! processes apart, `marks` remembers which secrets a snapshot was searched for.
+//! `take` runs the rounds of one snapshot. `walk` goes through the volumes, `source` opens a file and `reader` hands its
+//! bytes to the format's library and to the scanner at once, `database` copies SQLite databases. All that is written goes
+//! to `stage` first and moves into the repository when the scan is done and clean. `restore` builds volumes beside their
+//! places, and `swap` exchanges them, by a plan that survives a crash. `backend` makes what is written durable and
+//! private, `lock` keeps processes apart, `marks` remembers which secrets a snapshot was searched for.
 //!
 //! The crate prints nothing, reads no environment and starts no process.
 
@@ -46,6 +46,8 @@ mod lock;
 #[cfg(unix)]
 mod marks;
 #[cfg(unix)]
+mod metadata;
+#[cfg(unix)]
 mod model;
 #[cfg(unix)]
 mod progress;
@@ -59,6 +61,8 @@ mod restore;
 mod retention;
 #[cfg(unix)]
 mod secrets;
+#[cfg(unix)]
+mod source;
 #[cfg(unix)]
 mod stage;
 #[cfg(unix)]

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
+use crate::metadata::UNSETTLED_MS;
 use crate::model::Place;
 use crate::watch::Watch;
 
@@ -81,7 +83,12 @@ impl Subject {
                 }
                 return Err(error);
             }
-            if !self.live || same(&before, &self.file.metadata()?) {
+            if !self.live {
+                break;
+            }
+            let stayed = same(&before, &self.file.metadata()?)
+                && (has_settled(&before) || self.reads_as(&bytes)?);
+            if stayed {
                 break;
             }
             if last == 0 {
@@ -96,6 +103,18 @@ impl Subject {
             Ok(bytes)
         } else {
             Err(nothing())
+        }
+    }
+}
+
+impl Subject {
+    /// Returns whether a second reading gives the same: times alone do not tell of a change in this very instant.
+    fn reads_as(&self, bytes: &[u8]) -> io::Result<bool> {
+        let mut again = vec![0; bytes.len()];
+        match self.file.read_exact_at(&mut again, 0) {
+            Ok(()) => Ok(again == bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
@@ -270,6 +289,15 @@ fn same(a: &Metadata, b: &Metadata) -> bool {
         )
     };
     key(a) == key(b)
+}
+
+fn has_settled(of: &Metadata) -> bool {
+    let age = of.modified().and_then(|time| {
+        SystemTime::now()
+            .duration_since(time)
+            .map_err(io::Error::other)
+    });
+    age.is_ok_and(|age| age.as_millis() >= u128::from(UNSETTLED_MS.unsigned_abs()))
 }
 
 /// Says that nothing of a file is stored; the reason is in the notes.

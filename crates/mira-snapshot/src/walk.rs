@@ -5,23 +5,23 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustic_core::jiff::Timestamp;
 use rustic_core::repofile::{Metadata, Node, NodeType};
 use rustic_core::{
-    IndexedIdsStatus, ReadSource, ReadSourceEntry, ReadSourceOpen, Repository, RusticResult, TreeId,
+    IndexedIdsStatus, ReadSource, ReadSourceEntry, Repository, RusticResult, TreeId,
 };
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-use crate::database::{self, Copied, Copy};
-use crate::error::to_library;
+use crate::database;
+use crate::metadata::{attributes, metadata, settled};
 use crate::model::{Place, SkippedKind, Volume};
-use crate::reader::{Reader, Subject, nothing};
+use crate::source::{Bytes, Source, copied};
 use crate::watch::Watch;
 
 /// What the library reads from: the volumes, in a round.
@@ -82,24 +82,6 @@ struct Level {
     names: std::vec::IntoIter<OsString>,
     /// The databases in it.
     databases: BTreeSet<OsString>,
-}
-
-/// What a file's bytes come from.
-#[derive(Debug)]
-pub(crate) struct Source {
-    watch: Arc<Watch>,
-    path: PathBuf,
-    size: u64,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-enum Bytes {
-    File(Arc<OwnedFd>, OsString),
-    Copy(Copy),
-    /// One that seemed unchanged and has to be read after all.
-    Database(PathBuf, PathBuf),
-    None,
 }
 
 type Entry = ReadSourceEntry<Source>;
@@ -262,6 +244,7 @@ impl Walk {
         } else {
             None
         };
+        node.meta.ctime = node.meta.ctime.map(|time| settled(time, Timestamp::now()));
         self.watch.list();
         let source = Source {
             watch: Arc::clone(&self.watch),
@@ -404,113 +387,6 @@ impl Level {
     }
 }
 
-impl ReadSourceOpen for Source {
-    type Reader = Reader;
-
-    fn open(self) -> RusticResult<Reader> {
-        let path = self.path.clone();
-        self.reader()
-            .map_err(|error| to_library("read", &path, error))
-    }
-}
-
-impl Source {
-    fn reader(self) -> io::Result<Reader> {
-        let Self {
-            watch,
-            path,
-            size,
-            bytes,
-        } = self;
-        let live = matches!(bytes, Bytes::File(..));
-        let opened = match bytes {
-            Bytes::File(folder, name) => open_file(&folder, &name, &path, &watch)?,
-            Bytes::Copy(copy) => open_copy(copy, &path, &watch)?,
-            Bytes::Database(place, staging) => {
-                match copied(&place, &staging, &watch, &path, || true) {
-                    Some(Some(copy)) if copy.size() == size => open_copy(copy, &path, &watch)?,
-                    Some(_) => {
-                        watch.notes().unstable.insert(path);
-                        return Err(nothing());
-                    }
-                    None => return Err(nothing()),
-                }
-            }
-            Bytes::None => return Err(nothing()),
-        };
-        let subject = Subject {
-            file: opened,
-            path: path.clone(),
-            size,
-            live,
-        };
-        subject.read(&watch).inspect_err(|error| {
-            // What is in the notes already has no kind of the system's.
-            if error.kind() != io::ErrorKind::Other {
-                watch.failed(&path, io::Error::from(error.kind()));
-            }
-        })
-    }
-}
-
-fn open_file(folder: &OwnedFd, name: &OsStr, path: &Path, watch: &Watch) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match rustix::fs::openat(folder, name, flags, Mode::empty()) {
-        Ok(opened) => {
-            let kind = FileType::from_raw_mode(rustix::fs::fstat(opened.as_fd())?.st_mode);
-            if kind == FileType::RegularFile {
-                return Ok(opened.into());
-            }
-            watch.notes().unstable.insert(path.to_owned());
-        }
-        Err(rustix::io::Errno::NOENT) => watch.gone(),
-        Err(rustix::io::Errno::LOOP) => {
-            watch.notes().unstable.insert(path.to_owned());
-        }
-        Err(error) => watch.failed(path, error.into()),
-    }
-    Err(nothing())
-}
-
-fn open_copy(copy: Copy, path: &Path, watch: &Watch) -> io::Result<File> {
-    if !copy.is_sound() {
-        watch.notes().damaged.insert(path.to_owned());
-    }
-    copy.open()
-}
-
-/// Copies a database; what stands in the way is noted. `Some(None)` says that it is none.
-#[expect(
-    clippy::option_option,
-    reason = "nothing to store, nothing special, something special"
-)]
-fn copied(
-    place: &Path,
-    staging: &Path,
-    watch: &Watch,
-    path: &Path,
-    is_at: impl Fn() -> bool,
-) -> Option<Option<Copy>> {
-    let copied = if is_at() {
-        database::copy(place, staging)
-    } else {
-        Err(io::ErrorKind::NotFound.into())
-    };
-    match copied {
-        Ok(Copied::Done(copy)) if is_at() => return Some(Some(copy)),
-        Ok(Copied::NotOne) => return Some(None),
-        Ok(Copied::Busy) => {
-            watch.notes().busy.insert(path.to_owned());
-        }
-        Ok(Copied::Done(_)) => {
-            watch.notes().unstable.insert(path.to_owned());
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => watch.failed(path, error),
-    }
-    None
-}
-
 fn folder_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
@@ -519,83 +395,4 @@ fn beside(name: &OsStr, suffix: &str) -> OsString {
     let mut name = name.to_owned();
     name.push(suffix);
     name
-}
-
-/// Returns what the format keeps of a file, but for its extended attributes.
-fn metadata(stat: &Stat) -> Metadata {
-    use rustic_core::jiff::Timestamp;
-    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let time = |seconds, nanoseconds| Timestamp::new(seconds, nanoseconds).ok();
-    let mtime = time(stat.st_mtime, stat.st_mtime_nsec as i32);
-    Metadata {
-        mode: Some(go_mode(stat.st_mode)),
-        mtime,
-        // Reading changes it, so two snapshots of one state would differ.
-        atime: mtime,
-        ctime: time(stat.st_ctime, stat.st_ctime_nsec as i32),
-        uid: Some(stat.st_uid),
-        gid: Some(stat.st_gid),
-        inode: stat.st_ino,
-        // It tells hard links apart, and is of no use otherwise.
-        device_id: if stat.st_nlink > 1 && !is_folder {
-            stat.st_dev
-        } else {
-            0
-        },
-        size: if is_folder {
-            0
-        } else {
-            u64::try_from(stat.st_size).unwrap_or(0)
-        },
-        links: if is_folder { 0 } else { stat.st_nlink },
-        ..Metadata::default()
-    }
-}
-
-/// Returns a mode as the format has it: that of Go, <https://pkg.go.dev/io/fs#FileMode>.
-fn go_mode(mode: u32) -> u32 {
-    let kind = match FileType::from_raw_mode(mode) {
-        FileType::Directory => 1 << 31,
-        FileType::Symlink => 1 << 27,
-        _ => 0,
-    };
-    let bits = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
-    bits.iter()
-        .filter(|(unix, _)| mode & unix != 0)
-        .fold(mode & 0o777 | kind, |mode, (_, go)| mode | go)
-}
-
-/// Returns a file's extended attributes; a file system without them has none.
-fn attributes(place: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
-    use rustix::io::Errno;
-    let none = |error| matches!(error, Errno::NOTSUP | Errno::PERM | Errno::ACCESS);
-    let names = loop {
-        // The usual case is none, for one call.
-        let bytes = match rustix::fs::llistxattr_query(place) {
-            Ok(0) => return Ok(Vec::new()),
-            Ok(bytes) => bytes,
-            Err(error) if none(error) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut names: Vec<u8> = Vec::with_capacity(bytes);
-        match rustix::fs::llistxattr(place, rustix::buffer::spare_capacity(&mut names)) {
-            Ok(_) => break names,
-            Err(Errno::RANGE) => {}
-            Err(error) => return Err(error.into()),
-        }
-    };
-    let mut pairs = Vec::new();
-    for name in names
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
-        let mut value: Vec<u8> = Vec::with_capacity(64 * 1024);
-        let read = rustix::fs::lgetxattr(place, name, rustix::buffer::spare_capacity(&mut value));
-        match read {
-            Ok(_) => pairs.push((String::from_utf8_lossy(name).into_owned(), value)),
-            Err(error) if none(error) || error == Errno::NODATA => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(pairs)
 }

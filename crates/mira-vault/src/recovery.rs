@@ -2,57 +2,23 @@
 //!
 //! The file is an ordinary age file (age-encryption.org/v1), so that `age -d` opens it where Mira is not.
 //!
-//! INVARIANT: plaintext goes into and out of the age stream only; a foreign file's work factor is bounded before any work.
+//! INVARIANT: plaintext goes into and out of the age stream only.
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::str::FromStr;
 
-use age::secrecy::SecretString;
-use age::{DecryptError, Decryptor, Encryptor};
 use data_encoding::BASE64;
+use mira_age::{AgeError, Key, Recipients};
 use mira_secret::{Kind, Scope, SecretBytes, SecretName, SecretValue};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::entry::Entry;
 use crate::error::VaultError;
-use crate::provider::Passphrase;
 use crate::vault::Vault;
 
 const FORMAT: &str = "mira-recovery";
 const VERSION: u64 = 1;
-const MAGIC: &[u8] = b"age-encryption.org/v1\n";
-const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
-
-/// The largest scrypt work factor that is accepted, as a power of two.
-// LIMIT: 2^20 takes 1 GiB and some seconds; age itself writes 2^18.
-const WORK_FACTOR_MAX: u8 = 20;
-
-type BoxedIdentity = Box<dyn age::Identity + Send + Sync>;
-
-/// Whom a recovery file is encrypted to.
-pub enum Recipients {
-    /// Whoever knows the passphrase.
-    Passphrase(Passphrase),
-    /// Whoever has one of the identities.
-    Keys(Vec<Box<dyn age::Recipient + Send>>),
-}
-
-impl std::fmt::Debug for Recipients {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Recipients")
-    }
-}
-
-/// What opens a recovery file.
-#[derive(Debug)]
-pub enum RecoveryKey {
-    /// Its passphrase.
-    Passphrase(Passphrase),
-    /// The content of an age identity file or an unencrypted SSH private key.
-    Identities(SecretBytes),
-}
 
 /// A secret as it was in a recovery file.
 #[derive(Debug)]
@@ -76,32 +42,9 @@ pub enum RecoveryError {
     /// A value could not be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The passphrase is not text, which age asks for.
-    #[error("a passphrase of an age file is UTF-8 text")]
-    PassphraseNotText,
-    /// A text is no recipient.
-    #[error("{text:?} is no recipient: give an age1… or an ssh-ed25519 or ssh-rsa public key")]
-    Recipient {
-        /// The text, which is public.
-        text: String,
-    },
-    /// The identity file holds none that age can use.
-    #[error("the identity file holds no age identity and no unencrypted SSH private key")]
-    Identity,
-    /// None of the keys opens the file.
-    #[error("the recovery file is encrypted to somebody else, or that is not its passphrase")]
-    WrongKey,
-    /// The file asks for an absurd amount of work.
-    #[error(
-        "the recovery file asks for more work (scrypt 2^{asked}) than Mira accepts (2^{WORK_FACTOR_MAX})"
-    )]
-    ExcessiveWork {
-        /// The asked work factor, as a power of two.
-        asked: u8,
-    },
-    /// The file is not a whole age file.
-    #[error("the recovery file is damaged, or is no age file")]
-    Damaged,
+    /// The age file was not sealed or does not open.
+    #[error("the recovery file: {0}")]
+    Age(#[from] AgeError),
     /// The age file holds something else than a recovery document.
     #[error("the age file opens, but holds no recovery document of Mira's: {0}")]
     Content(&'static str),
@@ -131,36 +74,6 @@ struct WireSecret {
     value_base64: Option<Zeroizing<String>>,
 }
 
-/// Returns whether bytes begin as an age file does.
-#[must_use]
-pub fn is_recovery(bytes: &SecretBytes) -> bool {
-    // EXPOSE: to the look at the first bytes.
-    let bytes = bytes.expose();
-    bytes.starts_with(MAGIC) || bytes.trim_ascii_start().starts_with(ARMOR)
-}
-
-/// Parses recipients: `age1…`, or an SSH public key.
-///
-/// # Errors
-///
-/// Returns [`RecoveryError::Recipient`] with the first that is none.
-pub fn recipients(texts: &[String]) -> Result<Recipients, RecoveryError> {
-    let parse = |text: &String| -> Result<Box<dyn age::Recipient + Send>, RecoveryError> {
-        if let Ok(recipient) = age::x25519::Recipient::from_str(text) {
-            return Ok(Box::new(recipient));
-        }
-        match age::ssh::Recipient::from_str(text) {
-            Ok(recipient) => Ok(Box::new(recipient)),
-            Err(_) => Err(RecoveryError::Recipient { text: text.clone() }),
-        }
-    };
-    texts
-        .iter()
-        .map(parse)
-        .collect::<Result<_, _>>()
-        .map(Recipients::Keys)
-}
-
 /// Encrypts secrets into an age file; returns it and how many there are.
 ///
 /// # Errors
@@ -180,15 +93,8 @@ pub fn seal<'a>(
         version: VERSION,
         secrets,
     };
-    let encryptor = match recipients {
-        Recipients::Passphrase(passphrase) => Encryptor::with_user_passphrase(text(passphrase)?),
-        Recipients::Keys(keys) => {
-            Encryptor::with_recipients(keys.iter().map(|key| &**key as &dyn age::Recipient))
-                .map_err(|error| io::Error::other(error.to_string()))?
-        }
-    };
     let mut file = Vec::new();
-    let mut stream = encryptor.wrap_output(&mut file)?;
+    let mut stream = mira_age::seal(&mut file, recipients)?;
     serde_json::to_writer_pretty(&mut stream, &document).map_err(io::Error::from)?;
     stream.write_all(b"\n")?;
     stream.finish()?;
@@ -218,30 +124,13 @@ fn to_wire(vault: &Vault, entry: &Entry) -> Result<WireSecret, VaultError> {
 /// # Errors
 ///
 /// The key is the wrong one, or the file is damaged, asks for absurd work, or holds something else.
-pub fn open(file: &[u8], key: &RecoveryKey) -> Result<Vec<Recovered>, RecoveryError> {
-    let armored = age::armor::ArmoredReader::new(file);
-    let decryptor = Decryptor::new_buffered(armored).map_err(refused)?;
-    let mut reader = match key {
-        RecoveryKey::Passphrase(passphrase) => {
-            let mut identity = age::scrypt::Identity::new(text(passphrase)?);
-            identity.set_max_work_factor(WORK_FACTOR_MAX);
-            decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity))
-        }
-        RecoveryKey::Identities(text) => {
-            let identities = identities(text)?;
-            decryptor.decrypt(
-                identities
-                    .iter()
-                    .map(|identity| &**identity as &dyn age::Identity),
-            )
-        }
-    }
-    .map_err(refused)?;
+pub fn open(file: &[u8], key: &Key) -> Result<Vec<Recovered>, RecoveryError> {
+    let mut reader = mira_age::open(file, key)?;
     // What comes out is shorter than what went in, so the buffer never moves.
     let mut plain = Vec::with_capacity(file.len() + 1);
     let read = reader.read_to_end(&mut plain);
     let plain = SecretBytes::from_vec(plain);
-    read.map_err(|_| RecoveryError::Damaged)?;
+    read.map_err(|_| AgeError::Damaged)?;
     parse(&plain)
 }
 
@@ -277,46 +166,4 @@ fn from_wire(wire: WireSecret) -> Result<Recovered, RecoveryError> {
         label: wire.label,
         kind: wire.kind.parse().map_err(|_| wrong("a kind is none"))?,
     })
-}
-
-fn text(passphrase: &Passphrase) -> Result<SecretString, RecoveryError> {
-    // EXPOSE: to age, which wipes its copy.
-    std::str::from_utf8(passphrase.as_secret().expose())
-        .map(SecretString::from)
-        .map_err(|_| RecoveryError::PassphraseNotText)
-}
-
-fn identities(text: &SecretBytes) -> Result<Vec<BoxedIdentity>, RecoveryError> {
-    // EXPOSE: to age, which makes keys of it.
-    let bytes = text.expose();
-    if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
-        return match age::ssh::Identity::from_buffer(bytes, None) {
-            Ok(identity @ age::ssh::Identity::Unencrypted(_)) => Ok(vec![Box::new(identity)]),
-            _ => Err(RecoveryError::Identity),
-        };
-    }
-    let file = age::IdentityFile::from_buffer(bytes).map_err(|_| RecoveryError::Identity)?;
-    let identities = file
-        .into_identities()
-        .map_err(|_| RecoveryError::Identity)?;
-    if identities.is_empty() {
-        Err(RecoveryError::Identity)
-    } else {
-        Ok(identities)
-    }
-}
-
-fn refused(error: DecryptError) -> RecoveryError {
-    match error {
-        DecryptError::ExcessiveWork { required, .. } => {
-            RecoveryError::ExcessiveWork { asked: required }
-        }
-        DecryptError::DecryptionFailed
-        | DecryptError::KeyDecryptionFailed
-        | DecryptError::NoMatchingKeys => RecoveryError::WrongKey,
-        DecryptError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            RecoveryError::Io(error)
-        }
-        _ => RecoveryError::Damaged,
-    }
 }

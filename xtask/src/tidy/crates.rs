@@ -53,7 +53,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-vault",
         layer: Layer::Custody,
-        uses: &["mira-secret"],
+        uses: &["mira-age", "mira-secret"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

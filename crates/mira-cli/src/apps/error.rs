@@ -40,8 +40,8 @@ impl From<InstanceError> for CommandError {
                 Self::new(Kind::Usage, text)
             }
             InstanceError::Brokered { .. }
-            | InstanceError::NoCopy { .. }
-            | InstanceError::Held { .. } => Self::failed(text),
+            | InstanceError::Busy { .. }
+            | InstanceError::NoCopy { .. } => Self::failed(text),
             InstanceError::NoSnapshotPassword { .. } => Self::new(Kind::Missing, text),
             // What is left is about content that is not what it says it is.
             _ => Self::new(Kind::Integrity, text),

@@ -1,7 +1,7 @@
 //! Bringing an instance up: its sealed secrets are opened, the missing ones asked for, and the supervisor is told to start it.
 
 use jiff::Timestamp;
-use mira_host::instances::{Instances, KeyWanted, Resolution, Unpacked};
+use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Unpacked};
 use mira_host::service::Value;
 use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Scope, SecretName, SecretValue};
@@ -43,42 +43,25 @@ pub(crate) enum Launched {
     Stopped,
 }
 
-/// Brings an instance up that does not run; `first` says that it was made just now, so that optional secrets are asked for too.
-pub(crate) fn launch(
-    apps: &Apps,
-    ui: &Ui,
-    instance: &Instance,
-    unpacked: &Unpacked,
-    args: &LaunchArgs,
-    first: bool,
-) -> Result<Launched, CommandError> {
-    if apps.is_running(instance)? {
-        return Err(
-            CommandError::failed(format!("{} runs already", instance.name)).hint(format!(
-                "`mira logs -f {}` follows it; `mira restart {0}` starts it anew.",
-                instance.name
-            )),
-        );
-    }
-    let values = values(apps, ui, instance, unpacked, args, first)?;
-    bring_up(apps, ui, instance, unpacked, args, values)
-}
-
-/// What an instance is brought up with.
-pub(crate) struct Supplies {
+/// An instance that has all that it needs to be brought up.
+pub(crate) struct Ready<'a> {
+    instance: &'a Instance,
+    unpacked: &'a Unpacked,
     values: Vec<Value>,
     autosave: Option<Autosave>,
+    claim: Claim,
 }
 
-/// Returns the values that an instance is to have, and what its snapshots need; nothing of it is started or stopped.
-pub(crate) fn values(
+/// Gathers the secrets of an instance; `first` says that it was made just now, so that optional ones are asked for too.
+pub(crate) fn prepare<'a>(
     apps: &Apps,
     ui: &Ui,
-    instance: &Instance,
-    unpacked: &Unpacked,
+    instance: &'a Instance,
+    unpacked: &'a Unpacked,
+    claim: Claim,
     args: &LaunchArgs,
     first: bool,
-) -> Result<Supplies, CommandError> {
+) -> Result<Ready<'a>, CommandError> {
     let manifest = &unpacked.manifest;
     keep_settings(apps, instance, manifest, &args.settings)?;
     let sealed = match &unpacked.sealed {
@@ -113,22 +96,30 @@ pub(crate) fn values(
         .instances
         .values(instance, &resolution, vault.as_ref(), sealed)?;
     let autosave = autosave::plan(apps, ui, instance, unpacked, vault.as_mut(), &mut values)?;
-    Ok(Supplies { values, autosave })
+    Ok(Ready {
+        instance,
+        unpacked,
+        values,
+        autosave,
+        claim,
+    })
 }
 
-/// Brings an instance up with these values.
-pub(crate) fn bring_up(
+/// Brings an instance up that is ready, and does not run.
+pub(crate) fn launch(
     apps: &Apps,
     ui: &Ui,
-    instance: &Instance,
-    unpacked: &Unpacked,
+    ready: Ready<'_>,
     args: &LaunchArgs,
-    supplies: Supplies,
 ) -> Result<Launched, CommandError> {
+    let Ready {
+        instance,
+        unpacked,
+        values,
+        autosave,
+        claim,
+    } = ready;
     let manifest = &unpacked.manifest;
-    let Supplies { values, autosave } = supplies;
-    // Its state is not replaced from here on, until the supervisor has it.
-    let hold = apps.instances.hold_to_start(instance)?;
     let spec = apps.wait(
         apps.instances
             .spec(instance, unpacked, values, &surroundings()),
@@ -141,14 +132,19 @@ pub(crate) fn bring_up(
             .client
             .start(&spec, autosave.as_ref(), !args.detach, &spawn);
         let mut starting = starting.await?;
-        // The values are the supervisor's from here on.
+        // The values are the supervisor's from here on, and so is the instance once it tells of it.
         drop(spec);
+        let first = starting.next().await?;
+        drop(claim);
         apps.instances
             .store()
             .set_desired(&instance.id, Desired::Running)
             .await?;
-        let launched = follow(apps, ui, instance, manifest, &mut starting, args.detach).await;
-        drop(hold);
+        let mut following = Following {
+            starting,
+            first: Some(first),
+        };
+        let launched = follow(apps, ui, instance, manifest, &mut following, args.detach).await;
         if !matches!(launched, Ok(Launched::Up)) {
             apps.instances
                 .store()
@@ -287,13 +283,28 @@ fn fill_in(
     Ok(())
 }
 
+/// A start that is followed; of which the first news were waited for.
+struct Following {
+    starting: Starting,
+    first: Option<Option<Started>>,
+}
+
+impl Following {
+    async fn next(&mut self) -> Result<Option<Started>, CommandError> {
+        match self.first.take() {
+            Some(first) => Ok(first),
+            None => Ok(self.starting.next().await?),
+        }
+    }
+}
+
 /// Tells what comes of a start: until it is up, or in the foreground until it has stopped.
 async fn follow(
     apps: &Apps,
     ui: &Ui,
     instance: &Instance,
     manifest: &Manifest,
-    starting: &mut Starting,
+    following: &mut Following,
     detach: bool,
 ) -> Result<Launched, CommandError> {
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -301,7 +312,7 @@ async fn follow(
     let mut stopping = false;
     loop {
         let next = tokio::select! {
-            next = starting.next() => next?,
+            next = following.next() => next?,
             _ = interrupted.recv() => None,
             _ = terminated.recv() => None,
         };
@@ -338,7 +349,7 @@ async fn follow(
                     true => {
                         apps.client.stop(instance.id.as_str()).await?;
                     }
-                    false => starting.stop().await?,
+                    false => following.starting.stop().await?,
                 }
             }
         }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let apps = Apps::open()?;
-    let instance = apps.find(&args.instance)?;
+    let instance = apps.find_to_delete(&args.instance)?;
     let name = &instance.name;
     let question = format!("Delete {name} with its secrets, state, logs and snapshots, for good?");
     if !instance.deleting && !args.yes && !ui.confirm(&question, "--yes")? {
@@ -29,6 +29,8 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     // The vault first: where it cannot be opened, nothing is touched.
     let mut vault = apps.vault(ui, &args.unlock)?;
+    let (instance, _claim) = apps.wait(apps.instances.claim_to_delete(&instance))?;
+    let name = &instance.name;
     apps.wait(apps.client.discard(instance.id.as_str()))?;
     apps.wait(apps.instances.delete(&instance, vault.as_mut()))?;
     ui.say(&format!("{name} is deleted"));

@@ -56,6 +56,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let content = snapshots::content(&apps, ui, &source, &args.open, &vault)?;
     let store = apps.instances.store();
     let copy = apps.wait(store.begin_copy(&source, args.name.clone(), agreed))?;
+    let (copy, claim) = apps.wait(apps.instances.claim_to_delete(&copy))?;
     let copied = copy_state(&apps, ui, args, &source, &copy, &repository, &content)
         .and_then(|()| Ok(apps.wait(store.finish_copy(&copy.id))?));
     let copy = match copied {
@@ -65,6 +66,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             return Err(error);
         }
     };
+    drop(claim);
     apps.sweep()?;
     if args.json {
         return ui.json(&json!({"id": copy.id.as_str(), "name": copy.name.as_str()}));

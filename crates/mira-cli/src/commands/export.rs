@@ -3,9 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+use mira_age::Recipients;
 use mira_secret::Scope;
 use mira_vault::Passphrase;
-use mira_vault::recovery::{self, Recipients};
+use mira_vault::recovery;
 
 use crate::commands::init::ProviderArgs;
 use crate::error::CommandError;
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
 
 fn recipients(args: &Args, ui: &Ui) -> Result<Recipients, CommandError> {
     if !args.recipient.is_empty() {
-        return Ok(recovery::recipients(&args.recipient)?);
+        return Ok(Recipients::parse(&args.recipient)?);
     }
     let asked = ProviderArgs {
         provider: None,
@@ -92,5 +93,5 @@ fn recipients(args: &Args, ui: &Ui) -> Result<Recipients, CommandError> {
     };
     let passphrase: Passphrase =
         asked.new_passphrase(ui, "--recovery-passphrase-file FILE, or --recipient")?;
-    Ok(Recipients::Passphrase(passphrase))
+    Ok(Recipients::passphrase(passphrase.into_secret()))
 }

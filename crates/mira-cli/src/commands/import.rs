@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use mira_age::Key;
 use mira_secret::{Kind, Scope, SecretBytes, SecretName, SecretValue};
-use mira_vault::recovery::{self, RecoveryKey};
+use mira_vault::recovery;
 use mira_vault::{NewSecret, Vault};
 
 use crate::commands::set::{coverage, tell_stale, warn_coverage};
@@ -79,7 +80,8 @@ struct Candidate {
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let only = parse_names(&args.only)?;
     let bytes = read(args)?;
-    let recovery = recovery::is_recovery(&bytes);
+    // EXPOSE: to the look at the first bytes.
+    let recovery = mira_age::is_age(bytes.expose());
     let mut vault = session::open(ui, &args.unlock)?;
     let mut candidates = if recovery {
         from_recovery(args, &bytes, ui)?
@@ -194,16 +196,17 @@ fn from_recovery(
                 .map_err(|error| {
                     CommandError::failed(format!("cannot read {}: {error}", path.display()))
                 })?;
-            RecoveryKey::Identities(text)
+            Key::Identities(text)
         }
         (None, Some(path)) => {
-            RecoveryKey::Passphrase(session::passphrase_from(path).map_err(|error| {
+            let passphrase = session::passphrase_from(path).map_err(|error| {
                 CommandError::failed(format!("cannot read {}: {error}", path.display()))
-            })?)
+            })?;
+            Key::Passphrase(passphrase.into_secret())
         }
-        (None, None) if ui.can_ask_hidden() => RecoveryKey::Passphrase(
-            mira_vault::Passphrase::new(ui.ask_hidden("Passphrase of the recovery file: ")?),
-        ),
+        (None, None) if ui.can_ask_hidden() => {
+            Key::Passphrase(ui.ask_hidden("Passphrase of the recovery file: ")?)
+        }
         (None, None) => {
             return Err(CommandError::missing(
                 "the recovery file needs its key, and there is no terminal to ask on",

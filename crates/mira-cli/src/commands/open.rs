@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mira_host::instances::{Candidate, KeyWanted, Unpacked};
+use mira_host::instances::{Candidate, Claim, Created, KeyWanted, Unpacked};
 use mira_package::manifest::Manifest;
 use mira_package::trust::Secrets;
-use mira_store::{Instance, InstanceName, StoreError};
+use mira_store::{Instance, InstanceName};
 
-use crate::apps::{Apps, LaunchArgs, Launched, launch};
+use crate::apps::{Apps, LaunchArgs, launch, prepare};
 use crate::error::CommandError;
 use crate::render::count;
 use crate::ui::Ui;
@@ -48,38 +48,73 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     ui.want_json(args.json);
     let apps = Apps::open()?;
     let path = Path::new(&args.target);
-    let (instance, unpacked, first) = if path.exists() {
-        open_package(&apps, ui, args, path)?
+    let opened = bring_up(&apps, ui, args, path);
+    // Also where it failed: what is unpacked in memory is of no use then.
+    let swept = apps.sweep();
+    opened.and(swept).map(|()| ExitCode::SUCCESS)
+}
+
+fn bring_up(apps: &Apps, ui: &Ui, args: &Args, path: &Path) -> Result<(), CommandError> {
+    let Opened {
+        instance,
+        unpacked,
+        claim,
+        first,
+    } = if path.exists() {
+        open_package(apps, ui, args, path)?
     } else {
-        let instance = apps
-            .find(&args.target)
-            .map_err(|error| error.hint("There is no file or folder of this name either."))?;
-        let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
-        (instance, unpacked, false)
+        open_instance(apps, ui, args)?
     };
     apps.wait(apps.instances.store().record_open(&instance.id))?;
-    match launch(&apps, ui, &instance, &unpacked, &args.launch, first)? {
-        Launched::Up | Launched::Stopped => {
-            if !args.launch.detach {
-                apps.sweep()?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+    let ready = prepare(apps, ui, &instance, &unpacked, claim, &args.launch, first)?;
+    launch(apps, ui, ready, &args.launch).map(drop)
+}
+
+/// An instance that is about to be brought up.
+struct Opened {
+    instance: Instance,
+    unpacked: Unpacked,
+    claim: Claim,
+    /// Whether it was made just now.
+    first: bool,
+}
+
+/// Opens an instance that is there.
+fn open_instance(apps: &Apps, ui: &Ui, args: &Args) -> Result<Opened, CommandError> {
+    let found = apps.find(&args.target);
+    let instance =
+        found.map_err(|error| error.hint("There is no file or folder of this name either."))?;
+    let (instance, claim) = claim_stopped(apps, &instance)?;
+    let unpacked = unpacked(apps, ui, &instance, &args.launch)?;
+    Ok(Opened {
+        instance,
+        unpacked,
+        claim,
+        first: false,
+    })
+}
+
+/// Claims an instance that does not run.
+pub(crate) fn claim_stopped(
+    apps: &Apps,
+    instance: &Instance,
+) -> Result<(Instance, Claim), CommandError> {
+    let (instance, claim) = apps.claim(instance)?;
+    if apps.is_running(&instance)? {
+        let name = &instance.name;
+        return Err(
+            CommandError::failed(format!("{name} runs already")).hint(format!(
+                "`mira logs -f {name}` follows it; `mira restart {name}` starts it anew."
+            )),
+        );
     }
+    Ok((instance, claim))
 }
 
 /// Opens a package for the instance that it is meant for, or for a new one.
-fn open_package(
-    apps: &Apps,
-    ui: &Ui,
-    args: &Args,
-    path: &Path,
-) -> Result<(Instance, Unpacked, bool), CommandError> {
+fn open_package(apps: &Apps, ui: &Ui, args: &Args, path: &Path) -> Result<Opened, CommandError> {
     let named = match &args.name {
-        Some(name) => match apps.wait(apps.instances.store().find(name.as_str())) {
-            Err(StoreError::NotFound) => None,
-            other => Some(other?),
-        },
+        Some(name) => apps.named(name)?,
         None => None,
     };
     let mut candidate = candidate(apps, ui, path, named.as_ref(), &args.launch)?;
@@ -90,28 +125,27 @@ fn open_package(
     };
     let Some(instance) = known else {
         tell_asks(ui, &candidate);
-        let created = apps.instances.create(&mut candidate, args.name.clone());
-        let (instance, unpacked) = apps.wait(created)?;
-        return Ok((instance, unpacked, true));
+        let agreed = agree(ui, args, None, &candidate)?;
+        let created = apps
+            .instances
+            .create(&mut candidate, args.name.clone(), agreed);
+        let Created {
+            instance,
+            unpacked,
+            claim,
+        } = apps.wait(created)?;
+        return Ok(Opened {
+            instance,
+            unpacked,
+            claim,
+            first: true,
+        });
     };
+    let (instance, claim) = claim_stopped(apps, &instance)?;
     // Judged anew, by what this instance remembers.
-    let mut candidate = match instance.package.publisher_key {
-        Some(_) if args.name.is_none() => {
-            drop(candidate);
-            self::candidate(apps, ui, path, Some(&instance), &args.launch)?
-        }
-        _ => candidate,
-    };
-    let changed = candidate.digest() != instance.package.digest;
-    if changed && apps.is_running(&instance)? {
-        return Err(CommandError::failed(format!(
-            "{} runs, and this is another package; stop it first",
-            instance.name
-        ))
-        .hint(format!("mira stop {}", instance.name)));
-    }
-    let agreed = agree(ui, args, &instance, &candidate)?;
-    if changed {
+    apps.wait(apps.instances.judge_for(&mut candidate, &instance))?;
+    let agreed = agree(ui, args, Some(&instance), &candidate)?;
+    if candidate.digest() != instance.package.digest {
         ui.say(&format!(
             "{} goes from version {} to {}",
             instance.name, instance.package.app_version, candidate.manifest.version
@@ -120,18 +154,24 @@ fn open_package(
     let updated = apps.instances.update(&instance, &mut candidate, agreed);
     let unpacked = apps.wait(updated)?;
     let instance = apps.wait(apps.instances.store().instance(&instance.id))?;
-    Ok((instance, unpacked, false))
+    Ok(Opened {
+        instance,
+        unpacked,
+        claim,
+        first: false,
+    })
 }
 
 /// Returns whether the user agrees to a package that another publisher signed, or nobody.
 fn agree(
     ui: &Ui,
     args: &Args,
-    instance: &Instance,
+    instance: Option<&Instance>,
     candidate: &Candidate,
 ) -> Result<bool, CommandError> {
-    let same = candidate.digest() == instance.package.digest;
-    let agreed_before = same && instance.package.unsigned_agreed;
+    let agreed_before = instance.is_some_and(|instance| {
+        candidate.digest() == instance.package.digest && instance.package.unsigned_agreed
+    });
     if candidate.judgement.secrets != Secrets::AfterAgreement || args.agree || agreed_before {
         return Ok(true);
     }
@@ -141,7 +181,7 @@ fn agree(
     }
     let question = format!(
         "{} was opened from a package of a publisher that is remembered, and this one is {}. Give it the secrets all the same?",
-        instance.name,
+        instance.map_or(candidate.manifest.id.as_str(), |known| known.name.as_str()),
         candidate.judgement.trust.as_str()
     );
     ui.confirm(&question, "--agree")

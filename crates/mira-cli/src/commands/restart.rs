@@ -1,6 +1,6 @@
 //! `mira restart`: stops an instance and brings it up again, with its secrets as they are now.
 
-use crate::apps::{Apps, LaunchArgs, bring_up, values};
+use crate::apps::{Apps, LaunchArgs, launch, prepare};
 use crate::commands::open::unpacked;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -40,13 +40,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             ),
         };
     }
-    // Before anything is stopped: what is missing or wrong is told while it still runs.
+    let (instance, claim) = apps.claim(&instance)?;
+    // Before anything is stopped: what is missing is told while it still runs.
     let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
-    let values = values(&apps, ui, &instance, &unpacked, &args.launch, false)?;
+    let ready = prepare(&apps, ui, &instance, &unpacked, claim, &args.launch, false)?;
     if apps.wait(apps.client.stop(instance.id.as_str()))?.is_some() {
         ui.say(&format!("{} is stopped", instance.name));
     }
-    bring_up(&apps, ui, &instance, &unpacked, &args.launch, values)?;
+    launch(&apps, ui, ready, &args.launch)?;
     match args.launch.detach {
         true => Ok(()),
         false => apps.sweep(),

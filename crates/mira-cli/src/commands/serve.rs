@@ -4,7 +4,7 @@ use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
 use mira_server::{Client, ServeOptions, serve};
 
-use crate::apps::place;
+use crate::apps::{Apps, place};
 use crate::error::CommandError;
 use crate::session;
 use crate::ui::Ui;
@@ -54,5 +54,7 @@ fn stop(place: mira_server::Place, ui: &Ui) -> Result<(), CommandError> {
         true => ui.say("the supervisor has ended, and all instances are stopped"),
         false => ui.say("no supervisor runs for this home"),
     }
+    // What stopped instances left in memory goes; a home that cannot be opened has to wait for one that can.
+    drop(Apps::open());
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! `mira start`: brings an instance up that is there.
 
-use crate::apps::{Apps, LaunchArgs, launch};
-use crate::commands::open::unpacked;
+use mira_store::Instance;
+
+use crate::apps::{Apps, LaunchArgs, launch, prepare};
+use crate::commands::open::{claim_stopped, unpacked};
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -23,10 +25,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     ui.want_json(args.json);
     let apps = Apps::open()?;
     let instance = apps.find(&args.instance)?;
-    let unpacked = unpacked(&apps, ui, &instance, &args.launch)?;
-    launch(&apps, ui, &instance, &unpacked, &args.launch, false)?;
-    match args.launch.detach {
-        true => Ok(()),
-        false => apps.sweep(),
-    }
+    let started = bring_up(&apps, ui, args, &instance);
+    let swept = apps.sweep();
+    started.and(swept)
+}
+
+fn bring_up(apps: &Apps, ui: &Ui, args: &Args, instance: &Instance) -> Result<(), CommandError> {
+    let (instance, claim) = claim_stopped(apps, instance)?;
+    let unpacked = unpacked(apps, ui, &instance, &args.launch)?;
+    let ready = prepare(apps, ui, &instance, &unpacked, claim, &args.launch, false)?;
+    launch(apps, ui, ready, &args.launch).map(drop)
 }

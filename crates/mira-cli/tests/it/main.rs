@@ -5,6 +5,8 @@
     reason = "a helper of a test that cannot go on fails the test"
 )]
 
+#[cfg(target_os = "linux")]
+mod apps;
 mod canary;
 mod concurrency;
 mod crash;

@@ -8,7 +8,7 @@ use mira_package::archive::{Encrypted, OpenError, Opened, PackOptions, Package, 
 use mira_package::manifest::Manifest;
 use mira_package::sealed::{Sealed, SealedError};
 use mira_package::signature::{self, PublisherKey, SIGNATURE_BYTES_MAX, Signature};
-use mira_package::trust::{Judgement, judge};
+use mira_package::trust::{Judgement, Secrets, judge};
 use mira_secret::{SecretName, SecretValue};
 use mira_store::{Instance, PackageFacts};
 
@@ -91,6 +91,28 @@ impl Candidate {
         }
     }
 
+    /// Returns whether it may have secrets only because the user agreed to it.
+    pub(super) fn may_have_secrets(
+        &self,
+        asked_by: &str,
+        agreed: bool,
+    ) -> Result<bool, InstanceError> {
+        let trust = self.judgement.trust;
+        match self.judgement.secrets {
+            Secrets::Given => Ok(false),
+            Secrets::AfterAgreement if agreed => Ok(true),
+            Secrets::AfterAgreement => Err(InstanceError::NeedsAgreement {
+                instance: asked_by.to_owned(),
+                trust,
+            }),
+            Secrets::Refused => Err(InstanceError::Refused(trust)),
+        }
+    }
+
+    fn declared_key(&self) -> Option<PublisherKey> {
+        declared_key(&self.manifest)
+    }
+
     pub(super) fn facts(&self, unsigned_agreed: bool) -> PackageFacts {
         PackageFacts {
             publisher_key: self.signed_by().map(ToString::to_string),
@@ -138,9 +160,7 @@ impl Instances {
             }
         };
         let manifest = Manifest::parse_bytes(&package.manifest()?)?;
-        let declared = manifest.publisher.as_ref();
-        let declared: Option<PublisherKey> =
-            declared.and_then(|publisher| publisher.key.parse().ok());
+        let declared = declared_key(&manifest);
         let known = self.known_keys(manifest.id.as_str(), instance).await?;
         let keys: Vec<&PublisherKey> = declared.iter().chain(&known).collect();
         let beside = read_signature(&path)?;
@@ -153,6 +173,24 @@ impl Instances {
             source: path,
             package,
         })
+    }
+
+    /// Judges a package anew, by what an instance remembers: so that it need not be opened, and its password asked for, twice.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub async fn judge_for(
+        &self,
+        candidate: &mut Candidate,
+        instance: &Instance,
+    ) -> Result<(), InstanceError> {
+        let known = self
+            .known_keys(candidate.manifest.id.as_str(), Some(instance))
+            .await?;
+        let declared = candidate.declared_key();
+        candidate.judgement = judge(&candidate.signature, declared.as_ref(), known.first());
+        Ok(())
     }
 
     async fn decrypt(
@@ -190,6 +228,10 @@ impl Instances {
         })
         .await
     }
+}
+
+fn declared_key(manifest: &Manifest) -> Option<PublisherKey> {
+    manifest.publisher.as_ref()?.key.parse().ok()
 }
 
 /// Reads the signature beside a package file; a folder has none.

@@ -1,5 +1,7 @@
 //! The unpacked copies of packages: on disk for most, in memory for those that are encrypted, and gone when nobody needs them.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
 use mira_package::digest::Digest;
@@ -8,6 +10,7 @@ use mira_package::sealed::{SECRETS_PATH, Sealed};
 use mira_package::unpacked::Packages;
 use mira_store::Instance;
 
+use super::folders::remove;
 use super::{Candidate, InstanceError, Instances};
 
 /// An unpacked package: verified, and not to be changed.
@@ -57,6 +60,7 @@ impl Instances {
 
     /// Removes the copies of a package, unless an instance needs it.
     pub(super) async fn give_up_copy(&self, digest: &str) -> Result<(), InstanceError> {
+        let _alone = self.removing_copies()?;
         let needed = self.store.instances().await?;
         if needed.iter().any(|other| other.package.digest == digest) {
             return Ok(());
@@ -68,24 +72,73 @@ impl Instances {
         Ok(())
     }
 
-    /// Removes copies of encrypted packages that no running instance needs.
+    /// Removes what was in memory for instances that do not run and are not about to: copies of encrypted packages, and
+    /// secret files that a crash left. `running` returns the ids of those that run.
     ///
     /// # Errors
     ///
-    /// A copy cannot be removed.
-    pub async fn sweep_memory(
+    /// Something cannot be removed, or it is not known what runs.
+    pub async fn sweep_memory<E: From<InstanceError>>(
         &self,
-        runs: &dyn Fn(&Instance) -> bool,
-    ) -> Result<(), InstanceError> {
-        let instances = self.store.instances().await?;
-        for digest in self.in_memory().list()? {
+        running: impl AsyncFnOnce() -> Result<BTreeSet<String>, E>,
+    ) -> Result<(), E> {
+        if self.copies_in_memory()?.is_empty() && self.secret_folders()?.is_empty() {
+            return Ok(());
+        }
+        // Nobody claims an instance from here on. Whoever has done so before is asked for first: what is claimed no more
+        // either runs or does not.
+        let _alone = self.removing_copies()?;
+        let (copies, secrets) = (self.copies_in_memory()?, self.secret_folders()?);
+        let store = &self.store;
+        let mut instances = store.instances().await.map_err(InstanceError::from)?;
+        instances.extend(store.deleting().await.map_err(InstanceError::from)?);
+        let ids = instances.iter().map(|instance| instance.id.as_str());
+        let mut needed = BTreeSet::new();
+        for id in ids.chain(secrets.iter().map(String::as_str)) {
+            if self.try_claim(id)?.is_none() {
+                needed.insert(id.to_owned());
+            }
+        }
+        needed.extend(running().await?);
+        for id in secrets.iter().filter(|id| !needed.contains(*id)) {
+            remove(&self.layout.runtime_secrets().join(id))?;
+        }
+        for digest in copies {
             let text = digest.to_string();
-            let needed = |instance: &&Instance| instance.package.digest == text && runs(instance);
-            if !instances.iter().any(|instance| needed(&instance)) {
-                self.in_memory().remove(&digest)?;
+            let needs = |instance: &Instance| {
+                instance.package.digest == text && needed.contains(instance.id.as_str())
+            };
+            if !instances.iter().any(needs) {
+                self.in_memory()
+                    .remove(&digest)
+                    .map_err(InstanceError::from)?;
             }
         }
         Ok(())
+    }
+
+    fn copies_in_memory(&self) -> Result<Vec<Digest>, InstanceError> {
+        Ok(self.in_memory().list()?)
+    }
+
+    /// Returns the ids of the instances that have a folder of secret files.
+    fn secret_folders(&self) -> Result<Vec<String>, InstanceError> {
+        let folder = self.layout.runtime_secrets();
+        let names = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            names => names,
+        };
+        let names = names.and_then(|names| {
+            names
+                .map(|name| name.map(|name| name.file_name()))
+                .collect::<io::Result<Vec<_>>>()
+        });
+        let names = names.map_err(|error| InstanceError::folder(&folder, error))?;
+        // What is no text is none of ours.
+        Ok(names
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .collect())
     }
 }
 

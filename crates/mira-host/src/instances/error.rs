@@ -73,7 +73,7 @@ pub enum InstanceError {
     Refused(Trust),
     /// Another publisher's package would get the instance's secrets.
     #[error(
-        "the package is {}, and {instance} was opened from another publisher's: it gets no secrets unless you agree", trust.as_str()
+        "the package is {}, and {instance} was opened from another publisher's before: it gets no secrets unless you agree", trust.as_str()
     )]
     NeedsAgreement {
         /// The instance's name.
@@ -101,6 +101,12 @@ pub enum InstanceError {
         /// The secret.
         name: SecretName,
     },
+    /// Another command brings the instance up, asks for its secrets, or deletes it.
+    #[error("another command is at work on {instance}; try again when it is done")]
+    Busy {
+        /// The instance's name.
+        instance: String,
+    },
     /// Required secrets are missing.
     #[error("{instance} needs secrets that it does not have")]
     Missing {
@@ -116,14 +122,6 @@ pub enum InstanceError {
     Brokered {
         /// The secret.
         name: SecretName,
-    },
-    /// Another command works on its state.
-    #[error("{instance} cannot be worked on now: {doing}; try again when that is done")]
-    Held {
-        /// The instance's name.
-        instance: String,
-        /// What is being done with it.
-        doing: &'static str,
     },
     /// There are snapshots, and what opens them is gone.
     #[error(

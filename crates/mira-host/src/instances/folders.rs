@@ -20,7 +20,7 @@ use crate::service::Folders;
 ///               /snapshots/   a restic repository
 /// ```
 ///
-/// In memory, in the run-time folder: `secrets/<id>/<service>/` and `packages/<digest>/` of encrypted packages.
+/// In memory, in the run-time folder: `secrets/<id>/<service>/`, `packages/<digest>/` of encrypted packages, and `claims/<id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     home: PathBuf,
@@ -56,6 +56,18 @@ impl Layout {
         self.runtime.join("packages")
     }
 
+    /// Returns the folder of the locks that say who is at work on an instance.
+    #[must_use]
+    pub fn claims(&self) -> PathBuf {
+        self.runtime.join("claims")
+    }
+
+    /// Returns the folder of the secret files of all instances.
+    #[must_use]
+    pub fn runtime_secrets(&self) -> PathBuf {
+        self.runtime.join("secrets")
+    }
+
     /// Returns the folder that holds all of an instance that is on a disk.
     #[must_use]
     pub fn instance(&self, id: &InstanceId) -> PathBuf {
@@ -89,7 +101,7 @@ impl Layout {
             home: instance.join("home"),
             tmp: instance.join("tmp"),
             logs: self.logs(id),
-            runtime_secrets: self.runtime.join("secrets").join(id.as_str()),
+            runtime_secrets: self.runtime_secrets().join(id.as_str()),
         }
     }
 }

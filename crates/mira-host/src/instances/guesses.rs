@@ -67,45 +67,44 @@ impl Instances {
         }
         self.may_guess(blob).await?;
         let key = ask(wanted)?;
-        let reserved = self.reserve(blob).await?;
+        self.reserve(blob).await?;
         let opened = open(&key);
-        let found = matches!(opened, Ok(Some(_)));
         // A damaged file is no wrong guess, but who can tell: it stays counted.
-        let now = Clock::now()?;
-        let after = match found {
-            true => reserved.on_success(),
-            false => reserved.on_failure(&now),
-        };
-        self.keep(blob, after.clone()).await?;
+        let found = matches!(opened, Ok(Some(_)));
+        let failures = self.conclude(blob, found).await?;
         opened?.ok_or_else(|| {
             GuessError::Wrong {
                 is_password: true,
-                failures: after.failures(),
+                failures,
             }
             .into()
         })
     }
 
-    /// Says whether a guess would be taken now, and keeps nothing.
+    /// Says whether a guess would be taken now, and counts none.
     async fn may_guess(&self, blob: &Digest) -> Result<(), InstanceError> {
         let now = Clock::now()?;
         let checked = self
             .store
             .update_guess(&blob.to_string(), |before| {
                 let checked = kept(before).map(|state| state.reserve(&now).map(drop));
-                (before.map(ToOwned::to_owned), checked)
+                let after = match &checked {
+                    Ok(Err(wait)) => Some(wait.state.to_json()),
+                    _ => before.map(ToOwned::to_owned),
+                };
+                (after, checked)
             })
             .await??;
         Ok(checked.map_err(GuessError::Wait)?)
     }
 
-    async fn reserve(&self, blob: &Digest) -> Result<Guesses, InstanceError> {
+    async fn reserve(&self, blob: &Digest) -> Result<(), InstanceError> {
         let now = Clock::now()?;
         let reserved = self
             .store
             .update_guess(&blob.to_string(), |before| match kept(before) {
                 Ok(state) => match state.reserve(&now) {
-                    Ok(reserved) => (Some(reserved.to_json()), Ok(Ok(reserved))),
+                    Ok(reserved) => (Some(reserved.to_json()), Ok(Ok(()))),
                     Err(wait) => (Some(wait.state.to_json()), Ok(Err(wait))),
                 },
                 Err(error) => (before.map(ToOwned::to_owned), Err(error)),
@@ -114,12 +113,25 @@ impl Instances {
         Ok(reserved.map_err(GuessError::Wait)?)
     }
 
-    async fn keep(&self, blob: &Digest, state: Guesses) -> Result<(), InstanceError> {
-        let text = (state != Guesses::default()).then(|| state.to_json());
+    /// Says how a reserved guess came out; returns how many have failed in a row.
+    ///
+    /// What others have reserved or concluded meanwhile stays counted: a guess takes longer than the first delays.
+    async fn conclude(&self, blob: &Digest, found: bool) -> Result<u32, InstanceError> {
+        let now = Clock::now()?;
         self.store
-            .update_guess(&blob.to_string(), |_| (text, ()))
-            .await?;
-        Ok(())
+            .update_guess(&blob.to_string(), |before| match kept(before) {
+                Ok(_) if found => (None, Ok(0)),
+                Ok(state) => {
+                    let state = match state.failures() {
+                        // Somebody else's was right meanwhile; this one was not.
+                        0 => state.reserve(&now).unwrap_or_else(|wait| wait.state),
+                        _ => state.on_failure(&now),
+                    };
+                    (Some(state.to_json()), Ok(state.failures()))
+                }
+                Err(error) => (before.map(ToOwned::to_owned), Err(error)),
+            })
+            .await?
     }
 }
 

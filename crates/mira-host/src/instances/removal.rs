@@ -12,7 +12,7 @@ use super::{InstanceError, Instances};
 
 impl Instances {
     /// Deletes an instance that does not run: its secrets, state, logs and snapshots. The vault may be left out only where
-    /// there is none.
+    /// there is none. The caller holds the instance's claim.
     ///
     /// # Errors
     ///
@@ -33,6 +33,7 @@ impl Instances {
         let folders = self.layout.folders(&instance.id, std::path::PathBuf::new());
         remove(&folders.runtime_secrets)?;
         self.store.finish_delete(&instance.id).await?;
+        self.forget_claims(instance);
         self.give_up_copy(&instance.package.digest).await
     }
 }

@@ -204,6 +204,35 @@ fn a_restore_that_is_cut_off_leaves_every_volume_old_or_new_and_is_ended_later()
     assert!(seen_unfinished > 0, "no run was cut off in the middle");
 }
 
+/// Somebody who looks all the time: what a crash would leave is what is there at that instant.
+#[test]
+fn a_volume_is_never_seen_without_its_files() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let fixture = Fixture::new();
+    for number in 0..300 {
+        fixture.write(&format!("file-{number}"), "content");
+    }
+    fixture.write("which", "one");
+    let id = fixture.take().unwrap().snapshot.id;
+    let which = fixture.data().join("which");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut missing = 0;
+            while !stop.load(Ordering::Relaxed) {
+                // Twice, since the first look may begin in the old volume and end after its removal.
+                missing += usize::from(!which.exists() && !which.exists());
+            }
+            missing
+        });
+        for _ in 0..6 {
+            fixture.restore(&id);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(watcher.join().unwrap(), 0);
+    });
+}
+
 #[test]
 fn a_prune_that_is_cut_off_loses_nothing_that_is_kept() {
     let fixture = Fixture::new();

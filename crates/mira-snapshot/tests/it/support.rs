@@ -70,8 +70,28 @@ impl Fixture {
         secrets: &Secrets,
         options: &Options,
     ) -> Result<Report, SnapshotError> {
+        self.settle();
         self.repository
             .snapshot(&self.volumes(), secrets, options, &mut |_| {})
+    }
+
+    /// Waits until the clock of the file system is past what was just written.
+    fn settle(&self) {
+        let path = self.folder().join("state/clock");
+        let touched = |path: &Path| {
+            fs::write(path, "").unwrap();
+            fs::metadata(path).unwrap().modified().unwrap()
+        };
+        let start = touched(&path);
+        while touched(&path)
+            .duration_since(start)
+            .unwrap_or_default()
+            .as_millis()
+            < 25
+        {
+            std::thread::yield_now();
+        }
+        fs::remove_file(&path).unwrap();
     }
 
     pub(crate) fn restore(&self, id: &SnapshotId) {
@@ -210,10 +230,9 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
 
 /// Returns pseudo-random text that no compressor makes small.
 pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    std::iter::repeat_with(|| random.u8(..))
-        .take(bytes)
-        .collect()
+    let mut noise = vec![0; bytes];
+    fastrand::Rng::with_seed(seed).fill(&mut noise);
+    noise
 }
 
 /// Returns the built example.

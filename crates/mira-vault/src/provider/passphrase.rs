@@ -44,6 +44,12 @@ impl Passphrase {
         self.0.is_empty()
     }
 
+    /// Returns the bytes, for another use than a vault's.
+    #[must_use]
+    pub fn into_secret(self) -> SecretBytes {
+        self.0
+    }
+
     pub(crate) fn as_secret(&self) -> &SecretBytes {
         &self.0
     }

@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use mira_age::{AgeError, Key, Recipients};
 use mira_secret::SecretBytes;
 use mira_testkit::home::TestHome;
-use mira_vault::recovery::{self, Recipients, Recovered, RecoveryError, RecoveryKey};
+use mira_vault::recovery::{self, Recovered, RecoveryError};
 
-use crate::common::{Place, passphrase, save};
+use crate::common::{Place, save};
 
 const DOCUMENT: &str = r#"{"format": "mira-recovery", "version": 1, "secrets": [
   {"scope": "user", "name": "A", "label": "An A", "kind": "url", "value": "päss"},
@@ -42,12 +43,12 @@ impl Pair {
         self.home.path().join("identity")
     }
 
-    fn key(&self) -> RecoveryKey {
-        RecoveryKey::Identities(SecretBytes::copy_from(self.identity.as_bytes()))
+    fn key(&self) -> Key {
+        Key::Identities(SecretBytes::copy_from(self.identity.as_bytes()))
     }
 
     fn recipients(&self) -> Recipients {
-        recovery::recipients(std::slice::from_ref(&self.recipient)).expect("age-keygen made it")
+        Recipients::parse(std::slice::from_ref(&self.recipient)).expect("age-keygen made it")
     }
 
     /// Encrypts a text in-process.
@@ -55,6 +56,10 @@ impl Pair {
         let recipient: age::x25519::Recipient = self.recipient.parse().expect("age-keygen made it");
         age::encrypt(&recipient, text).expect("in memory")
     }
+}
+
+fn word(text: &str) -> SecretBytes {
+    SecretBytes::copy_from(text.as_bytes())
 }
 
 fn sealed(recipients: &Recipients) -> Vec<u8> {
@@ -96,24 +101,30 @@ fn expected() -> Vec<(String, String, String, Vec<u8>)> {
 
 #[test]
 fn a_passphrase_opens_what_it_sealed() {
-    let file = sealed(&Recipients::Passphrase(passphrase("open sesame")));
-    assert!(recovery::is_recovery(&SecretBytes::copy_from(&file)));
-    let open = |text| recovery::open(&file, &RecoveryKey::Passphrase(passphrase(text)));
+    let file = sealed(&Recipients::passphrase(word("open sesame")));
+    assert!(mira_age::is_age(&file));
+    let open = |text| recovery::open(&file, &Key::Passphrase(word(text)));
     assert_eq!(shown(&open("open sesame").unwrap()), expected());
-    assert!(matches!(open("open simsim"), Err(RecoveryError::WrongKey)));
+    assert!(matches!(
+        open("open simsim"),
+        Err(RecoveryError::Age(AgeError::WrongKey))
+    ));
     let key = Pair::make().key();
     assert!(matches!(
         recovery::open(&file, &key),
-        Err(RecoveryError::WrongKey)
+        Err(RecoveryError::Age(AgeError::WrongKey))
     ));
 }
 
 #[test]
 fn a_passphrase_is_text() {
-    let binary = || mira_vault::Passphrase::new(SecretBytes::copy_from(b"\xff"));
+    let binary = || SecretBytes::copy_from(b"\xff");
     let (_place, vault) = Place::with_vault();
-    let refused = recovery::seal(&vault, vault.secrets(), &Recipients::Passphrase(binary()));
-    assert!(matches!(refused, Err(RecoveryError::PassphraseNotText)));
+    let refused = recovery::seal(&vault, vault.secrets(), &Recipients::passphrase(binary()));
+    assert!(matches!(
+        refused,
+        Err(RecoveryError::Age(AgeError::PassphraseNotText))
+    ));
 }
 
 #[test]
@@ -146,7 +157,7 @@ fn what_age_sealed_is_opened() {
         let age = age.arg("-r").arg(&pair.recipient).arg("-o").arg(&path);
         age.stdin_bytes(DOCUMENT).run().assert_code(0);
         let file = fs::read(&path).unwrap();
-        assert!(recovery::is_recovery(&SecretBytes::copy_from(&file)));
+        assert!(mira_age::is_age(&file));
         let opened = shown(&recovery::open(&file, &pair.key()).unwrap());
         assert_eq!(opened[0].3, "päss".as_bytes());
         assert_eq!(
@@ -162,18 +173,18 @@ fn what_age_sealed_is_opened() {
 fn another_key_does_not_open_it() {
     let file = sealed(&Pair::make().recipients());
     let other = recovery::open(&file, &Pair::make().key());
-    assert!(matches!(other, Err(RecoveryError::WrongKey)));
-    let typed = recovery::open(&file, &RecoveryKey::Passphrase(passphrase("open sesame")));
-    assert!(matches!(typed, Err(RecoveryError::WrongKey)));
-    let nothing = RecoveryKey::Identities(SecretBytes::copy_from(b"# no key\n"));
+    assert!(matches!(other, Err(RecoveryError::Age(AgeError::WrongKey))));
+    let typed = recovery::open(&file, &Key::Passphrase(word("open sesame")));
+    assert!(matches!(typed, Err(RecoveryError::Age(AgeError::WrongKey))));
+    let nothing = Key::Identities(SecretBytes::copy_from(b"# no key\n"));
     assert!(matches!(
         recovery::open(&file, &nothing),
-        Err(RecoveryError::Identity)
+        Err(RecoveryError::Age(AgeError::Identity))
     ));
     let text = "age1nobody".to_owned();
     assert!(matches!(
-        recovery::recipients(&[text]),
-        Err(RecoveryError::Recipient { .. })
+        Recipients::parse(&[text]),
+        Err(AgeError::Recipient { .. })
     ));
 }
 
@@ -189,14 +200,17 @@ fn absurd_work_is_refused_before_it_is_done() {
         file
     };
     for factor in [21, 30, 63] {
-        let opened = recovery::open(&header(factor), &RecoveryKey::Passphrase(passphrase("any")));
+        let opened = recovery::open(&header(factor), &Key::Passphrase(word("any")));
         assert!(
-            matches!(opened, Err(RecoveryError::ExcessiveWork { asked }) if asked == factor),
+            matches!(opened, Err(RecoveryError::Age(AgeError::ExcessiveWork { asked })) if asked == factor),
             "{opened:?}"
         );
     }
-    let cheap = recovery::open(&header(1), &RecoveryKey::Passphrase(passphrase("any")));
-    assert!(matches!(cheap, Err(RecoveryError::WrongKey)), "{cheap:?}");
+    let cheap = recovery::open(&header(1), &Key::Passphrase(word("any")));
+    assert!(
+        matches!(cheap, Err(RecoveryError::Age(AgeError::WrongKey))),
+        "{cheap:?}"
+    );
 }
 
 #[test]
@@ -206,7 +220,7 @@ fn a_truncated_or_changed_file_is_refused() {
     for len in 0..file.len() {
         let opened = recovery::open(&file[..len], &pair.key());
         assert!(
-            matches!(opened, Err(RecoveryError::Damaged)),
+            matches!(opened, Err(RecoveryError::Age(AgeError::Damaged))),
             "{len}: {opened:?}"
         );
     }
@@ -246,7 +260,5 @@ fn what_is_no_recovery_document_is_refused() {
         assert!(matches!(error, RecoveryError::Content(_)), "{to}: {error}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
     }
-    assert!(!recovery::is_recovery(&SecretBytes::copy_from(
-        DOCUMENT.as_bytes()
-    )));
+    assert!(!mira_age::is_age(DOCUMENT.as_bytes()));
 }

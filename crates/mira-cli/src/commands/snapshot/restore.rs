@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return Err(CommandError::failed("nothing was restored"));
     }
     // Nobody starts it from here on, and nobody has since it was looked at.
-    let _hold = apps.instances.hold_to_replace(&instance)?;
+    let (instance, claim) = apps.claim(&instance)?;
     refuse_running(&apps, &instance)?;
     let (volumes, safety) = match args.no_safety {
         true => {
@@ -93,6 +93,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     });
     drop(progress);
     let restored = restored?;
+    drop(claim);
     apps.sweep()?;
     if args.json {
         return ui.json(&json!({

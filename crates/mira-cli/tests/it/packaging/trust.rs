@@ -88,6 +88,12 @@ fn the_key_of_the_manifest_counts_until_another_was_seen() {
         "another key than org.example.app was opened with before",
     );
     verify(&home, &["--key", &other]).assert_code(0);
+    // Once the user has agreed, both are known.
+    mira(&home, &["open", "a.mira", "--agree"])
+        .run()
+        .assert_code(3);
+    let found = verify(&home, &["--json"]).assert_code(0);
+    assert_eq!(json(&found)["trust"], "trusted");
 }
 
 #[test]

@@ -32,7 +32,7 @@ state: {volumes: [{name: data}]}
 /// The home, and one instance with the name `notes`.
 pub(crate) struct Notes {
     pub(crate) home: TestHome,
-    _memory: tempfile::TempDir,
+    pub(crate) memory: tempfile::TempDir,
 }
 
 impl Notes {
@@ -52,7 +52,7 @@ impl Notes {
         home.set("XDG_RUNTIME_DIR", memory.path());
         let notes = Self {
             home,
-            _memory: memory,
+            memory,
         };
         let app = notes.app();
         fs::create_dir_all(&app).unwrap();

@@ -14,29 +14,22 @@ fn a_state_is_not_replaced_while_it_is_started_nor_started_while_it_is_replaced(
     notes.write("note", "milk");
     notes.create();
     notes.write("note", "tea");
-    let lock = File::options()
+    let mira = fs::read_dir(notes.memory.path().join("mira")).unwrap().next();
+    let claims = mira.unwrap().unwrap().path().join("claims");
+    let claim = File::options()
         .write(true)
-        .open(notes.folder("notes").join("state.lock"))
+        .open(claims.join(notes.folder("notes").file_name().unwrap()))
         .unwrap();
-    // As a command does that starts it.
-    lock.lock_shared().unwrap();
+    // As a command does that starts it, or restores.
+    claim.lock().unwrap();
     let restore = ["snapshot", "restore", "notes", "latest", "--yes"];
     let refused = notes.run(&restore, 1);
-    assert!(
-        refused.stderr_text().contains("being started"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr_text().contains("another command"), "{refused:?}");
     assert_eq!(notes.read("note"), "tea");
-    lock.unlock().unwrap();
-    // As one does that restores.
-    lock.lock().unwrap();
     let refused = notes.run(&["start", "notes", "-d"], 1);
-    assert!(
-        refused.stderr_text().contains("being restored"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr_text().contains("another command"), "{refused:?}");
     assert_eq!(notes.ps("notes")["state"], "stopped");
-    lock.unlock().unwrap();
+    claim.unlock().unwrap();
     notes.run(&restore, 0);
     notes.run(&["start", "notes", "-d"], 0);
     assert_eq!(notes.read("note"), "milk");

@@ -1,0 +1,16 @@
+//! Apps as their users have them: packages opened, instances run, stopped, killed and deleted, by the real program.
+
+mod app;
+mod house;
+
+mod faults;
+mod files;
+mod guesses;
+mod isolation;
+mod killed;
+mod leaks;
+mod own;
+mod removal;
+mod sealed;
+mod supervisor;
+mod trust;
