@@ -23,6 +23,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-vault", "vault"),
     ("mira-snapshot", "snapshot"),
     (RUN.0, RUN.1),
+    ("mira-cli", "apps"),
 ];
 
 /// The bench that knows other tools.

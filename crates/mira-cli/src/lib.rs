@@ -26,7 +26,10 @@ use crate::ui::Ui;
 #[must_use]
 pub fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
-    if std::env::args_os().nth(1).is_some_and(|word| word == commands::serve::KEEPER) {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == commands::serve::KEEPER)
+    {
         return mira_host::keeper::main();
     }
     // Where the system refuses, `mira doctor` says so.

@@ -118,7 +118,12 @@ mod tests {
 
     fn sh(script: &str, timeout: Duration) -> Result<(), String> {
         let path = [("PATH".into(), "/usr/bin:/bin".into())];
-        start("sh".as_ref(), &["-c".as_ref(), script.as_ref()], path, timeout)
+        start(
+            "sh".as_ref(),
+            &["-c".as_ref(), script.as_ref()],
+            path,
+            timeout,
+        )
     }
 
     #[test]
@@ -134,7 +139,11 @@ mod tests {
             "it ended at once (exit status: 3)"
         );
         assert_eq!(
-            sh("read line </dev/tty; cat /dev/zero >/dev/null", Duration::ZERO).unwrap_err(),
+            sh(
+                "read line </dev/tty; cat /dev/zero >/dev/null",
+                Duration::ZERO
+            )
+            .unwrap_err(),
             "it did not get ready"
         );
     }

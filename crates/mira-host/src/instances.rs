@@ -31,9 +31,9 @@ pub use copies::Unpacked;
 pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;
+pub use mira_age::Key;
 pub use secrets::{Resolution, Source, Wanted};
 pub use snapshots::{SNAPSHOT_PASSWORD, retention};
-pub use mira_age::Key;
 pub use spec::Surroundings;
 
 /// An instance that was just made, and claimed by whoever made it.

@@ -3,9 +3,9 @@
 pub mod archive;
 pub mod digest;
 pub mod guess;
+pub mod manifest;
 pub mod path;
 pub mod sealed;
 pub mod signature;
 pub mod trust;
 pub mod unpacked;
-pub mod manifest;

@@ -227,7 +227,9 @@ impl Client {
             let stream = match self.place.connect().await? {
                 Some(stream) => stream,
                 None => {
-                    spawn.spawn(READY_TIMEOUT).map_err(ClientError::NotStarted)?;
+                    spawn
+                        .spawn(READY_TIMEOUT)
+                        .map_err(ClientError::NotStarted)?;
                     continue;
                 }
             };
@@ -269,9 +271,7 @@ async fn upgrade(stream: UnixStream, id: &str) -> Result<Upgraded, ClientError> 
         .map_err(io::Error::other)?;
     let answer = sender.send_request(request).await?;
     match answer.status() {
-        StatusCode::SWITCHING_PROTOCOLS => {
-            Ok(TokioIo::new(hyper::upgrade::on(answer).await?))
-        }
+        StatusCode::SWITCHING_PROTOCOLS => Ok(TokioIo::new(hyper::upgrade::on(answer).await?)),
         StatusCode::NOT_FOUND => Err(ClientError::OtherVersion),
         _ => Err(ClientError::Refused(
             parse::<Failure>(answer).await?.message,

@@ -1,5 +1,7 @@
 //! Bringing an instance up: its sealed secrets are opened, the missing ones asked for, and the supervisor is told to start it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Unpacked};
 use mira_host::service::Value;
@@ -171,7 +173,10 @@ fn fill_in(
         return match names.is_empty() {
             true => Ok(()),
             false => Err(CommandError::missing(
-                format!("{} needs secrets, and there is no vault to save them in:", instance.name),
+                format!(
+                    "{} needs secrets, and there is no vault to save them in:",
+                    instance.name
+                ),
                 names,
             )
             .hint("`mira init` makes a vault.")),
@@ -195,7 +200,10 @@ fn fill_in(
             ui.detail(&format!("how to obtain it: {how}"));
         }
         if vault.find(&Scope::User, name).is_some()
-            && ui.confirm(&format!("You have a secret {name}. Use it here?"), "a binding")?
+            && ui.confirm(
+                &format!("You have a secret {name}. Use it here?"),
+                "a binding",
+            )?
         {
             apps.wait(apps.instances.store().set_binding(
                 &instance.id,
@@ -254,6 +262,7 @@ async fn follow(
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut stopping = false;
+    let mut shown = BTreeMap::new();
     loop {
         let next = tokio::select! {
             next = following.next() => next?,
@@ -261,7 +270,7 @@ async fn follow(
             _ = terminated.recv() => None,
         };
         match next {
-            Some(Started::Event(event)) => tell(ui, detach, &event)?,
+            Some(Started::Event(event)) => tell(ui, detach, &mut shown, &event)?,
             Some(Started::Up) => {
                 tell_up(apps, ui, instance, manifest, detach).await?;
                 if detach {
@@ -273,7 +282,10 @@ async fn follow(
                     "{} did not start: {message}",
                     instance.name
                 ))
-                .hint(format!("`mira logs {}` shows what its services said.", instance.name)));
+                .hint(format!(
+                    "`mira logs {}` shows what its services said.",
+                    instance.name
+                )));
             }
             Some(Started::Stopped) => return Ok(Launched::Stopped),
             None if stopping => {
@@ -297,24 +309,38 @@ async fn follow(
     }
 }
 
-/// Shows an event of the foreground: lines on stdout, the rest on stderr.
-pub(crate) fn tell(ui: &Ui, quiet: bool, event: &Event) -> Result<(), CommandError> {
+/// Shows an event of the foreground: lines on stdout, the rest on stderr. `shown` is what was told last of each service.
+fn tell(
+    ui: &Ui,
+    quiet: bool,
+    shown: &mut BTreeMap<String, String>,
+    event: &Event,
+) -> Result<(), CommandError> {
     match event {
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
         }
         Event::Log { .. } => {}
-        Event::Missed { events } => ui.say(&format!("{events} lines were not shown; they are in the log")),
+        Event::Missed { events } => ui.say(&format!(
+            "{events} lines were not shown; they are in the log"
+        )),
         Event::State { state } => {
             let reason = match (&state.reason, state.phase.as_str()) {
                 (Some(reason), "failed" | "delayed" | "ended") => format!(": {reason}"),
                 _ => String::new(),
             };
-            if !matches!(state.phase.as_str(), "waiting" | "stopping") {
-                ui.say(&format!("{} is {}{reason}", state.service, state.phase));
-            }
+            let mut text = match state.phase.as_str() {
+                "waiting" | "stopping" => String::new(),
+                phase => format!("{} is {phase}{reason}", state.service),
+            };
             if let Some(trouble) = &state.log_trouble {
-                ui.say(&format!("the log of {} cannot be written: {trouble}", state.service));
+                text = format!("the log of {} cannot be written: {trouble}", state.service);
+            }
+            // A state comes again where something of it changed that is not told.
+            if shown.insert(state.service.clone(), text.clone()).as_ref() != Some(&text)
+                && !text.is_empty()
+            {
+                ui.say(&text);
             }
         }
     }

@@ -79,13 +79,20 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     apps.wait(async {
         while let Some(event) = events.next().await? {
             match LogLine::try_from(event) {
-                Ok(line) if args.service.as_deref().is_none_or(|wanted| *line.service == *wanted) => {
+                Ok(line)
+                    if args
+                        .service
+                        .as_deref()
+                        .is_none_or(|wanted| *line.service == *wanted) =>
+                {
                     if follower.is_new(&line) {
                         show(ui, args, &line)?;
                     }
                 }
                 Err(Event::Missed { events }) => {
-                    ui.say(&format!("{events} lines were not shown; they are in the log"));
+                    ui.say(&format!(
+                        "{events} lines were not shown; they are in the log"
+                    ));
                 }
                 Ok(_) | Err(_) => {}
             }

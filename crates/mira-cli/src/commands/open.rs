@@ -82,8 +82,8 @@ struct Opened {
 /// Opens an instance that is there.
 fn open_instance(apps: &Apps, ui: &Ui, args: &Args) -> Result<Opened, CommandError> {
     let found = apps.find(&args.target);
-    let instance = found
-        .map_err(|error| error.hint("There is no file or folder of this name either."))?;
+    let instance =
+        found.map_err(|error| error.hint("There is no file or folder of this name either."))?;
     let (instance, claim) = claim_stopped(apps, &instance)?;
     let unpacked = unpacked(apps, ui, &instance, &args.launch)?;
     Ok(Opened {
@@ -102,20 +102,17 @@ pub(crate) fn claim_stopped(
     let (instance, claim) = apps.claim(instance)?;
     if apps.is_running(&instance)? {
         let name = &instance.name;
-        return Err(CommandError::failed(format!("{name} runs already")).hint(format!(
-            "`mira logs -f {name}` follows it; `mira restart {name}` starts it anew."
-        )));
+        return Err(
+            CommandError::failed(format!("{name} runs already")).hint(format!(
+                "`mira logs -f {name}` follows it; `mira restart {name}` starts it anew."
+            )),
+        );
     }
     Ok((instance, claim))
 }
 
 /// Opens a package for the instance that it is meant for, or for a new one.
-fn open_package(
-    apps: &Apps,
-    ui: &Ui,
-    args: &Args,
-    path: &Path,
-) -> Result<Opened, CommandError> {
+fn open_package(apps: &Apps, ui: &Ui, args: &Args, path: &Path) -> Result<Opened, CommandError> {
     let named = match &args.name {
         Some(name) => apps.named(name)?,
         None => None,
@@ -129,7 +126,9 @@ fn open_package(
     let Some(instance) = known else {
         tell_asks(ui, &candidate);
         let agreed = agree(ui, args, None, &candidate)?;
-        let created = apps.instances.create(&mut candidate, args.name.clone(), agreed);
+        let created = apps
+            .instances
+            .create(&mut candidate, args.name.clone(), agreed);
         let Created {
             instance,
             unpacked,
@@ -147,10 +146,12 @@ fn open_package(
     apps.wait(apps.instances.judge_for(&mut candidate, &instance))?;
     let agreed = agree(ui, args, Some(&instance), &candidate)?;
     if candidate.digest() != instance.package.digest {
-        ui.say(&format!(
-            "{} goes from version {} to {}",
-            instance.name, instance.package.app_version, candidate.manifest.version
-        ));
+        let (name, before) = (&instance.name, &instance.package.app_version);
+        let version = candidate.manifest.version.to_string();
+        ui.say(&match *before == version {
+            true => format!("{name} goes to another package of version {version}"),
+            false => format!("{name} goes from version {before} to {version}"),
+        });
     }
     let updated = apps.instances.update(&instance, &mut candidate, agreed);
     let unpacked = apps.wait(updated)?;
@@ -259,7 +260,10 @@ fn tell_asks(ui: &Ui, candidate: &Candidate) {
         "{name} {version} ({id}), {}",
         candidate.judgement.trust.as_str()
     ));
-    let programs: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let programs: Vec<&str> = services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
     ui.detail(&format!("runs {}", programs.join(", ")));
     for secret in secrets {
         let need = match secret.required {

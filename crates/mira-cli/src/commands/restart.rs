@@ -34,8 +34,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 ui.say(&format!("{service} of {} was restarted", instance.name));
                 Ok(())
             }
-            false => Err(CommandError::failed(format!("{} does not run", instance.name))
-                .hint(format!("mira start {}", instance.name))),
+            false => Err(
+                CommandError::failed(format!("{} does not run", instance.name))
+                    .hint(format!("mira start {}", instance.name)),
+            ),
         };
     }
     let (instance, claim) = apps.claim(&instance)?;

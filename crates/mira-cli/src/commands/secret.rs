@@ -148,9 +148,15 @@ fn set_own(args: SetArgs, ui: &Ui) -> Result<(), CommandError> {
     if binding(&apps, &instance, &name)?.is_some() {
         return Err(CommandError::new(
             ErrorKind::Usage,
-            format!("{name} of {} is bound to one of your secrets", instance.name),
+            format!(
+                "{name} of {} is bound to one of your secrets",
+                instance.name
+            ),
         )
-        .hint(format!("`mira secret rm --instance {} {name}` ends that.", instance.name)));
+        .hint(format!(
+            "`mira secret rm --instance {} {name}` ends that.",
+            instance.name
+        )));
     }
     set::run(&set, ui)
 }
@@ -166,18 +172,20 @@ fn bind(args: &BindArgs, ui: &Ui) -> Result<(), CommandError> {
     declared(&apps, &instance, &name)?;
     let vault = existing_vault(&apps, ui, &args.unlock)?;
     if vault.find(&Scope::User, &secret).is_none() {
-        return Err(CommandError::missing(
-            "not saved in scope user:",
-            [secret.as_str()],
-        )
-        .hint("`mira set NAME` saves one; `mira list` shows what there is."));
+        return Err(
+            CommandError::missing("not saved in scope user:", [secret.as_str()])
+                .hint("`mira set NAME` saves one; `mira list` shows what there is."),
+        );
     }
     if vault.find(&scope(&instance), &name).is_some() {
-        return Err(CommandError::usage(format!(
-            "{} has a {name} of its own",
-            instance.name
-        ))
-        .hint(format!("`mira secret rm --instance {} {name}` removes it.", instance.name)));
+        return Err(
+            CommandError::usage(format!("{} has a {name} of its own", instance.name)).hint(
+                format!(
+                    "`mira secret rm --instance {} {name}` removes it.",
+                    instance.name
+                ),
+            ),
+        );
     }
     let store = apps.instances.store();
     apps.wait(store.set_binding(&instance.id, name.as_str(), secret.as_str()))?;
@@ -294,7 +302,9 @@ impl<'a> Row<'a> {
             declared.name.to_string(),
             if declared.required { "yes" } else { "no" }.to_owned(),
             self.from.clone(),
-            self.version.map(|version| version.to_string()).unwrap_or_default(),
+            self.version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
             self.delivery().to_owned(),
         ]
     }
@@ -339,7 +349,9 @@ fn binding(
     name: &SecretName,
 ) -> Result<Option<String>, CommandError> {
     let bindings = apps.wait(apps.instances.store().bindings(&instance.id))?;
-    let found = bindings.into_iter().find(|binding| binding.name == name.as_str());
+    let found = bindings
+        .into_iter()
+        .find(|binding| binding.name == name.as_str());
     Ok(found.map(|binding| binding.secret))
 }
 

@@ -23,7 +23,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         true => apps.wait(apps.instances.store().instances())?,
         false => {
             let wanted = args.instances.iter();
-            wanted.map(|wanted| apps.find(wanted)).collect::<Result<_, _>>()?
+            wanted
+                .map(|wanted| apps.find(wanted))
+                .collect::<Result<_, _>>()?
         }
     };
     for instance in instances {

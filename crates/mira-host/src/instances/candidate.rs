@@ -152,7 +152,12 @@ impl Instances {
         let mut package = match opened {
             Opened::Package(package) => *package,
             Opened::Encrypted(encrypted) => self.decrypt(&encrypted, ask).await?,
-            _ => return Err(InstanceError::source(source, io::ErrorKind::Unsupported.into())),
+            _ => {
+                return Err(InstanceError::source(
+                    source,
+                    io::ErrorKind::Unsupported.into(),
+                ));
+            }
         };
         let manifest = Manifest::parse_bytes(&package.manifest()?)?;
         let declared = declared_key(&manifest);

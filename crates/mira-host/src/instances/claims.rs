@@ -91,7 +91,9 @@ impl Instances {
     /// Forgets the claims on an instance that is gone.
     pub(super) fn forget_claims(&self, instance: &Instance) {
         // What cannot be removed is empty, and in memory.
-        drop(std::fs::remove_file(self.claims().join(instance.id.as_str())));
+        drop(std::fs::remove_file(
+            self.claims().join(instance.id.as_str()),
+        ));
     }
 
     fn claims(&self) -> PathBuf {

@@ -109,7 +109,9 @@ impl Instances {
                 instance.package.digest == text && needed.contains(instance.id.as_str())
             };
             if !instances.iter().any(needs) {
-                self.in_memory().remove(&digest).map_err(InstanceError::from)?;
+                self.in_memory()
+                    .remove(&digest)
+                    .map_err(InstanceError::from)?;
             }
         }
         Ok(())
@@ -133,7 +135,10 @@ impl Instances {
         });
         let names = names.map_err(|error| InstanceError::folder(&folder, error))?;
         // What is no text is none of ours.
-        Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+        Ok(names
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .collect())
     }
 }
 

@@ -30,9 +30,7 @@ impl Instances {
             vault.update(|draft| draft.remove_scope(&scope))?;
         }
         remove(&self.layout.instance(&instance.id))?;
-        let folders = self
-            .layout
-            .folders(&instance.id, std::path::PathBuf::new());
+        let folders = self.layout.folders(&instance.id, std::path::PathBuf::new());
         remove(&folders.runtime_secrets)?;
         self.store.finish_delete(&instance.id).await?;
         self.forget_claims(instance);

@@ -168,7 +168,9 @@ impl Instances {
 }
 
 fn bound(bindings: &[Binding], name: &SecretName) -> Option<SecretName> {
-    let binding = bindings.iter().find(|binding| binding.name == name.as_str())?;
+    let binding = bindings
+        .iter()
+        .find(|binding| binding.name == name.as_str())?;
     // The database's text is checked like any other.
     binding.secret.parse().ok()
 }

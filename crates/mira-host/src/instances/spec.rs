@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use mira_package::manifest::{
-    self, Delivery, Manifest, Name, Probe, Reference, Service, Template,
-};
+use mira_package::manifest::{self, Delivery, Manifest, Name, Probe, Reference, Service, Template};
 use mira_store::{Instance, PortRequest};
 
 use super::folders::{make, remove};
 use super::{InstanceError, Instances, Unpacked};
 use crate::service::{
-    Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value, base_environment,
-    is_free,
+    Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value,
+    base_environment, is_free,
 };
 
 /// What an instance finds around it.
@@ -39,9 +37,7 @@ impl Instances {
         surroundings: &Surroundings,
     ) -> Result<InstanceSpec, InstanceError> {
         let manifest = &unpacked.manifest;
-        let folders = self
-            .layout
-            .folders(&instance.id, unpacked.folder.clone());
+        let folders = self.layout.folders(&instance.id, unpacked.folder.clone());
         for volume in &manifest.state.volumes {
             make(&self.layout.volume(&instance.id, volume.as_str()))?;
         }

@@ -9,9 +9,9 @@
 mod ends;
 mod jobs;
 mod launcher;
+mod psql;
 #[cfg(target_os = "linux")]
 mod services;
-mod psql;
 mod signals;
 mod streams;
 mod terminals;

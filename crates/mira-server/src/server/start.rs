@@ -142,7 +142,10 @@ async fn receive(
             return Err(invalid("a value is too long".to_owned()));
         }
         let value = receive_value(reader, head.bytes).await?;
-        values.push(head.with(value).map_err(|error| invalid(error.to_string()))?);
+        values.push(
+            head.with(value)
+                .map_err(|error| invalid(error.to_string()))?,
+        );
     }
     let spec = request.spec.with(values);
     Ok((

@@ -91,7 +91,9 @@ struct OriginSpec {
 
 /// A part of a request does not say what it should. It names the part, never its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request's {0} cannot be understood; command and supervisor may be of different versions: `mira serve --stop` ends the supervisor")]
+#[error(
+    "the request's {0} cannot be understood; command and supervisor may be of different versions: `mira serve --stop` ends the supervisor"
+)]
 pub(crate) struct NotUnderstood(&'static str);
 
 /// A path, word or variable cannot be sent.
@@ -216,10 +218,7 @@ impl ValueHead {
     }
 
     /// Joins head and bytes again.
-    pub(crate) fn with(
-        self,
-        bytes: mira_secret::SecretBytes,
-    ) -> Result<Value, NotUnderstood> {
+    pub(crate) fn with(self, bytes: mira_secret::SecretBytes) -> Result<Value, NotUnderstood> {
         let name: SecretName = self
             .name
             .parse()
@@ -235,8 +234,7 @@ impl ValueHead {
                 version: origin.version,
             }),
         };
-        let value =
-            SecretValue::new(&name, bytes).map_err(|_| NotUnderstood("value"))?;
+        let value = SecretValue::new(&name, bytes).map_err(|_| NotUnderstood("value"))?;
         Ok(Value {
             name,
             value,

@@ -24,9 +24,23 @@ fn running() -> (House, PathBuf) {
 fn a_secret_file_is_in_memory_readable_by_its_owner_and_known_to_its_service_only() {
     let (house, path) = running();
     assert_eq!(fs::read_to_string(&path).unwrap(), VALUE);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o400);
-    assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o7777, 0o700);
-    let kind = Command::new("stat").args(["-f", "-c", "%T"]).arg(&path).output().unwrap();
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o400
+    );
+    assert_eq!(
+        fs::metadata(path.parent().unwrap())
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777,
+        0o700
+    );
+    let kind = Command::new("stat")
+        .args(["-f", "-c", "%T"])
+        .arg(&path)
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(kind.stdout).unwrap(), "tmpfs\n");
     assert_eq!(house.variable("parrot", "web", "API_KEY"), None);
     assert_eq!(house.variable("parrot", "store", "API_KEY_FILE"), None);
@@ -50,7 +64,9 @@ fn a_secret_file_is_of_the_next_run_after_the_kill_of_its_keeper() {
     let web = house.pid("parrot", "web");
     kill(house.parent(web));
     until_gone(web);
-    house.until("parrot", |ps| ps["services"][1]["restarts"] == 1 && ps["services"][1]["phase"] == "up");
+    house.until("parrot", |ps| {
+        ps["services"][1]["restarts"] == 1 && ps["services"][1]["phase"] == "up"
+    });
     assert_eq!(fs::read_to_string(&path).unwrap(), VALUE);
     house.run(&["stop", "parrot"], 0);
     assert_nothing_left(&house, &path);
@@ -63,7 +79,9 @@ fn a_secret_file_that_everybody_died_over_is_gone_with_the_next_command() {
     let (keeper, supervisor) = (house.parent(web), house.supervisor());
     // Stopped first, so that neither sees the other die.
     for pid in [keeper, supervisor] {
-        let stopped = Command::new("kill").args(["-STOP", &pid.to_string()]).status();
+        let stopped = Command::new("kill")
+            .args(["-STOP", &pid.to_string()])
+            .status();
         assert!(stopped.unwrap().success());
     }
     kill(keeper);

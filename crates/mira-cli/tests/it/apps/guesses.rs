@@ -27,12 +27,18 @@ impl Locked {
                 mira_secret::SecretBytes::copy_from(PASSWORD.as_bytes()),
                 work_factor,
             );
-            house.app("parrot", MANIFEST).pack_sealed(&[("API_KEY", VALUE)], &to)
+            house
+                .app("parrot", MANIFEST)
+                .pack_sealed(&[("API_KEY", VALUE)], &to)
         })
     }
 
     fn encrypted() -> Self {
-        Self::new(|house| house.app("parrot", MANIFEST).pack_encrypted(password(PASSWORD)))
+        Self::new(|house| {
+            house
+                .app("parrot", MANIFEST)
+                .pack_encrypted(password(PASSWORD))
+        })
     }
 
     fn new(pack: impl Fn(&House) -> String) -> Self {
@@ -58,7 +64,15 @@ impl Locked {
 
     fn open_as(&self, name: &str, with: &str) -> Run {
         self.house
-            .mira(&["open", &self.package, "--name", name, "-d", "--password-file", with])
+            .mira(&[
+                "open",
+                &self.package,
+                "--name",
+                name,
+                "-d",
+                "--password-file",
+                with,
+            ])
             .run()
     }
 
@@ -82,7 +96,13 @@ impl Locked {
 
     fn sql(&self, statement: &str) -> String {
         let database = self.house.home.mira_home().join("mira.db");
-        let run = self.house.home.mira("sqlite3").arg(database).arg(statement).run();
+        let run = self
+            .house
+            .home
+            .mira("sqlite3")
+            .arg(database)
+            .arg(statement)
+            .run();
         run.assert_code(0).stdout_text().trim().to_owned()
     }
 }
@@ -119,7 +139,14 @@ fn five_wrong_ones_lock(locked: &Locked) {
     assert!((1..=100).contains(&seconds(&early)), "{early:?}");
     let copy = locked.house.home.path().join("a copy.mira");
     fs::copy(&locked.package, &copy).unwrap();
-    let args = ["open", copy.to_str().unwrap(), "--name", "copy", "-d", "--password-file"];
+    let args = [
+        "open",
+        copy.to_str().unwrap(),
+        "--name",
+        "copy",
+        "-d",
+        "--password-file",
+    ];
     locked.house.run(&[&args[..], &[&locked.right]].concat(), 6);
     locked.let_pass(100_000);
 }
@@ -188,7 +215,8 @@ fn guesses_that_overlap_are_all_counted() {
     let locked = Locked::sealed(14);
     locked.open(&locked.wrong).assert_code(5);
     // With no delay at all, sixteen are at work at the same time.
-    let at_once = "SET state = json_set(NEW.state, '$.last.delay_ms', 0) WHERE blob_key = NEW.blob_key";
+    let at_once =
+        "SET state = json_set(NEW.state, '$.last.delay_ms', 0) WHERE blob_key = NEW.blob_key";
     locked.sql(&format!(
         "CREATE TRIGGER impatient AFTER UPDATE OF state ON guesses
          WHEN json_extract(NEW.state, '$.last.delay_ms') <> 0
@@ -205,5 +233,8 @@ fn what_is_remembered_is_not_lost_by_damage() {
     locked.open(&locked.wrong).assert_code(5);
     locked.sql("UPDATE guesses SET state = '{}'");
     let refused = locked.open(&locked.right).assert_code(5);
-    assert!(refused.stderr_text().contains("no password is tried"), "{refused:?}");
+    assert!(
+        refused.stderr_text().contains("no password is tried"),
+        "{refused:?}"
+    );
 }

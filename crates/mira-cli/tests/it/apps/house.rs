@@ -86,7 +86,15 @@ impl House {
     /// Saves a secret of an instance.
     #[track_caller]
     pub(crate) fn save(&self, instance: &str, name: &str, value: impl Into<Vec<u8>>) -> Run {
-        let args = ["secret", "set", "--instance", instance, name, "--stdin", "--replace"];
+        let args = [
+            "secret",
+            "set",
+            "--instance",
+            instance,
+            name,
+            "--stdin",
+            "--replace",
+        ];
         self.mira(&args).stdin_bytes(value).run().assert_code(0)
     }
 
@@ -110,7 +118,12 @@ impl House {
     pub(crate) fn parent(&self, pid: u32) -> u32 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let after_name = stat.rsplit(')').next().unwrap();
-        after_name.split_whitespace().nth(1).unwrap().parse().unwrap()
+        after_name
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     /// Returns a file of an instance.
@@ -135,7 +148,9 @@ impl House {
     #[track_caller]
     pub(crate) fn variable(&self, instance: &str, service: &str, name: &str) -> Option<String> {
         let all = self.environment(instance, service);
-        all.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        all.into_iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 
     /// Returns the run-time folder of this home, once there is one.
@@ -167,11 +182,13 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         // It may be that nothing runs, or that there is no home any more.
-        drop(Command::new(MIRA)
-            .args(["serve", "--stop"])
-            .env_clear()
-            .envs(self.home.env().iter().cloned())
-            .output());
+        drop(
+            Command::new(MIRA)
+                .args(["serve", "--stop"])
+                .env_clear()
+                .envs(self.home.env().iter().cloned())
+                .output(),
+        );
     }
 }
 
@@ -188,7 +205,11 @@ pub(crate) fn until_gone(pid: u32) {
     };
     let patience = Timespec::try_from(PATIENCE).unwrap();
     let mut fds = [PollFd::new(&process, PollFlags::IN)];
-    assert_eq!(poll(&mut fds, Some(&patience)), Ok(1), "{pid} is still there");
+    assert_eq!(
+        poll(&mut fds, Some(&patience)),
+        Ok(1),
+        "{pid} is still there"
+    );
 }
 
 fn raw(pid: u32) -> Pid {

@@ -18,7 +18,11 @@ const INSTANCES: [(&str, &str); 3] = [
 /// Opens all three at once, gives each its secret at once, starts all at once.
 fn opened() -> House {
     let house = House::new();
-    set(&house.home, "API_KEY", "the-users-own-which-nobody-is-bound-to");
+    set(
+        &house.home,
+        "API_KEY",
+        "the-users-own-which-nobody-is-bound-to",
+    );
     let package = house.app("parrot", MANIFEST).pack();
     let other = MANIFEST.replace("org.example.parrot", "org.example.other");
     let other = house.app("other", &other).pack();
@@ -44,18 +48,34 @@ fn instances_have_disjoint_secrets_ports_and_state() {
     let mut ports = BTreeSet::new();
     let mut folders = BTreeSet::new();
     for (name, value) in INSTANCES {
-        assert_eq!(house.variable(name, "web", "API_KEY").as_deref(), Some(value));
+        assert_eq!(
+            house.variable(name, "web", "API_KEY").as_deref(),
+            Some(value)
+        );
         for service in ["web", "store"] {
             let all = house.environment(name, service);
             for (_, foreign) in INSTANCES.iter().filter(|(other, _)| *other != name) {
-                assert!(all.iter().all(|(_, has)| !has.contains(foreign)), "{name}: {all:?}");
+                assert!(
+                    all.iter().all(|(_, has)| !has.contains(foreign)),
+                    "{name}: {all:?}"
+                );
             }
             let has = |variable: &str| house.variable(name, service, variable).unwrap();
             assert!(ports.insert(has("PORT")), "{ports:?}");
             assert!(has("HOME").contains("instances/") && has("TMPDIR").contains("instances/"));
             // Of the user's own environment nothing else is there.
-            let foreign = ["MIRA_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "USER", "TERM"];
-            assert!(all.iter().all(|(name, _)| !foreign.contains(&name.as_str())), "{all:?}");
+            let foreign = [
+                "MIRA_HOME",
+                "XDG_RUNTIME_DIR",
+                "XDG_CONFIG_HOME",
+                "USER",
+                "TERM",
+            ];
+            assert!(
+                all.iter()
+                    .all(|(name, _)| !foreign.contains(&name.as_str())),
+                "{all:?}"
+            );
         }
         assert!(folders.insert(house.variable(name, "web", "DATA").unwrap()));
         let listed = house.json(&["secret", "list", "--instance", name, "--json"], 0);
@@ -74,12 +94,22 @@ fn deleting_one_leaves_the_others_as_they_were() {
     let vault = fs::read_to_string(house.home.mira_home().join("credentials.json")).unwrap();
     assert!(!vault.contains(gone["id"].as_str().unwrap()));
     let now = house.ps("two");
-    assert_eq!((&now["services"], &now["ports"]), (&kept["services"], &kept["ports"]));
+    assert_eq!(
+        (&now["services"], &now["ports"]),
+        (&kept["services"], &kept["ports"])
+    );
     // The copy of the package is the other one's still.
     for name in ["two", "other"] {
         house.run(&["restart", name, "-d"], 0);
-        let value = INSTANCES.iter().find(|(known, _)| *known == name).unwrap().1;
-        assert_eq!(house.variable(name, "web", "API_KEY").as_deref(), Some(value));
+        let value = INSTANCES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap()
+            .1;
+        assert_eq!(
+            house.variable(name, "web", "API_KEY").as_deref(),
+            Some(value)
+        );
     }
     house.run(&["delete", "two", "--yes"], 0);
     let packages = fs::read_dir(house.home.mira_home().join("packages")).unwrap();
@@ -91,7 +121,17 @@ fn a_new_instance_of_a_deleted_ones_name_begins_with_nothing() {
     let house = opened();
     house.run(&["delete", "one", "--yes"], 0);
     let app = house.home.path().join("apps/parrot.mira");
-    let again = house.json(&["open", app.to_str().unwrap(), "-d", "--json", "--name", "one"], 3);
+    let again = house.json(
+        &[
+            "open",
+            app.to_str().unwrap(),
+            "-d",
+            "--json",
+            "--name",
+            "one",
+        ],
+        3,
+    );
     assert_eq!(again["error"]["missing"][0], "API_KEY");
     assert!(!house.file("one", "state").exists());
 }

@@ -39,7 +39,10 @@ fn a_killed_supervisor_leaves_no_service_and_the_next_start_works_at_once() {
             until_gone(pid);
         }
         assert_eq!(house.ps("parrot")["state"], "up");
-        assert_eq!(house.variable("parrot", "web", "API_KEY").as_deref(), Some(VALUE));
+        assert_eq!(
+            house.variable("parrot", "web", "API_KEY").as_deref(),
+            Some(VALUE)
+        );
     }
     kill(house.supervisor());
     assert_eq!(house.ps("parrot")["state"], "stopped");
@@ -85,7 +88,10 @@ fn a_service_whose_keeper_is_killed_dies_and_is_started_again() {
     });
     assert_ne!(again["services"][1]["pid"], web);
     assert_eq!(again["services"][0]["pid"], store, "{again}");
-    assert_eq!(house.variable("parrot", "web", "API_KEY").as_deref(), Some(VALUE));
+    assert_eq!(
+        house.variable("parrot", "web", "API_KEY").as_deref(),
+        Some(VALUE)
+    );
 }
 
 #[test]

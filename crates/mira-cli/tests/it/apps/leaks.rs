@@ -47,7 +47,10 @@ fn canaries() -> Vec<Canary> {
 fn manifest(canaries: &[Canary]) -> String {
     let secrets = canaries.iter().enumerate().map(|(number, canary)| {
         let deliver = if number % 3 == 0 { "file" } else { "env" };
-        format!("  - {{name: {}, required: true, deliver: {deliver}}}\n", canary.name())
+        format!(
+            "  - {{name: {}, required: true, deliver: {deliver}}}\n",
+            canary.name()
+        )
     });
     format!(
         "kind: mira.app/v1\nid: org.example.chatty\nname: Chatty\nversion: 1.0.0\nservices:\n  \
@@ -97,8 +100,13 @@ impl Swept {
         let mut memory = self.sweep.folder(self.house.memory.path());
         if secret_files {
             let before = memory.hits.len();
-            memory.hits.retain(|hit| !hit.place.to_string().contains("/secrets/chatty-"));
-            assert!(before > memory.hits.len(), "the sweep sees what it looks for");
+            memory
+                .hits
+                .retain(|hit| !hit.place.to_string().contains("/secrets/chatty-"));
+            assert!(
+                before > memory.hits.len(),
+                "the sweep sees what it looks for"
+            );
         }
         memory.assert_clean();
     }
@@ -162,7 +170,9 @@ fn secrets_that_the_user_gave_are_nowhere() {
     let package = app.pack();
     swept.run(&["open", &package, "-d"], 3);
     for canary in &swept.canaries {
-        swept.house.save("chatty", canary.name(), "a-first-value-to-rotate-away");
+        swept
+            .house
+            .save("chatty", canary.name(), "a-first-value-to-rotate-away");
         let with_newline = [canary.value(), b"\n"].concat();
         let saved = swept.house.save("chatty", canary.name(), with_newline);
         swept.said("rotation", &saved).assert_clean();
@@ -197,16 +207,25 @@ fn the_foreground_shows_markers() {
     app.write("chatty.sh", CHATTY);
     swept.run(&["open", app.path(), "-d"], 3);
     for canary in &swept.canaries {
-        swept.house.save("chatty", canary.name(), [canary.value(), b"\n"].concat());
+        swept
+            .house
+            .save("chatty", canary.name(), [canary.value(), b"\n"].concat());
     }
     let mut terminal = swept.house.terminal(&["open", "chatty"]);
     terminal.expect("chatty is up");
     terminal.send(mira_testkit::terminal::key::CTRL_C);
     assert_eq!(terminal.wait().code(), Some(0));
     let shown = terminal.transcript();
-    swept.sweep.bytes("the terminal", shown.as_bytes()).assert_clean();
+    swept
+        .sweep
+        .bytes("the terminal", shown.as_bytes())
+        .assert_clean();
     for canary in &swept.canaries {
         let marker = format!("[redacted:{}]", canary.name());
-        assert!(shown.matches(&marker).count() >= 8, "{}: {shown}", canary.name());
+        assert!(
+            shown.matches(&marker).count() >= 8,
+            "{}: {shown}",
+            canary.name()
+        );
     }
 }

@@ -17,11 +17,19 @@ fn a_script_is_told_what_is_missing_saves_it_and_goes_on() {
     assert_eq!(refused["error"]["missing"], serde_json::json!(["API_KEY"]));
     // It is registered, and nothing runs: not even a supervisor.
     let ps = house.ps("parrot");
-    assert_eq!((&ps["state"], &ps["version"]), (&"stopped".into(), &"1.0.0".into()));
+    assert_eq!(
+        (&ps["state"], &ps["version"]),
+        (&"stopped".into(), &"1.0.0".into())
+    );
     assert!(!house.runtime().join("supervisor.lock").exists());
     assert!(!house.file("parrot", "state").exists());
     let refused = house.run(&["start", "parrot", "-d"], 3);
-    assert!(refused.stderr_text().contains("mira secret set --instance parrot"), "{refused:?}");
+    assert!(
+        refused
+            .stderr_text()
+            .contains("mira secret set --instance parrot"),
+        "{refused:?}"
+    );
 
     house.save("parrot", "API_KEY", VALUE);
     let up = house.json(&["start", "parrot", "-d", "--json"], 0);
@@ -29,8 +37,14 @@ fn a_script_is_told_what_is_missing_saves_it_and_goes_on() {
     assert_eq!(house.ps("parrot")["state"], "up");
     let port = house.variable("parrot", "web", "PORT").unwrap();
     assert_eq!(up["urls"][0], format!("http://127.0.0.1:{port}"));
-    assert_eq!(house.variable("parrot", "store", "PORT"), house.variable("parrot", "web", "STORE_PORT"));
-    assert_eq!(house.variable("parrot", "web", "API_KEY").as_deref(), Some(VALUE));
+    assert_eq!(
+        house.variable("parrot", "store", "PORT"),
+        house.variable("parrot", "web", "STORE_PORT")
+    );
+    assert_eq!(
+        house.variable("parrot", "web", "API_KEY").as_deref(),
+        Some(VALUE)
+    );
     // Absent, not empty; and the other service is not named by the secret.
     assert_eq!(house.variable("parrot", "web", "EXTRA_KEY"), None);
     assert_eq!(house.variable("parrot", "store", "API_KEY"), None);
@@ -68,8 +82,14 @@ fn a_rotated_secret_is_shown_as_stale_until_the_restart() {
 
     house.run(&["restart", "parrot", "-d"], 0);
     let ps = house.ps("parrot");
-    assert_eq!((&ps["stale"], &ps["ports"]), (&serde_json::json!([]), &ports));
-    assert_eq!(house.variable("parrot", "web", "API_KEY").as_deref(), Some(OTHER));
+    assert_eq!(
+        (&ps["stale"], &ps["ports"]),
+        (&serde_json::json!([]), &ports)
+    );
+    assert_eq!(
+        house.variable("parrot", "web", "API_KEY").as_deref(),
+        Some(OTHER)
+    );
 }
 
 #[test]
@@ -89,7 +109,10 @@ fn at_a_terminal_secrets_are_asked_for_and_ctrl_c_stops_everything() {
     terminal.send("y\n");
     terminal.expect("web | web was started");
     terminal.expect("parrot is up at http://127.0.0.1:");
-    assert_eq!(house.variable("parrot", "web", "EXTRA_KEY").as_deref(), Some(OTHER));
+    assert_eq!(
+        house.variable("parrot", "web", "EXTRA_KEY").as_deref(),
+        Some(OTHER)
+    );
     let services = [house.pid("parrot", "web"), house.pid("parrot", "store")];
     terminal.send(key::CTRL_C);
     terminal.expect("stopping parrot");
@@ -104,10 +127,16 @@ fn at_a_terminal_secrets_are_asked_for_and_ctrl_c_stops_everything() {
     set(&house.home, "EXTRA_KEY", VALUE);
     let mut terminal = house.terminal(&["open", app.path()]);
     terminal.expect("parrot is up");
-    assert_eq!(house.variable("parrot", "web", "EXTRA_KEY").as_deref(), Some(VALUE));
+    assert_eq!(
+        house.variable("parrot", "web", "EXTRA_KEY").as_deref(),
+        Some(VALUE)
+    );
     terminal.send(key::CTRL_C);
     assert_eq!(terminal.wait().code(), Some(0));
-    assert_eq!(house.json(&["ps", "--json"], 0).as_array().unwrap().len(), 1);
+    assert_eq!(
+        house.json(&["ps", "--json"], 0).as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -156,15 +185,54 @@ fn names_of_secrets_are_checked_and_bindings_come_and_go() {
     let package = house.app("parrot", MANIFEST).pack();
     house.run(&["open", &package, "-d"], 3);
     set(&house.home, "MINE", VALUE);
-    let set_args = ["secret", "set", "--instance", "parrot", "UNKNOWN", "--stdin"];
-    let refused = house.mira(&set_args).stdin_bytes("some-value").run().assert_code(2);
+    let set_args = [
+        "secret",
+        "set",
+        "--instance",
+        "parrot",
+        "UNKNOWN",
+        "--stdin",
+    ];
+    let refused = house
+        .mira(&set_args)
+        .stdin_bytes("some-value")
+        .run()
+        .assert_code(2);
     assert!(refused.stderr_text().contains("API_KEY"), "{refused:?}");
-    house.run(&["secret", "bind", "--instance", "parrot", "API_KEY", "--to", "NOBODYS"], 3);
-    house.run(&["secret", "bind", "--instance", "parrot", "API_KEY", "--to", "MINE"], 0);
+    house.run(
+        &[
+            "secret",
+            "bind",
+            "--instance",
+            "parrot",
+            "API_KEY",
+            "--to",
+            "NOBODYS",
+        ],
+        3,
+    );
+    house.run(
+        &[
+            "secret",
+            "bind",
+            "--instance",
+            "parrot",
+            "API_KEY",
+            "--to",
+            "MINE",
+        ],
+        0,
+    );
     house.run(&["start", "parrot", "-d"], 0);
-    assert_eq!(house.variable("parrot", "web", "API_KEY").as_deref(), Some(VALUE));
+    assert_eq!(
+        house.variable("parrot", "web", "API_KEY").as_deref(),
+        Some(VALUE)
+    );
     let listed = house.json(&["secret", "list", "--instance", "parrot", "--json"], 0);
-    assert_eq!((&listed[0]["source"], &listed[0]["boundTo"]), (&"bound".into(), &"MINE".into()));
+    assert_eq!(
+        (&listed[0]["source"], &listed[0]["boundTo"]),
+        (&"bound".into(), &"MINE".into())
+    );
     house.run(&["secret", "rm", "--instance", "parrot", "API_KEY"], 0);
     house.run(&["stop", "parrot"], 0);
     house.run(&["start", "parrot", "-d"], 3);

@@ -37,7 +37,13 @@ fn a_running_instance_is_stopped_and_all_of_it_is_gone() {
     house.run(&["delete", "parrot", "--yes"], 0);
     until_gone(service);
     assert!(!folder.exists());
-    assert!(house.json(&["list", "--json"], 0).as_array().unwrap().is_empty());
+    assert!(
+        house
+            .json(&["list", "--json"], 0)
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     house.run(&["delete", "parrot", "--yes"], 3);
     let packages = fs::read_dir(house.home.mira_home().join("packages")).unwrap();
     assert_eq!(packages.count(), 0);
@@ -133,9 +139,16 @@ fn with_the_keychain_exactly_its_own_items_go() {
     for account in accounts(&gone) {
         assert!(!is_there(&account), "{account}");
     }
-    for account in accounts(&kept).iter().map(String::as_str).chain(["user/MINE"]) {
+    for account in accounts(&kept)
+        .iter()
+        .map(String::as_str)
+        .chain(["user/MINE"])
+    {
         assert!(is_there(account), "{account}");
     }
     house.run(&["start", "two", "-d"], 0);
-    assert_eq!(house.variable("two", "web", "API_KEY").as_deref(), Some(VALUE));
+    assert_eq!(
+        house.variable("two", "web", "API_KEY").as_deref(),
+        Some(VALUE)
+    );
 }

@@ -42,18 +42,30 @@ fn sealed_secrets_are_asked_for_at_each_open_and_kept_nowhere() {
     let house = House::new();
     let package = sealed(&house, &password(PASSWORD));
     let refused = house.run(&["open", &package, "-d"], 3);
-    assert!(refused.stderr_text().contains("--password-file"), "{refused:?}");
+    assert!(
+        refused.stderr_text().contains("--password-file"),
+        "{refused:?}"
+    );
     for open in [package.as_str(), "parrot"] {
         let mut terminal = house.terminal(&["open", open]);
         terminal.expect("Password of the package's secrets: ");
         terminal.send(format!("{PASSWORD}\n"));
         terminal.expect("parrot is up");
-        assert_eq!(house.variable("parrot", "web", "API_KEY").as_deref(), Some(VALUE));
+        assert_eq!(
+            house.variable("parrot", "web", "API_KEY").as_deref(),
+            Some(VALUE)
+        );
         terminal.send(key::CTRL_C);
         assert_eq!(terminal.wait().code(), Some(0));
         assert!(!terminal.transcript().contains(PASSWORD));
     }
-    assert!(house.json(&["list", "--json"], 0).as_array().unwrap().is_empty());
+    assert!(
+        house
+            .json(&["list", "--json"], 0)
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     assert_nowhere(&house);
 }
 
@@ -64,7 +76,11 @@ fn a_password_comes_from_a_file_and_a_running_instance_asks_again_at_its_restart
     let file = write(&house, "password", &format!("{PASSWORD}\n"));
     house.run(&["open", &package, "-d", "--password-file", &file], 0);
     house.run(&["restart", "parrot", "-d"], 3);
-    assert_eq!(house.ps("parrot")["state"], "up", "nothing was stopped for that");
+    assert_eq!(
+        house.ps("parrot")["state"],
+        "up",
+        "nothing was stopped for that"
+    );
     house.run(&["restart", "parrot", "-d", "--password-file", &file], 0);
     let listed = house.json(&["secret", "list", "--instance", "parrot", "--json"], 0);
     assert_eq!(listed[0]["source"], serde_json::Value::Null);
@@ -88,7 +104,10 @@ fn identities_open_what_is_sealed_to_them_and_others_do_not() {
         let other = house.run(&["open", &package, "-d", "--identity", &stranger.0], 5);
         assert!(other.stderr_text().contains("somebody else"), "{other:?}");
         house.run(&["open", &package, "-d", "--identity", &identity], 0);
-        assert_eq!(house.variable(name, "web", "API_KEY").as_deref(), Some(VALUE));
+        assert_eq!(
+            house.variable(name, "web", "API_KEY").as_deref(),
+            Some(VALUE)
+        );
     }
 }
 
@@ -134,7 +153,10 @@ fn an_encrypted_package_is_in_memory_only_and_only_while_it_runs() {
 fn what_is_sealed_but_not_declared_is_refused() {
     let house = House::new();
     let app: App = house.app("parrot", MANIFEST);
-    let package = app.pack_sealed(&[("API_KEY", VALUE), ("SMUGGLED", VALUE)], &password(PASSWORD));
+    let package = app.pack_sealed(
+        &[("API_KEY", VALUE), ("SMUGGLED", VALUE)],
+        &password(PASSWORD),
+    );
     let file = write(&house, "password", PASSWORD);
     let refused = house.run(&["open", &package, "-d", "--password-file", &file], 1);
     assert!(refused.stderr_text().contains("SMUGGLED"), "{refused:?}");
@@ -170,17 +192,35 @@ fn value(text: &str) -> mira_secret::SecretValue {
 /// Makes an identity with `age-keygen`; returns its file and its recipient.
 fn write_age_key(house: &House) -> (String, String) {
     let path = tempfile_name(house, "age");
-    let made = Command::new("age-keygen").args(["-o", &path]).output().unwrap();
+    let made = Command::new("age-keygen")
+        .args(["-o", &path])
+        .output()
+        .unwrap();
     assert!(made.status.success(), "{made:?}");
-    let recipient = Command::new("age-keygen").args(["-y", &path]).output().unwrap();
-    (path, String::from_utf8(recipient.stdout).unwrap().trim().to_owned())
+    let recipient = Command::new("age-keygen")
+        .args(["-y", &path])
+        .output()
+        .unwrap();
+    (
+        path,
+        String::from_utf8(recipient.stdout)
+            .unwrap()
+            .trim()
+            .to_owned(),
+    )
 }
 
 /// Makes a key with `ssh-keygen`; returns its file and its public half.
 fn write_ssh_key(house: &House) -> (String, String) {
     let path = tempfile_name(house, "ssh");
     let args = ["-q", "-t", "ed25519", "-N", "", "-f", &path];
-    assert!(Command::new("ssh-keygen").args(args).status().unwrap().success());
+    assert!(
+        Command::new("ssh-keygen")
+            .args(args)
+            .status()
+            .unwrap()
+            .success()
+    );
     let public = fs::read_to_string(format!("{path}.pub")).unwrap();
     (path, public.trim().to_owned())
 }

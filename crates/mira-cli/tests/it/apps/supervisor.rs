@@ -20,7 +20,9 @@ fn ready(names: &[String]) -> House {
 }
 
 fn names(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("parrot-{number}")).collect()
+    (0..count)
+        .map(|number| format!("parrot-{number}"))
+        .collect()
 }
 
 /// Runs a command for each name, all at the same time.
@@ -95,7 +97,9 @@ fn one_instance_started_by_several_commands_at_once_runs_once() {
         assert_eq!(ps["state"], "up", "{ps}");
         for (service, name) in [("web", "http"), ("store", "tcp")] {
             let ports = ps["ports"].as_array().unwrap();
-            let shown = ports.iter().find(|port| port["service"] == service && port["name"] == name);
+            let shown = ports
+                .iter()
+                .find(|port| port["service"] == service && port["name"] == name);
             let has = house.variable(&names[0], service, "PORT").unwrap();
             assert_eq!(shown.unwrap()["number"].to_string(), has, "{ps}");
         }
@@ -121,5 +125,8 @@ fn one_that_was_started_by_hand_stays_until_it_is_told_to_go() {
     assert_eq!(terminal.wait().code(), Some(0));
     assert_eq!(house.ps(&names[0])["state"], "stopped");
     let none = house.run(&["serve", "--stop"], 0);
-    assert!(none.stderr_text().contains("no supervisor runs"), "{none:?}");
+    assert!(
+        none.stderr_text().contains("no supervisor runs"),
+        "{none:?}"
+    );
 }

@@ -16,7 +16,10 @@ const PASSWORD: &str = "correct horse battery staple";
 fn version(house: &House, version: &str, publisher: &str) -> App {
     let manifest = MANIFEST
         .replace("version: 1.0.0", &format!("version: {version}"))
-        .replace("env: {DATA", &format!("env: {{VERSION: \"{version}\", DATA"));
+        .replace(
+            "env: {DATA",
+            &format!("env: {{VERSION: \"{version}\", DATA"),
+        );
     house.app(&format!("parrot-{version}"), &(manifest + publisher))
 }
 
@@ -52,12 +55,20 @@ fn refused(house: &House, args: &[&str], says: &str) {
 fn an_update_by_the_same_publisher_is_taken() {
     let publisher = Publisher::new();
     let house = opened(&publisher);
-    assert_eq!(house.ps("parrot")["publisherKey"], publisher.0.key.to_string());
+    assert_eq!(
+        house.ps("parrot")["publisherKey"],
+        publisher.0.key.to_string()
+    );
     assert_eq!(runs(&house), "1.0.0");
     let second = version(&house, "1.1.0", &publisher.declared()).pack();
     publisher.sign(&second);
     let update = house.run(&["open", &second, "-d"], 0);
-    assert!(update.stderr_text().contains("goes from version 1.0.0 to 1.1.0"), "{update:?}");
+    assert!(
+        update
+            .stderr_text()
+            .contains("goes from version 1.0.0 to 1.1.0"),
+        "{update:?}"
+    );
     house.run(&["stop", "parrot"], 0);
     assert_eq!(runs(&house), "1.1.0");
     // The copy of the one before is nobody's.
@@ -86,9 +97,15 @@ fn an_update_that_nobody_or_somebody_else_signed_changes_nothing() {
     let args = ["open", "-d", "--name", "new"];
     house.run(&[&args[..], &[&unsigned]].concat(), 5);
     house.run(&[&args[..], &[&forged, "--agree"]].concat(), 5);
-    assert_eq!(house.json(&["ps", "--json"], 0).as_array().unwrap().len(), 1);
+    assert_eq!(
+        house.json(&["ps", "--json"], 0).as_array().unwrap().len(),
+        1
+    );
     house.run(&[&args[..], &[&unsigned, "--agree"]].concat(), 3);
-    assert_eq!(house.json(&["ps", "--json"], 0).as_array().unwrap().len(), 2);
+    assert_eq!(
+        house.json(&["ps", "--json"], 0).as_array().unwrap().len(),
+        2
+    );
 }
 
 #[test]
@@ -144,13 +161,19 @@ fn a_running_instance_has_its_own_copy_of_the_package() {
     house.run(&["start", "parrot", "-d"], 0);
     fs::write(&package, "something else").unwrap();
     house.run(&["restart", "parrot", "-d"], 0);
-    assert_eq!(house.variable("parrot", "web", "VERSION").as_deref(), Some("1.0.0"));
+    assert_eq!(
+        house.variable("parrot", "web", "VERSION").as_deref(),
+        Some("1.0.0")
+    );
     fs::remove_file(&package).unwrap();
     house.run(&["restart", "parrot", "-d"], 0);
     // Another package while it runs is no update.
     let other = version(&house, "1.1.0", "").pack();
     let refused = house.run(&["open", &other, "-d"], 1);
-    assert!(refused.stderr_text().contains("runs already"), "{refused:?}");
+    assert!(
+        refused.stderr_text().contains("runs already"),
+        "{refused:?}"
+    );
     assert_eq!(house.ps("parrot")["version"], "1.0.0");
 }
 
@@ -166,7 +189,12 @@ fn a_copy_that_was_changed_is_not_run_and_made_anew_from_the_package() {
     assert_eq!(mode(&script) & 0o222, 0, "read-only");
     let honest = fs::read_to_string(&script).unwrap();
     let tampering: [&dyn Fn(); 3] = [
-        &|| write_anyway(&script, &format!("{honest}\necho \"$API_KEY\" > /tmp/stolen\n")),
+        &|| {
+            write_anyway(
+                &script,
+                &format!("{honest}\necho \"$API_KEY\" > /tmp/stolen\n"),
+            )
+        },
         &|| {
             unprotect(script.parent().unwrap());
             fs::remove_file(&script).unwrap();
@@ -226,5 +254,8 @@ fn a_signed_and_encrypted_package_asks_for_its_password_once() {
         assert_eq!(terminal.wait().code(), Some(0));
         house.run(&["stop", "parrot"], 0);
     }
-    assert_eq!(house.ps("parrot")["publisherKey"], publisher.0.key.to_string());
+    assert_eq!(
+        house.ps("parrot")["publisherKey"],
+        publisher.0.key.to_string()
+    );
 }
