@@ -6,6 +6,7 @@
 mod api;
 mod start;
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mira_host::supervisor::{Config, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
 use crate::socket::{Held, OwnListener, Place, PlaceError};
 
@@ -116,7 +117,8 @@ async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, Ser
                 if options.place.connect().await?.is_some() {
                     return Ok(None);
                 }
-                tokio::time::sleep(LEAVING_LOOK).await;
+                // The lock of a file is no event that could be waited for.
+                timeout(LEAVING_LOOK, pending::<()>()).await.ok();
             }
             Err(error) => return Err(error.into()),
         }
@@ -143,12 +145,12 @@ impl Desk {
     /// Waits as long as the first request may take to come; for ever once one came.
     async fn never_asked(&self) {
         if self.on_demand {
-            tokio::time::sleep(FIRST_REQUEST_WAIT).await;
+            timeout(FIRST_REQUEST_WAIT, pending::<()>()).await.ok();
             if self.is_idle() {
                 return;
             }
         }
-        std::future::pending().await
+        pending().await
     }
 
     fn is_idle(&self) -> bool {

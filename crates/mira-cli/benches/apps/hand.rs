@@ -64,6 +64,10 @@ pub(crate) fn start(program: &[&str]) -> f64 {
     took
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "whoever it is returned to waits for it"
+)]
 fn start_one(program: &[&str]) -> Child {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("it is bound").port();
@@ -80,7 +84,7 @@ fn start_one(program: &[&str]) -> Child {
         .expect("it starts");
     let mut pause = FIRST_PAUSE;
     loop {
-        std::thread::sleep(pause);
+        std::thread::park_timeout(pause);
         pause = (2 * pause).min(LONGEST_PAUSE);
         if is_well(port).is_some_and(|well| well) {
             return service;

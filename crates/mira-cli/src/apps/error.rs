@@ -54,7 +54,7 @@ impl From<InstanceError> for CommandError {
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         let kind = match error {
-            StoreError::NotFound { .. } => Kind::Missing,
+            StoreError::NotFound => Kind::Missing,
             StoreError::Ambiguous { .. } | StoreError::NameTaken { .. } => Kind::Usage,
             _ => Kind::Failed,
         };

@@ -149,6 +149,14 @@ impl Swept {
         let supervisor = self.house.supervisor();
         let service = self.house.pid("chatty", "web");
         let keeper = self.house.parent(service);
+        for pid in [supervisor, keeper, service] {
+            let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+            let core = limits
+                .lines()
+                .find(|line| line.starts_with("Max core file size"));
+            let size = core.and_then(|line| line.split_whitespace().nth(4));
+            assert_eq!(size, Some("0"), "{limits}");
+        }
         kill(supervisor);
         until_gone(keeper);
         self.disk(false);
