@@ -24,6 +24,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-host", "logs"),
     ("mira-snapshot", "snapshot"),
     (RUN.0, RUN.1),
+    ("mira-cli", "apps"),
 ];
 
 /// The bench that knows other tools.

@@ -8,6 +8,7 @@ mod autosave;
 mod follow;
 mod start;
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mira_host::supervisor::{Config, StopError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
 use autosave::Autosaves;
 
@@ -164,12 +165,12 @@ impl Desk {
     /// Waits as long as the first request may take to come; for ever once one came.
     async fn never_asked(&self) {
         if self.on_demand {
-            let asked = tokio::time::timeout(FIRST_REQUEST_WAIT, self.asked.notified());
+            let asked = timeout(FIRST_REQUEST_WAIT, self.asked.notified());
             if asked.await.is_err() && self.is_idle() {
                 return;
             }
         }
-        std::future::pending().await
+        pending().await
     }
 
     fn is_idle(&self) -> bool {

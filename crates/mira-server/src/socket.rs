@@ -94,6 +94,15 @@ impl Place {
         self.folder.join("supervisor.sock")
     }
 
+    /// Returns the socket's path, if the system takes one that long.
+    fn socket_in_bounds(&self) -> Result<PathBuf, PlaceError> {
+        let path = self.socket();
+        match path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            true => Err(PlaceError::PathTooLong { path }),
+            false => Ok(path),
+        }
+    }
+
     fn lock(&self) -> PathBuf {
         self.folder.join("supervisor.lock")
     }
@@ -158,10 +167,7 @@ impl Place {
                 io::Write::write_all(&mut lock, std::process::id().to_string().as_bytes())
             })
             .map_err(system(&path))?;
-        let path = self.socket();
-        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            return Err(PlaceError::PathTooLong { path });
-        }
+        let path = self.socket_in_bounds()?;
         // What is there is a dead supervisor's: a live one would hold the lock.
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -195,7 +201,8 @@ impl Place {
 
     /// Connects to the supervisor of this home; `None` if there is none.
     pub(crate) async fn connect(&self) -> io::Result<Option<UnixStream>> {
-        match UnixStream::connect(self.socket()).await {
+        let path = self.socket_in_bounds().map_err(io::Error::other)?;
+        match UnixStream::connect(path).await {
             Ok(stream) if is_ours(&stream) => Ok(Some(stream)),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,

@@ -2,6 +2,7 @@
 
 use mira_host::instances::InstanceError;
 use mira_package::archive::OpenError;
+use mira_package::unpacked::UnpackError;
 use mira_server::ClientError;
 use mira_snapshot::{Findings, SnapshotError};
 use mira_store::StoreError;
@@ -29,7 +30,11 @@ impl From<InstanceError> for CommandError {
             InstanceError::NeedsAgreement { .. } => Self::new(Kind::Integrity, text)
                 .hint("--agree takes it all the same, for good."),
             InstanceError::NoKey(_) => Self::new(Kind::Missing, text),
-            InstanceError::Open(OpenError::Io { .. })
+            InstanceError::Open(OpenError::Io { .. } | OpenError::Write { .. })
+            | InstanceError::Unpack(
+                UnpackError::Io { .. }
+                | UnpackError::Package(OpenError::Io { .. } | OpenError::Write { .. }),
+            )
             | InstanceError::Source { .. }
             | InstanceError::Folder { .. }
             | InstanceError::Pack(_)

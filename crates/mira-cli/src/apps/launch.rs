@@ -1,5 +1,7 @@
 //! Bringing an instance up: its sealed secrets are opened, the missing ones asked for, and the supervisor is told to start it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Unpacked};
 use mira_host::service::Value;
@@ -310,6 +312,7 @@ async fn follow(
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut stopping = false;
+    let mut shown = BTreeMap::new();
     loop {
         let next = tokio::select! {
             next = following.next() => next?,
@@ -317,7 +320,7 @@ async fn follow(
             _ = terminated.recv() => None,
         };
         match next {
-            Some(Started::Event(event)) => tell(ui, instance, detach, &event)?,
+            Some(Started::Event(event)) => tell(ui, instance, detach, &mut shown, &event)?,
             Some(Started::Up) => {
                 tell_up(apps, ui, instance, manifest, detach).await?;
                 if detach {
@@ -356,8 +359,14 @@ async fn follow(
     }
 }
 
-/// Shows an event of the foreground: lines on stdout, the rest on stderr.
-fn tell(ui: &Ui, instance: &Instance, quiet: bool, event: &Event) -> Result<(), CommandError> {
+/// Shows an event of the foreground: lines on stdout, the rest on stderr. `shown` is what was told last of each service.
+fn tell(
+    ui: &Ui,
+    instance: &Instance,
+    quiet: bool,
+    shown: &mut BTreeMap<String, String>,
+    event: &Event,
+) -> Result<(), CommandError> {
     match event {
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
@@ -376,14 +385,18 @@ fn tell(ui: &Ui, instance: &Instance, quiet: bool, event: &Event) -> Result<(), 
                 (Some(reason), "failed" | "delayed" | "ended") => format!(": {reason}"),
                 _ => String::new(),
             };
-            if !matches!(state.phase.as_str(), "waiting" | "stopping") {
-                ui.say(&format!("{} is {}{reason}", state.service, state.phase));
-            }
+            let mut text = match state.phase.as_str() {
+                "waiting" | "stopping" => String::new(),
+                phase => format!("{} is {phase}{reason}", state.service),
+            };
             if let Some(trouble) = &state.log_trouble {
-                ui.say(&format!(
-                    "the log of {} cannot be written: {trouble}",
-                    state.service
-                ));
+                text = format!("the log of {} cannot be written: {trouble}", state.service);
+            }
+            // A state comes again where something of it changed that is not told.
+            if shown.insert(state.service.clone(), text.clone()).as_ref() != Some(&text)
+                && !text.is_empty()
+            {
+                ui.say(&text);
             }
         }
     }

@@ -146,10 +146,12 @@ fn open_package(apps: &Apps, ui: &Ui, args: &Args, path: &Path) -> Result<Opened
     apps.wait(apps.instances.judge_for(&mut candidate, &instance))?;
     let agreed = agree(ui, args, Some(&instance), &candidate)?;
     if candidate.digest() != instance.package.digest {
-        ui.say(&format!(
-            "{} goes from version {} to {}",
-            instance.name, instance.package.app_version, candidate.manifest.version
-        ));
+        let (name, before) = (&instance.name, &instance.package.app_version);
+        let version = candidate.manifest.version.to_string();
+        ui.say(&match *before == version {
+            true => format!("{name} goes to another package of version {version}"),
+            false => format!("{name} goes from version {before} to {version}"),
+        });
     }
     let updated = apps.instances.update(&instance, &mut candidate, agreed);
     let unpacked = apps.wait(updated)?;

@@ -11,6 +11,7 @@ mod killed;
 mod leaks;
 mod own;
 mod removal;
+mod samples;
 mod sealed;
 mod supervisor;
 mod trust;

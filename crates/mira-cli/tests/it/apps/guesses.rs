@@ -238,3 +238,21 @@ fn what_is_remembered_is_not_lost_by_damage() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn another_boot_with_the_clock_set_back_shortens_nothing() {
+    let locked = Locked::sealed(10);
+    locked.open(&locked.wrong).assert_code(5);
+    // As if it had happened before a restart of the machine, an hour from now by the clock that somebody set back.
+    let ahead = "json_extract(state, '$.last.wall_ms') + 3600000";
+    locked.sql(&format!(
+        "UPDATE guesses SET state = json_set(state, '$.failures', 5, '$.last.boot', 'another', \
+         '$.last.wall_ms', {ahead}, '$.last.delay_ms', 300000)"
+    ));
+    let early = locked.open(&locked.right).assert_code(6);
+    assert!((299..=300).contains(&seconds(&early)), "{early:?}");
+    // What is left counts by the clock of this boot now, which nobody sets.
+    assert_ne!(locked.state()["last"]["boot"], "another");
+    locked.let_pass(300_000);
+    locked.open(&locked.right).assert_code(0);
+}

@@ -54,8 +54,9 @@ fn a_script_is_told_what_is_missing_saves_it_and_goes_on() {
 
     // A name is another instance's only if it is exactly that, not the beginning of its id.
     let id = house.ps("parrot")["id"].as_str().unwrap().to_owned();
-    house.run(&["open", &package, "-d", "--name", &id[..8]], 3);
-    house.run(&["delete", &id[..8], "--yes"], 0);
+    let beginning: String = id.chars().take(8).collect();
+    house.run(&["open", &package, "-d", "--name", &beginning], 3);
+    house.run(&["delete", &beginning, "--yes"], 0);
     assert_eq!(house.ps("parrot")["id"], id);
 
     let again = house.run(&["open", "parrot", "-d"], 1);

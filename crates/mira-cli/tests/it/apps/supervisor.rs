@@ -108,6 +108,27 @@ fn one_instance_started_by_several_commands_at_once_runs_once() {
 }
 
 #[test]
+fn logs_are_followed_until_the_instance_stops() {
+    let names = names(1);
+    let house = ready(&names);
+    house.run(&["start", "-d", &names[0]], 0);
+    let mut terminal = house.terminal(&["logs", "-f", &names[0]]);
+    terminal.expect("web was started");
+    house.run(&["restart", &names[0], "--service", "web"], 0);
+    terminal.expect("web was started");
+    house.run(&["stop", &names[0]], 0);
+    assert_eq!(terminal.wait().code(), Some(0));
+    let shown = terminal.transcript();
+    assert_eq!(
+        shown.matches("was started").count(),
+        3,
+        "each line once: {shown}"
+    );
+    let ended = house.run(&["logs", "-f", &names[0], "--service", "web", "-n", "1"], 0);
+    assert_eq!(ended.stdout_text().lines().count(), 1, "{ended:?}");
+}
+
+#[test]
 fn one_that_was_started_by_hand_stays_until_it_is_told_to_go() {
     let names = names(1);
     let house = ready(&names);

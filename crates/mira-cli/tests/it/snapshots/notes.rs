@@ -50,10 +50,7 @@ impl Notes {
             .unwrap();
         let mut home = TestHome::new();
         home.set("XDG_RUNTIME_DIR", memory.path());
-        let notes = Self {
-            home,
-            memory,
-        };
+        let notes = Self { home, memory };
         let app = notes.app();
         fs::create_dir_all(&app).unwrap();
         fs::write(app.join("service.sh"), script).unwrap();

@@ -14,7 +14,9 @@ fn a_state_is_not_replaced_while_it_is_started_nor_started_while_it_is_replaced(
     notes.write("note", "milk");
     notes.create();
     notes.write("note", "tea");
-    let mira = fs::read_dir(notes.memory.path().join("mira")).unwrap().next();
+    let mira = fs::read_dir(notes.memory.path().join("mira"))
+        .unwrap()
+        .next();
     let claims = mira.unwrap().unwrap().path().join("claims");
     let claim = File::options()
         .write(true)
@@ -24,10 +26,16 @@ fn a_state_is_not_replaced_while_it_is_started_nor_started_while_it_is_replaced(
     claim.lock().unwrap();
     let restore = ["snapshot", "restore", "notes", "latest", "--yes"];
     let refused = notes.run(&restore, 1);
-    assert!(refused.stderr_text().contains("another command"), "{refused:?}");
+    assert!(
+        refused.stderr_text().contains("another command"),
+        "{refused:?}"
+    );
     assert_eq!(notes.read("note"), "tea");
     let refused = notes.run(&["start", "notes", "-d"], 1);
-    assert!(refused.stderr_text().contains("another command"), "{refused:?}");
+    assert!(
+        refused.stderr_text().contains("another command"),
+        "{refused:?}"
+    );
     assert_eq!(notes.ps("notes")["state"], "stopped");
     claim.unlock().unwrap();
     notes.run(&restore, 0);
