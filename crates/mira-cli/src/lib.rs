@@ -20,8 +20,6 @@ pub use args::command;
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches;
-
 use crate::ui::Ui;
 
 /// Parses the command line, runs the command and returns its exit code.
@@ -37,14 +35,11 @@ pub fn main() -> ExitCode {
     // Where the system refuses, `mira doctor` says so.
     drop(mira_host::run::protect_self());
     let ui = Ui::new();
-    let cli = match args::command()
-        .try_get_matches()
-        .and_then(|matches| args::Cli::from_arg_matches(&matches))
-    {
-        Ok(cli) => cli,
+    let command = match args::parse() {
+        Ok(command) => command,
         Err(error) => return args::report(&error),
     };
-    match commands::run(cli.command, &ui) {
+    match commands::run(command, &ui) {
         Ok(code) => code,
         Err(error) => error.report(&ui),
     }

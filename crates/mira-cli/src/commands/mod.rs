@@ -74,8 +74,8 @@ pub(crate) enum Command {
     Import(import::Args),
     /// Write the secrets into an encrypted recovery file
     Export(export::Args),
-    /// Run a program with secrets in its environment and its output redacted
-    Run(run::Args),
+    #[command(flatten)]
+    Program(Program),
     /// Tell what a process would get for a name, from where and why, and who holds it
     Explain(explain::Args),
     /// Redact a stream, or scan files for secrets
@@ -148,6 +148,18 @@ pub(crate) enum Command {
     Man(man::Args),
 }
 
+/// What starts a program at once: by itself, so that it does not wait until all other commands are defined.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Program {
+    /// Run a program with secrets in its environment and its output redacted
+    Run(run::Args),
+}
+
+impl Program {
+    /// The command's word.
+    pub(crate) const WORD: &str = "run";
+}
+
 /// Runs a command.
 pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
     match command {
@@ -157,7 +169,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Rm(args) => rm::run(&args, ui),
         Command::Import(args) => import::run(&args, ui),
         Command::Export(args) => export::run(&args, ui),
-        Command::Run(args) => return run::run(args, ui),
+        Command::Program(Program::Run(args)) => return run::run(args, ui),
         Command::Explain(args) => explain::run(&args, ui),
         Command::Redact(args) => return redact::run(&args, ui),
         Command::Unlock(args) => unlock::run(&args, ui),

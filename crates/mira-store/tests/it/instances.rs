@@ -382,7 +382,10 @@ fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
         );
         let copy = store.begin_copy(&source, None, false).await.unwrap();
         assert_ne!(copy.id, source.id);
-        assert_eq!(store.instances().await.unwrap(), std::slice::from_ref(&source));
+        assert_eq!(
+            store.instances().await.unwrap(),
+            std::slice::from_ref(&source)
+        );
         assert_eq!(store.deleting().await.unwrap(), std::slice::from_ref(&copy));
         let half = store.find(copy.id.as_str()).await;
         assert!(matches!(half, Err(StoreError::Deleting { .. })), "{half:?}");
