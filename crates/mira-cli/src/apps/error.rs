@@ -61,11 +61,7 @@ impl From<StoreError> for CommandError {
             StoreError::Ambiguous { .. } | StoreError::NameTaken { .. } => Kind::Usage,
             _ => Kind::Failed,
         };
-        let told = Self::new(kind, error.to_string());
-        match kind {
-            Kind::Missing => told.hint("`mira ps` lists the instances."),
-            _ => told,
-        }
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -8,9 +8,14 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstatvfs};
+use rustix::io::Errno;
 
 use super::{Rotation, file_name};
+
+/// What a log leaves free of the disk that it is on, in bytes.
+// LIMIT: enough for the vault and the database to be written: whoever has a full disk has to be able to stop what fills it.
+const FREE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// A service's log. It is opened when it is first written to.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl LogFile {
             self.rotate()?;
             open = self.open()?;
         }
-        let written = open.file.write_all(lines);
+        let written = has_room(&open.file, added).and_then(|()| open.file.write_all(lines));
         if written.is_ok() {
             open.len += added;
             self.open = Some(open);
@@ -98,6 +103,15 @@ impl LogFile {
             }
         }
         Ok(())
+    }
+}
+
+/// Says where a file may not grow so much, since too little would be left of its disk.
+fn has_room(file: &File, added: u64) -> io::Result<()> {
+    let disk = fstatvfs(file)?;
+    match disk.f_bavail.saturating_mul(disk.f_frsize) < added.saturating_add(FREE_BYTES_MIN) {
+        true => Err(Errno::NOSPC.into()),
+        false => Ok(()),
     }
 }
 

@@ -125,6 +125,16 @@ impl House {
         }
     }
 
+    /// Follows the instance from now on, its present states first.
+    pub(crate) fn follow(&self) -> Followed<'_> {
+        Followed {
+            house: self,
+            events: self.supervisor.subscribe("app-1").unwrap(),
+            up: None,
+            seen: Vec::new(),
+        }
+    }
+
     /// Runs an instance of one service to its end and returns the lines that it wrote.
     pub(crate) fn output(&self, spec: InstanceSpec) -> Vec<String> {
         let service = spec.services[0].name.clone();

@@ -218,9 +218,11 @@ fn who_reads_files_and_goes_on_live_misses_and_repeats_nothing() {
 fn a_stream_that_a_stranger_holds_open_does_not_keep_a_service() {
     let house = House::new();
     let script = "echo ready; printf rest; while [ ! -e $HOME/go ]; do sleep 0.01; done";
-    let mut followed = house.begin(house.spec(vec![house.sh("web", script)]));
+    house
+        .begin(house.spec(vec![house.sh("web", script)]))
+        .line("ready");
+    let mut followed = house.follow();
     let pid = followed.phase("web", "up").pid.unwrap();
-    followed.line("ready");
     let stdout = format!("/proc/{pid}/fd/1");
     let held = std::fs::OpenOptions::new()
         .write(true)
