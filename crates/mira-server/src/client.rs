@@ -30,9 +30,13 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 // LIMIT: the states of thousands of services.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How often a supervisor is started that ends before it hears us.
-// LIMIT: one that was started on demand may end in the moment in which we connect; not many times in a row.
-const TRIES: u32 = 5;
+/// How often it is tried to reach a supervisor, or to start one, that ends before it hears us.
+// LIMIT: one that was started on demand may be about to leave when we connect, for some milliseconds; with the pause between two
+// tries this is ten seconds.
+const TRIES: u32 = 500;
+
+/// How long after one try the next begins.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the supervisor did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +186,9 @@ impl Client {
         path: &str,
     ) -> Result<Option<Response<Incoming>>, ClientError> {
         let mut tries = 0;
+        let mut pause = tokio::time::interval(PAUSE);
         let answer = loop {
+            pause.tick().await;
             let Some(stream) = self.place.connect().await? else {
                 return Ok(None);
             };
@@ -242,7 +248,9 @@ impl Client {
     /// Connects, with a supervisor on the other side, and leaves HTTP behind.
     async fn upgraded(&self, id: &str, spawn: &dyn Spawn) -> Result<Upgraded, ClientError> {
         let mut last = ClientError::NotStarted("it ended at once, again and again".to_owned());
+        let mut pause = tokio::time::interval(PAUSE);
         for _ in 0..TRIES {
+            pause.tick().await;
             let stream = match self.place.connect().await? {
                 Some(stream) => stream,
                 None => {

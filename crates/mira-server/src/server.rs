@@ -67,7 +67,10 @@ pub fn serve(
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(run(options, ready))
+    let served = runtime.block_on(run(options, ready));
+    // Whoever still waits for a lock then is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 async fn run(

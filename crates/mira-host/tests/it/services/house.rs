@@ -213,6 +213,14 @@ impl Followed<'_> {
         }
     }
 
+    /// Waits until each of these lines was seen, in whatever order they come.
+    pub(crate) fn each_line(&mut self, texts: &[&str]) {
+        let seen = |seen: &[String], text: &str| seen.iter().any(|line| line.contains(text));
+        while !texts.iter().all(|text| seen(&self.seen, text)) {
+            assert!(self.next().is_some(), "{texts:?}: {:?}", self.seen);
+        }
+    }
+
     /// Reads to the end and returns all lines since the beginning.
     pub(crate) fn lines(&mut self) -> Vec<String> {
         while self.next().is_some() {}

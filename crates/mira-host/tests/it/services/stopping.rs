@@ -75,8 +75,7 @@ fn a_tree_that_does_not_end_when_asked_is_killed_whole() {
     service.stop_grace = Duration::from_millis(50);
     let mut followed = house.begin(house.spec(vec![service]));
     let held = gate.open();
-    followed.line("daemon");
-    followed.line("ready");
+    followed.each_line(&["daemon", "ready"]);
     house.wait(house.supervisor.stop("app-1")).unwrap();
     held.closed();
     let last = followed.phase("web", "stopped");
