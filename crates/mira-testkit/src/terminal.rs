@@ -303,9 +303,13 @@ mod tests {
         let mut terminal = Terminal::start(command);
         terminal.expect("PROMPT> ");
         assert_eq!(terminal.foreground(), Some(terminal.child.id()));
-        terminal.send("sleep 1000\r");
+        // Until it says so, the job is still the shell, which takes the key for itself.
+        terminal.send("sh -c 'printf be%s gun; exec sleep 1000' &\r");
+        terminal.expect("begun");
+        terminal.send("fg\r");
         terminal.await_job();
         terminal.send(key::CTRL_C);
+        terminal.expect("^C");
         terminal.expect("PROMPT> ");
         assert_eq!(terminal.foreground(), Some(terminal.child.id()));
     }
