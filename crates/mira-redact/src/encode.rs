@@ -97,14 +97,15 @@ pub(crate) fn hex(value: &[u8], upper: bool, prefix: &[u8], between: &[u8]) -> B
     } else {
         b"0123456789abcdef"
     };
-    let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or_default();
+    let digit = |nibble: u8| digits[usize::from(nibble & 15)];
     let mut out = Vec::with_capacity(value.len() * (2 + prefix.len() + between.len()));
     for (index, &byte) in value.iter().enumerate() {
+        // A byte or two at a time: a call that copies them would cost more than they do.
         if index > 0 {
-            out.extend_from_slice(between);
+            out.extend(between);
         }
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        out.extend(prefix);
+        out.extend([digit(byte >> 4), digit(byte)]);
     }
     Zeroizing::new(out)
 }

@@ -56,9 +56,10 @@ impl Heads {
         };
         let (mut by_head, mut short) = (Vec::new(), Vec::new());
         let (mut special, mut special_first) = (Vec::new(), Vec::new());
+        let mut escapes = Escapes::default();
         for ((id, pattern), &seen) in (0u32..).zip(patterns).zip(seen_from) {
             let body = pattern.body(arena);
-            heads.admit(pattern, body.get(..seen).unwrap_or(body));
+            heads.admit(pattern, body.get(..seen).unwrap_or(body), &mut escapes);
             for len in 1..HEAD_BYTES {
                 if let Some(head) = body.get(..len) {
                     short.push((heads.admit_hash(head), pattern.lead));
@@ -84,6 +85,7 @@ impl Heads {
                 }
             }
         }
+        heads.admit_escapes(escapes);
         for byte in 0..=255 {
             if heads.leads & sextet_of(byte) != 0 {
                 heads.members[usize::from(byte)] = true;
@@ -108,30 +110,40 @@ impl Heads {
     }
 
     /// Notes what a tail of this pattern can be made of and how long it can be.
-    fn admit(&mut self, pattern: &Pattern, unseen: &[u8]) {
-        let mut reach = 1;
-        for (index, &byte) in unseen.iter().enumerate() {
+    fn admit(&mut self, pattern: &Pattern, unseen: &[u8], escapes: &mut Escapes) {
+        let may_escape = matches!(pattern.grammar, Grammar::Text | Grammar::Base64);
+        let mut reach = 1 + unseen.len();
+        if pattern.tolerant && unseen.len() > FILLER_FROM {
+            self.fillers = true;
+            reach += (unseen.len() - FILLER_FROM) * UNIT_BYTES_MAX;
+        }
+        for &byte in unseen {
             self.members[usize::from(byte)] = true;
-            reach += 1;
-            if index >= FILLER_FROM && pattern.tolerant {
-                self.fillers = true;
-                reach += UNIT_BYTES_MAX;
-            }
-            if unit::is_plain(byte) || !matches!(pattern.grammar, Grammar::Text | Grammar::Base64) {
+            if !may_escape || unit::is_plain(byte) {
                 continue;
             }
+            escapes.any = true;
+            reach += UNIT_BYTES_MAX;
+            if byte == b'\n' {
+                escapes.breaks = true;
+                reach += BREAK_BYTES_MAX;
+            }
+        }
+        self.reach = self.reach.max(reach);
+    }
+
+    /// Notes what the escapes in tails can be made of.
+    fn admit_escapes(&mut self, escapes: Escapes) {
+        if escapes.any {
             // An escape is made of its introducer, letters, digits and a closing character.
             self.add_range(b'0'..=b'9');
             self.add_range(b'a'..=b'z');
             self.add_range(b'A'..=b'Z');
             self.add_members(b"\\%&'\"^`$=+-_#;{}x");
-            reach += UNIT_BYTES_MAX;
-            if byte == b'\n' {
-                self.add_members(b" \t\r\n");
-                reach += BREAK_BYTES_MAX;
-            }
         }
-        self.reach = self.reach.max(reach);
+        if escapes.breaks {
+            self.add_members(b" \t\r\n");
+        }
     }
 
     fn add_members(&mut self, bytes: &[u8]) {
@@ -273,6 +285,13 @@ impl Heads {
         let mixed = number.wrapping_mul(self.multiplier);
         mixed ^ mixed >> 32
     }
+}
+
+/// Which escapes a tail may hold.
+#[derive(Default)]
+struct Escapes {
+    any: bool,
+    breaks: bool,
 }
 
 /// Returns the patterns under a key of a sorted table.

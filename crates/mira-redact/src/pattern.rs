@@ -441,11 +441,11 @@ pub(crate) fn has_special(grammar: Grammar, body: &[u8]) -> bool {
 // LIMIT: not for bodies that are one part four times over or more (`--------`): in text that repeats it too, each byte
 // would begin a long reading.
 pub(crate) fn is_tolerant(grammar: Grammar, body: &[u8]) -> bool {
-    let repeats = (1..=body.len() / 4).any(|period| {
+    let repeats = |period: usize| {
         let same = body.len() - period;
-        body.get(period..) == body.get(..same)
-    });
-    grammar != Grammar::Exact && !repeats
+        body.get(period) == body.first() && body.get(period..) == body.get(..same)
+    };
+    grammar != Grammar::Exact && !(1..=body.len() / 4).any(repeats)
 }
 
 /// Returns, for each offset, how far a body equals itself from there, if any overlap is worth knowing.

@@ -27,26 +27,41 @@ const WINDOWS: usize = 64;
 const PLACES: usize = 20;
 const PLACES_STEP: usize = 3;
 
-pub(crate) struct Chosen {
-    long: Class,
-    short: Class,
+pub(crate) struct Chosen<'a> {
+    long: Class<'a>,
+    short: Class<'a>,
     /// For each pattern, the index in the body behind its last segment.
     pub(crate) seen_from: Vec<usize>,
 }
 
 /// Segments of one length.
-struct Class {
+struct Class<'a> {
     len: usize,
-    list: Vec<Owned>,
+    list: Vec<Part<'a>>,
 }
 
-struct Owned {
-    text: Body,
+struct Part<'a> {
+    text: Text<'a>,
     pattern: u32,
     index: u32,
 }
 
-impl Chosen {
+enum Text<'a> {
+    /// As it stands in the body.
+    Body(&'a [u8]),
+    Spelled(Body),
+}
+
+impl Text<'_> {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Body(text) => text,
+            Self::Spelled(text) => text,
+        }
+    }
+}
+
+impl Chosen<'_> {
     pub(crate) fn sieves(&self, seed: u64) -> Box<[Sieve]> {
         [&self.long, &self.short]
             .into_iter()
@@ -55,10 +70,10 @@ impl Chosen {
                 let segments: Vec<Segment<'_>> = class
                     .list
                     .iter()
-                    .map(|owned| Segment {
-                        text: &owned.text,
-                        pattern: owned.pattern,
-                        index: owned.index,
+                    .map(|part| Segment {
+                        text: part.text.as_bytes(),
+                        pattern: part.pattern,
+                        index: part.index,
                     })
                     .collect();
                 Sieve::new(&segments, class.len, seed)
@@ -78,7 +93,7 @@ enum Source {
     Short(usize),
 }
 
-pub(crate) fn choose(patterns: &[Pattern], arena: &[u8]) -> Chosen {
+pub(crate) fn choose<'a>(patterns: &[Pattern], arena: &'a [u8]) -> Chosen<'a> {
     let sources: Vec<Source> = patterns
         .iter()
         .map(|pattern| source_of(pattern, pattern.body(arena)))
@@ -105,9 +120,9 @@ pub(crate) fn choose(patterns: &[Pattern], arena: &[u8]) -> Chosen {
     for ((id, pattern), source) in (0u32..).zip(patterns).zip(sources) {
         let body = pattern.body(arena);
         let mut seen = 0;
-        let mut add = |class: &mut Class, at: usize, text: Body| {
+        let mut add = |class: &mut Class<'a>, at: usize, text: Text<'a>| {
             seen = seen.max(at + class.len);
-            class.list.push(Owned {
+            class.list.push(Part {
                 text,
                 pattern: id,
                 index: at as u32,
@@ -117,7 +132,8 @@ pub(crate) fn choose(patterns: &[Pattern], arena: &[u8]) -> Chosen {
             Source::Run(_) => {
                 let class = &mut chosen.long;
                 for at in shared.best_places(pattern, body, class.len) {
-                    add(class, at, part(body, at, class.len));
+                    let text = part(body, at, class.len);
+                    add(class, at, Text::Body(text));
                 }
             }
             Source::Spelled(_) => {
@@ -125,19 +141,20 @@ pub(crate) fn choose(patterns: &[Pattern], arena: &[u8]) -> Chosen {
                 let at = plainest_place(body, class.len);
                 let part = part(body, at, class.len);
                 let mut known: Vec<Body> = Vec::new();
-                for mut text in spellings(pattern.grammar, &part) {
+                for mut text in spellings(pattern.grammar, part) {
                     text.truncate(class.len);
                     if !known.contains(&text) {
                         known.push(text);
                     }
                 }
                 for text in known {
-                    add(class, at, text);
+                    add(class, at, Text::Spelled(text));
                 }
             }
             Source::Short(_) => {
                 let class = &mut chosen.short;
-                add(class, 0, part(body, 0, class.len));
+                let text = part(body, 0, class.len);
+                add(class, 0, Text::Body(text));
             }
         }
         chosen.seen_from.push(seen);
@@ -145,8 +162,8 @@ pub(crate) fn choose(patterns: &[Pattern], arena: &[u8]) -> Chosen {
     chosen
 }
 
-fn part(body: &[u8], at: usize, len: usize) -> Body {
-    Body::new(body.get(at..at + len).unwrap_or_default().to_vec())
+fn part(body: &[u8], at: usize, len: usize) -> &[u8] {
+    body.get(at..at + len).unwrap_or_default()
 }
 
 fn source_of(pattern: &Pattern, body: &[u8]) -> Source {
@@ -257,10 +274,8 @@ impl Shared {
     }
 
     fn slot(window: &[u8]) -> usize {
-        let hash = window
-            .iter()
-            .fold(0u32, |hash, &b| hash << 8 | u32::from(b))
-            .wrapping_mul(0x9e37_79b1);
+        let bytes = window.first_chunk().copied().unwrap_or_default();
+        let hash = u32::from_le_bytes(bytes).wrapping_mul(0x9e37_79b1);
         (hash >> (32 - Self::LOG_SLOTS)) as usize
     }
 
@@ -285,7 +300,12 @@ impl Shared {
             })
             .take_while(|&at| at + len <= line)
             .take(PLACES)
-            .filter_map(|at| Some((self.cost(body.get(at..at + len)?), at)))
+            .filter(|&at| at + len <= body.len())
+            .scan(None, |last, at| {
+                let cost = self.cost(body, at, len, *last);
+                *last = Some((cost, at));
+                *last
+            })
             .collect();
         let best =
             |places: &mut dyn Iterator<Item = &(u32, usize)>| places.min().map(|&(_, at)| at);
@@ -314,11 +334,20 @@ impl Shared {
         first.into_iter().chain(second)
     }
 
-    fn cost(&self, segment: &[u8]) -> u32 {
-        segment
-            .windows(SEGMENT_BYTES_MIN)
-            .step_by(3)
-            .map(|window| u32::from(self.counts[Self::slot(window)]))
-            .sum()
+    /// Returns how much the segment at a place is shared; that of a place one step before helps.
+    fn cost(&self, body: &[u8], at: usize, len: usize, last: Option<(u32, usize)>) -> u32 {
+        let count = |at: usize| {
+            let window = body.get(at..at + SEGMENT_BYTES_MIN).unwrap_or_default();
+            u32::from(self.counts[Self::slot(window)])
+        };
+        let windows = (len - SEGMENT_BYTES_MIN) / PLACES_STEP + 1;
+        match last {
+            Some((cost, before)) if before + PLACES_STEP == at => {
+                cost - count(before) + count(before + windows * PLACES_STEP)
+            }
+            _ => (0..windows)
+                .map(|step| count(at + step * PLACES_STEP))
+                .sum(),
+        }
     }
 }

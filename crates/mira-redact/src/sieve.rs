@@ -267,8 +267,12 @@ fn third(hash: u64) -> u64 {
 
 /// Returns up to 8 bytes at `pos`, little end first.
 fn load(text: &[u8], pos: usize, len: usize) -> u64 {
+    let rest = text.get(pos..).unwrap_or_default();
+    if let Some(bytes) = rest.first_chunk() {
+        return u64::from_le_bytes(*bytes) & u64::MAX >> (64 - 8 * len);
+    }
     let mut bytes = [0; 8];
-    for (slot, &byte) in bytes.iter_mut().zip(text.iter().skip(pos).take(len)) {
+    for (slot, &byte) in bytes.iter_mut().zip(rest.iter().take(len)) {
         *slot = byte;
     }
     u64::from_le_bytes(bytes)
