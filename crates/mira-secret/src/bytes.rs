@@ -1,35 +1,20 @@
 //! Bytes that are wiped, locked and never printed.
 //!
-//! INVARIANT: each buffer owns whole pages. Locking and unlocking work on pages, so two secrets that shared one would
-//! unlock each other.
+//! What they mean and who may see them is decided here; where they lie, in `room`.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-const PAGE_BYTES: usize = 4096;
-
-#[derive(Clone, Copy)]
-#[repr(C, align(4096))]
-struct Page([u8; PAGE_BYTES]);
-
-impl zeroize::DefaultIsZeroes for Page {}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self([0; PAGE_BYTES])
-    }
-}
+use crate::room::Room;
 
 /// A buffer of secret bytes: wiped on drop, locked into memory where the system allows it.
 ///
 /// `Debug` prints the type's name only, there is no `Display`, no `Clone` and no serialization; equality takes the same time wherever
 /// two values of one length differ.
 pub struct SecretBytes {
-    // Declared before `pages`, so unlocked before they are freed.
-    lock: Option<region::LockGuard>,
-    pages: Vec<Page>,
+    room: Room,
     len: usize,
 }
 
@@ -68,7 +53,7 @@ impl SecretBytes {
     /// Returns the secret bytes. Every call says, in an `// EXPOSE:` line, to whom and why.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        self.flat().get(..self.len).unwrap_or_default()
+        self.room.bytes().get(..self.len).unwrap_or_default()
     }
 
     /// Returns the number of secret bytes.
@@ -86,7 +71,7 @@ impl SecretBytes {
     /// Returns whether the system keeps this buffer out of swap.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        self.lock.is_some()
+        self.room.is_locked()
     }
 
     /// Shortens the secret to its first `len` bytes and wipes the rest; does nothing if it is not longer.
@@ -98,49 +83,13 @@ impl SecretBytes {
     }
 
     fn zeroed(len: usize) -> Self {
-        let pages = vec![Page::default(); len.div_ceil(PAGE_BYTES)];
-        // The limit on locked memory is the system's; a buffer beyond it still is wiped.
-        let lock = (!pages.is_empty())
-            .then(|| region::lock(pages.as_ptr(), pages.len() * PAGE_BYTES).ok())
-            .flatten();
-        Self { lock, pages, len }
-    }
-
-    fn flat(&self) -> &[u8] {
-        bytes_of(&self.pages)
+        let room = Room::new(len);
+        Self { room, len }
     }
 
     fn expose_mut(&mut self) -> &mut [u8] {
         let len = self.len;
-        bytes_of_mut(&mut self.pages)
-            .get_mut(..len)
-            .unwrap_or_default()
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "a page-aligned buffer seen as bytes; no safe cast in std"
-)]
-fn bytes_of(pages: &[Page]) -> &[u8] {
-    // SAFETY: `Page` is `repr(C)` around `[u8; PAGE_BYTES]`, its size equals its alignment, so it has no padding and
-    // `pages` spans exactly this many initialised bytes.
-    unsafe { std::slice::from_raw_parts(pages.as_ptr().cast(), size_of_val(pages)) }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "a page-aligned buffer seen as bytes; no safe cast in std"
-)]
-fn bytes_of_mut(pages: &mut [Page]) -> &mut [u8] {
-    // SAFETY: as in `bytes_of`; the borrow is exclusive and every byte pattern is a valid `u8`.
-    unsafe { std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), size_of_val(pages)) }
-}
-
-impl Drop for SecretBytes {
-    fn drop(&mut self) {
-        // Wiped before `lock` is dropped: the pages may be swapped out from then on.
-        self.pages.as_mut_slice().zeroize();
+        self.room.bytes_mut().get_mut(..len).unwrap_or_default()
     }
 }
 
@@ -198,15 +147,13 @@ mod tests {
         assert_eq!(secret.expose(), b"abcdef");
         secret.truncate(2);
         assert_eq!(secret.expose(), b"ab");
-        assert!(secret.flat().iter().skip(2).all(|&byte| byte == 0));
+        assert!(secret.room.bytes().iter().skip(2).all(|&byte| byte == 0));
     }
 
     #[test]
-    fn a_small_secret_is_locked_in_pages_of_its_own() {
-        let a = SecretBytes::copy_from(b"a");
-        let b = SecretBytes::copy_from(b"b");
-        assert_eq!(a.flat().as_ptr() as usize % PAGE_BYTES, 0);
-        assert_ne!(a.flat().as_ptr(), b.flat().as_ptr());
-        assert!(a.is_locked() && b.is_locked());
+    fn secrets_are_locked() {
+        for len in [1, 1024, 1025, 100_000] {
+            assert!(SecretBytes::from_vec(vec![7; len]).is_locked(), "{len}");
+        }
     }
 }

@@ -19,6 +19,7 @@
 mod bytes;
 mod kind;
 mod name;
+mod room;
 mod scope;
 mod value;
 
