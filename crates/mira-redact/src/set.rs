@@ -324,7 +324,14 @@ mod tests {
 
     #[test]
     fn whether_a_set_is_empty_is_known_without_compiling_it() {
-        for value in ["", "abc", " abc\n", "abcd", "12345678", "\n\n\r\n  abcdefgh"] {
+        for value in [
+            "",
+            "abc",
+            " abc\n",
+            "abcd",
+            "12345678",
+            "\n\n\r\n  abcdefgh",
+        ] {
             let mut builder = NeedleSet::builder();
             builder.add("KEY", value.as_bytes());
             let set = builder.build();

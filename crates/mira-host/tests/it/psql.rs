@@ -56,7 +56,9 @@ impl Drop for Server {
 
 /// A program of the server's, which Debian keeps out of `PATH`, on its way to run as an ordinary user in a folder.
 fn server_program(name: &str, folder: &Path) -> Command {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
     let program = debian
         .map(|version| version.unwrap().path().join("bin").join(name))
         .filter(|program| program.exists())
