@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mira_host::instances::{Instances, Surroundings};
 use mira_server::{Autosave, AutosaveState, Client, Event, Place, Spawn, Started, Starting};
@@ -14,6 +14,9 @@ use serde_json::json;
 
 use super::notes::{MANIFEST, Notes};
 use crate::support::{MIRA, VALUE};
+
+/// How long a test waits for what is to happen soon, so that a broken one ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the manifest of an app that asks for snapshots, more seldom than a test lasts.
 fn autosaved() -> String {
@@ -121,22 +124,44 @@ impl<'a> Running<'a> {
 
     /// Returns what becomes of the next snapshot.
     fn next(&mut self) -> AutosaveState {
-        loop {
-            match self.runtime.block_on(self.starting.next()).unwrap() {
-                Some(Started::Event(Event::Autosave { state })) => return state,
-                Some(_) => {}
-                None => panic!("the supervisor ended"),
+        let starting = &mut self.starting;
+        let next = async {
+            loop {
+                match starting.next().await.unwrap() {
+                    Some(Started::Event(Event::Autosave { state })) => return state,
+                    Some(_) => {}
+                    None => panic!("the supervisor ended"),
+                }
             }
-        }
+        };
+        let next = async { tokio::time::timeout(PATIENCE, next).await };
+        self.runtime.block_on(next).expect("it is saved again")
     }
 
     /// Waits until a snapshot came to this.
     fn until(&mut self, what: impl Fn(&AutosaveState) -> bool) -> AutosaveState {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let state = self.next();
             if what(&state) {
                 return state;
             }
+            assert!(
+                Instant::now() < deadline,
+                "it never came to that: {state:?}"
+            );
+        }
+    }
+
+    /// Waits until something is staged whose name begins so.
+    fn until_staged(&self, what: &str) {
+        let folder = self.notes.folder("notes").join("snapshots.staging");
+        let deadline = Instant::now() + PATIENCE;
+        let is_staged = |entry: std::io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(what))
+        };
+        while !fs::read_dir(&folder).is_ok_and(|mut staged| staged.any(is_staged)) {
+            assert!(Instant::now() < deadline, "it was not seen at work");
         }
     }
 }
@@ -254,31 +279,41 @@ fn a_supervisor_that_is_killed_while_it_saves_loses_nothing() {
             &"some text that is long. ".repeat(4000),
         );
     }
-    for round in 0..4 {
+    // While it looks around, while it stores, and again and again while it moves all that is stored into the repository.
+    let moments = [
+        "",
+        "data-",
+        "snapshots-",
+        "snapshots-",
+        "snapshots-",
+        "snapshots-",
+    ];
+    for (round, moment) in moments.iter().enumerate() {
         let mut running = Running::new(&notes, Duration::from_millis(1), 1000);
-        for number in 0..=round {
-            notes.write("note", &format!("{round}.{number}"));
-            let state = running.next();
-            assert_eq!(state.failure, None);
-            notes.write(
-                &format!("big-{number}"),
-                &format!("{round} ").repeat(30_000),
-            );
-        }
-        let saved = running.next().snapshot.unwrap();
+        notes.write("note", &round.to_string());
+        running.next();
+        let saved = running.next();
+        assert_eq!(saved.failure, None);
+        notes.write(
+            &format!("big-{round}"),
+            &format!("{round} ").repeat(300_000),
+        );
+        running.until_staged(moment);
         running.supervisor.kill().unwrap();
         drop(running);
         let list = notes.list();
+        let saved = saved.snapshot.unwrap();
         assert!(
             list.iter().any(|one| one["id"] == saved),
             "{saved}: {list:?}"
         );
-        notes.json(&["snapshot", "check", "notes", "--read-data", "--json"], 0);
+        let check = ["snapshot", "check", "notes", "--read-data", "--json"];
+        notes.json(&check, 0);
         notes.restic(&["check", "--read-data"]);
     }
     notes.create();
     notes.run(&["snapshot", "restore", "notes", "latest", "--yes"], 0);
-    assert_eq!(notes.read("note"), "3.3");
+    assert_eq!(notes.read("note"), "5");
     let left = fs::read_dir(notes.folder("notes").join("snapshots.staging"));
     assert!(left.is_err(), "what was cut off is gone");
 }

@@ -1,5 +1,7 @@
 //! `mira duplicate`: state and settings are copied, nothing that is secret is, and half a copy is never used.
 
+use std::process::Command;
+
 use mira_testkit::canary::{Canary, Sweep};
 
 use super::notes::{Notes, read};
@@ -72,4 +74,23 @@ fn a_state_with_a_secret_is_not_copied_and_nothing_is_left_of_the_try() {
         2,
     );
     assert!(taken.stderr_text().contains("notes-2"), "{taken:?}");
+}
+
+#[test]
+fn an_agreement_is_not_copied_unless_it_is_given_again() {
+    let notes = Notes::new();
+    // As after an update that its remembered publisher did not sign, and the user agreed to.
+    let agreed = Command::new("sqlite3")
+        .arg(notes.home.mira_home().join("mira.db"))
+        .arg("UPDATE instances SET unsigned_agreed = TRUE")
+        .status();
+    assert!(agreed.unwrap().success());
+    let refused = notes.run(&["duplicate", "notes"], 3);
+    assert!(refused.stderr_text().contains("--agree"), "{refused:?}");
+    assert_eq!(
+        notes.json(&["ps", "--json"], 0).as_array().unwrap().len(),
+        1
+    );
+    notes.run(&["duplicate", "notes", "--agree"], 0);
+    assert_eq!(notes.ps("notes-2")["state"], "stopped");
 }

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use mira_age::Recipients;
+use mira_package::archive::{PackOptions, pack};
+use mira_package::sealed::seal;
+use mira_secret::{SecretBytes, SecretName, SecretValue};
 use mira_testkit::canary::{Canary, Sweep};
 use serde_json::json;
 
@@ -146,4 +150,39 @@ fn a_restore_over_a_state_with_a_secret_needs_a_word() {
     notes.run(&args, 0);
     assert_eq!(notes.read("note"), "tea");
     assert_eq!(notes.list().len(), 2);
+}
+
+#[test]
+fn what_is_sealed_in_the_package_is_looked_for_too_and_its_password_asked_for() {
+    let manifest = MANIFEST.replace("{name: API_KEY}", "{name: API_KEY}\n  - {name: SEALED_KEY}");
+    let notes = Notes::with(&manifest, "exec sleep infinity");
+    let sealed = "sealed-Rm2Vx7Kt9Pq4Zs1";
+    let name: SecretName = "SEALED_KEY".parse().unwrap();
+    let bytes = |text: &str| SecretBytes::copy_from(text.as_bytes());
+    let value = SecretValue::new(&name, bytes(sealed)).unwrap();
+    // Guesses at it cost milliseconds.
+    let password = Recipients::dangerous_passphrase(bytes("a password"), 10);
+    let mut options = PackOptions::default();
+    options.sealed = Some(seal(&[(name, value)], &password).unwrap());
+    let package = notes.home.path().join("notes.mira");
+    pack(&notes.app(), &package, &options).unwrap();
+    let file = notes.home.path().join("password");
+    fs::write(&file, "a password\n").unwrap();
+    let opens = ["--password-file", file.to_str().unwrap()];
+    let open = ["open", package.to_str().unwrap(), "-d"];
+    notes.run(&[&open[..], &opens].concat(), 0);
+
+    notes.write("note", &format!("it is {sealed}"));
+    let create = ["snapshot", "create", "notes", "--json"];
+    let asked = notes.json(&create, 3);
+    let said = asked["error"]["message"].as_str().unwrap();
+    assert!(said.contains("--password-file"), "{said}");
+    let refused = notes.json(&[&create[..], &opens].concat(), 5);
+    let found = &refused["error"]["found"][0];
+    assert_eq!(
+        (&found["name"], &found["offset"]),
+        (&json!("SEALED_KEY"), &json!(6))
+    );
+    notes.write("note", "it is nothing");
+    notes.run(&[&create[..], &opens].concat(), 0);
 }

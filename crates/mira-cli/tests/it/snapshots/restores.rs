@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mira_testkit::terminal::Terminal;
+
 use super::notes::Notes;
 use crate::support::MIRA;
 
@@ -94,4 +96,35 @@ fn a_restore_that_is_killed_leaves_one_state_whole_and_the_next_start_ends_it() 
     assert!(!plan.exists() && !half.exists());
     let after = state(&notes.data());
     assert!(before == after || after == "old", "{before}, then {after}");
+}
+
+#[test]
+fn on_a_terminal_one_is_asked_and_sees_how_far_it_is() {
+    let notes = Notes::new();
+    notes.write("note", "milk");
+    let terminal = |args: &[&str]| {
+        let mut command = Command::new(MIRA);
+        command
+            .args(args)
+            .env_clear()
+            .envs(notes.home.env().iter().cloned());
+        Terminal::start(command)
+    };
+    let mut create = terminal(&["snapshot", "create", "notes"]);
+    create.expect("mira: saving: ");
+    create.expect("saved notes as ");
+    assert!(create.wait().success());
+    notes.write("note", "tea");
+    for (answer, code, expect) in [("n", 1, "tea"), ("y", 0, "milk")] {
+        let mut restore = terminal(&["snapshot", "restore", "notes", "latest", "--no-safety"]);
+        restore.expect("Replace the state of notes by that of ");
+        restore.send(format!("{answer}\r"));
+        assert_eq!(
+            restore.wait().code(),
+            Some(code),
+            "{}",
+            restore.transcript()
+        );
+        assert_eq!(notes.read("note"), expect);
+    }
 }
