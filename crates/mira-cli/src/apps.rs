@@ -1,6 +1,7 @@
 //! Apps as a command uses them: the instances of the home, and their supervisor.
 
 mod error;
+mod follow;
 mod launch;
 mod password;
 
