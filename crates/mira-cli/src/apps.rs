@@ -2,6 +2,7 @@
 
 pub(crate) mod autosave;
 mod error;
+mod follow;
 mod launch;
 mod password;
 pub(crate) mod snapshots;

@@ -67,7 +67,7 @@ fn bring_up(apps: &Apps, ui: &Ui, args: &Args, path: &Path) -> Result<(), Comman
     };
     apps.wait(apps.instances.store().record_open(&instance.id))?;
     let ready = prepare(apps, ui, &instance, &unpacked, claim, &args.launch, first)?;
-    launch(apps, ui, ready, &args.launch).map(drop)
+    launch(apps, ui, ready, &args.launch)
 }
 
 /// An instance that is about to be brought up.

@@ -34,5 +34,5 @@ fn bring_up(apps: &Apps, ui: &Ui, args: &Args, instance: &Instance) -> Result<()
     let (instance, claim) = claim_stopped(apps, instance)?;
     let unpacked = unpacked(apps, ui, &instance, &args.launch)?;
     let ready = prepare(apps, ui, &instance, &unpacked, claim, &args.launch, false)?;
-    launch(apps, ui, ready, &args.launch).map(drop)
+    launch(apps, ui, ready, &args.launch)
 }
