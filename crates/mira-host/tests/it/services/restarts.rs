@@ -69,10 +69,16 @@ fn a_service_that_was_well_for_long_begins_its_count_anew() {
             ..BackoffRules::default()
         };
     });
-    let script = "n=$(cat $HOME/n 2>/dev/null || echo 0); echo $((n+1)) > $HOME/n; [ $n -lt 9 ] && exit 1; exec sleep 1000";
+    // Each run ends once it is known to have been well.
+    let script = "n=$(cat $HOME/n 2>/dev/null || echo 0); echo $((n+1)) > $HOME/n; \
+                  while [ ! -e $HOME/end-$n ]; do sleep 0.01; done; exit 1";
     let mut service = house.sh("web", script);
     service.restart = Restart::OnFailure;
     let mut followed = house.begin(house.spec(vec![service]));
+    for run in 0..9 {
+        while followed.phase("web", "up").restarts < run {}
+        std::fs::write(house.path(&format!("home/end-{run}")), "").unwrap();
+    }
     while followed.phase("web", "up").restarts < 9 {}
 }
 
