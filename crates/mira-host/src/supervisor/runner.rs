@@ -109,21 +109,34 @@ enum Outcome {
 }
 
 impl Runner {
+    /// Follows the goal, of which only the latest counts: one that was replaced before it was seen was never there.
     pub(super) async fn run(mut self) {
         loop {
-            if self.goal.wait_for(|goal| *goal == Goal::Run).await.is_err() {
-                return;
+            if *self.goal.borrow_and_update() == Goal::Stop {
+                if !matches!(self.status.now().phase, Phase::Stopped) {
+                    self.status.enter(Phase::Stopped);
+                }
+                if self.goal.changed().await.is_err() {
+                    return;
+                }
+                continue;
             }
             let phase = self.serve().await;
+            let stopped = matches!(phase, Phase::Stopped);
             self.status.enter(phase);
-            // Where it has ended by itself, it is stopped only when that is asked for.
-            let stop = self.goal.wait_for(|goal| *goal == Goal::Stop).await;
-            if stop.is_err() {
+            // Where it has ended by itself, it is stopped only when that is asked for. Where it was stopped, that was asked for
+            // already, and by now it may be to run again.
+            if !stopped
+                && self
+                    .goal
+                    .wait_for(|goal| *goal == Goal::Stop)
+                    .await
+                    .is_err()
+            {
                 return;
             }
-            drop(stop);
-            if !matches!(self.status.now().phase, Phase::Stopped) {
-                self.status.enter(Phase::Stopped);
+            if self.goal.has_changed().is_err() {
+                return;
             }
         }
     }
