@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// What the program writes once it is ready.
@@ -25,7 +26,7 @@ const SAID_BYTES_MAX: u64 = 16 * 1024;
 ///
 /// # Errors
 ///
-/// Returns what it said, if it ended, or that it did not get ready in time; it is killed then.
+/// Returns what it said, if it ended, or that it did not get ready in time; it is killed then, with what it started.
 #[expect(unsafe_code, reason = "pre_exec")]
 pub fn start(
     program: &OsStr,
@@ -66,6 +67,9 @@ pub fn start(
             })
         }
         Err(error) => {
+            // It leads a session, and so a group, in which everything is that it started.
+            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            drop(group.map(|group| kill_process_group(group, Signal::KILL)));
             drop(child.kill());
             drop(child.wait());
             Err(error.to_string())

@@ -41,6 +41,8 @@ pub enum Form {
     PercentPath,
     /// A form's encoding (`application/x-www-form-urlencoded`): blanks become `+`.
     PercentForm,
+    /// As [`Form::PercentForm`], with what RFC 3986 leaves unreserved left alone: Python's `quote_plus`.
+    PercentPlus,
     /// Percent-encoding of every byte.
     PercentAll,
     /// A JSON string's inside (RFC 8259), escaped as little as is allowed.
@@ -136,7 +138,8 @@ pub(super) fn spellings(value: &[u8]) -> Vec<Spelling> {
         Form::PercentPath,
         percent(body, b"-._~!$&'()*+,;=:@", HEX_UPPER),
     );
-    add(Form::PercentForm, percent_form(body));
+    add(Form::PercentForm, percent_plus(body, b"*-._ "));
+    add(Form::PercentPlus, percent_plus(body, b"-._~ "));
     add(
         Form::PercentAll,
         each(body, |byte, out| push_percent(out, byte, HEX_UPPER)),
@@ -232,10 +235,10 @@ fn percent(value: &[u8], kept: &[u8], digits: &[u8; 16]) -> Vec<u8> {
     })
 }
 
-/// WHATWG URL, section 5.2: letters, digits and `*-._` stay, a blank becomes `+`.
-fn percent_form(value: &[u8]) -> Vec<u8> {
+/// Letters, digits and what is kept stay, a blank, which is kept, becomes `+`. A form (WHATWG URL, section 5.2) keeps `*-._`.
+fn percent_plus(value: &[u8], kept: &[u8]) -> Vec<u8> {
     // `+` itself is encoded, so the only ones left are blanks.
-    each(&percent(value, b"*-._ ", HEX_UPPER), |byte, out| {
+    each(&percent(value, kept, HEX_UPPER), |byte, out| {
         out.push(if byte == b' ' { b'+' } else { byte });
     })
 }

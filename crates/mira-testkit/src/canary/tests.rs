@@ -114,6 +114,10 @@ fn a_value_has_these_spellings_and_no_others() {
             "it%27s+%22q%22+%24d%5Ce%2Ff%7E%3F%3E%26%0A%09j%C3%A9kl0+end",
         ),
         (
+            Form::PercentPlus,
+            "it%27s+%22q%22+%24d%5Ce%2Ff~%3F%3E%26%0A%09j%C3%A9kl0+end",
+        ),
+        (
             Form::PercentAll,
             "%69%74%27%73%20%22%71%22%20%24%64%5C%65%2F%66%7E%3F%3E%26%0A%09%6A%C3%A9%6B%6C%30%20%65%6E%64",
         ),
