@@ -69,7 +69,9 @@ pub fn start(
         Err(error) => {
             // It leads a session, and so a group, in which everything is that it started.
             let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            drop(group.map(|group| kill_process_group(group, Signal::KILL)));
+            if let Some(group) = group {
+                kill_process_group(group, Signal::KILL).ok();
+            }
             drop(child.kill());
             drop(child.wait());
             Err(error.to_string())

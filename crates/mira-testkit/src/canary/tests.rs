@@ -60,7 +60,7 @@ fn the_base64_is_that_of_the_rfc() {
 fn a_value_has_these_spellings_and_no_others() {
     let value = "it's \"q\" $d\\e/f~?>&\n\tj\u{e9}kl0 end";
     // As Python's base64, binascii, urllib, json, shlex, html and bash's printf write it; the rest by hand.
-    let expected: [(Form, &str); 29] = [
+    let expected: [(Form, &str); 30] = [
         (Form::Raw, value),
         (Form::Line, "it's \"q\" $d\\e/f~?>&"),
         (Form::CrLf, "it's \"q\" $d\\e/f~?>&\r\n\tj\u{e9}kl0 end"),
