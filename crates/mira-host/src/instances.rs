@@ -18,11 +18,10 @@ mod secrets;
 mod snapshots;
 mod spec;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use mira_package::manifest::Manifest;
 use mira_package::signature::PublisherKey;
-use mira_store::{Instance, InstanceName, NewInstance, PackageFacts, Store};
+use mira_store::{Instance, InstanceName, NewInstance, Store};
 use mira_vault::home::Home;
 
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
@@ -187,17 +186,5 @@ impl Instances {
             .chain(known.into_iter().map(|publisher| publisher.key));
         // One that cannot be read any more vouches for nobody.
         Ok(texts.filter_map(|text| text.parse().ok()).collect())
-    }
-}
-
-/// Returns what is remembered of a package.
-fn facts(manifest: &Manifest, digest: String, source: &Path) -> PackageFacts {
-    PackageFacts {
-        app_name: manifest.name.clone(),
-        app_version: manifest.version.to_string(),
-        digest,
-        source: source.display().to_string(),
-        publisher_key: None,
-        unsigned_agreed: false,
     }
 }

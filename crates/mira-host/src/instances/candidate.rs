@@ -12,7 +12,7 @@ use mira_package::trust::{Judgement, Secrets, judge};
 use mira_secret::{SecretName, SecretValue};
 use mira_store::{Instance, PackageFacts};
 
-use super::{InstanceError, Instances, facts};
+use super::{InstanceError, Instances};
 
 /// A verified package, with the judgement of it.
 #[derive(Debug)]
@@ -109,15 +109,14 @@ impl Candidate {
         }
     }
 
-    fn declared_key(&self) -> Option<PublisherKey> {
-        declared_key(&self.manifest)
-    }
-
     pub(super) fn facts(&self, unsigned_agreed: bool) -> PackageFacts {
         PackageFacts {
+            app_name: self.manifest.name.clone(),
+            app_version: self.manifest.version.to_string(),
+            digest: self.digest(),
+            source: self.source.display().to_string(),
             publisher_key: self.signed_by().map(ToString::to_string),
             unsigned_agreed,
-            ..facts(&self.manifest, self.digest(), &self.source)
         }
     }
 }
@@ -188,7 +187,7 @@ impl Instances {
         let known = self
             .known_keys(candidate.manifest.id.as_str(), Some(instance))
             .await?;
-        let declared = candidate.declared_key();
+        let declared = declared_key(&candidate.manifest);
         candidate.judgement = judge(&candidate.signature, declared.as_ref(), known.first());
         Ok(())
     }
@@ -201,13 +200,11 @@ impl Instances {
         let password = encrypted.asks_for_passphrase()?;
         let wanted = KeyWanted::Package { password };
         let blob = encrypted.blob();
-        let opened = self
-            .limited(&blob, wanted, ask, |key| match encrypted.open(key) {
-                Err(OpenError::Age(AgeError::WrongKey)) => Ok(None),
-                other => Ok(Some(other?)),
-            })
-            .await?;
-        Ok(opened)
+        self.limited(&blob, wanted, ask, |key| match encrypted.open(key) {
+            Err(OpenError::Age(AgeError::WrongKey)) => Ok(None),
+            other => Ok(Some(other?)),
+        })
+        .await
     }
 
     /// Opens sealed secrets. Guesses at their password are limited.

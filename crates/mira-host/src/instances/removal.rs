@@ -30,8 +30,7 @@ impl Instances {
             vault.update(|draft| draft.remove_scope(&scope))?;
         }
         remove(&self.layout.instance(&instance.id))?;
-        let folders = self.layout.folders(&instance.id, std::path::PathBuf::new());
-        remove(&folders.runtime_secrets)?;
+        remove(&self.layout.runtime_secrets().join(instance.id.as_str()))?;
         self.store.finish_delete(&instance.id).await?;
         self.forget_claims(instance);
         self.give_up_copy(&instance.package.digest).await
