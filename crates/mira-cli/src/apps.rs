@@ -47,7 +47,8 @@ impl Apps {
     /// Opens the home's instances.
     pub(crate) fn open() -> Result<Self, CommandError> {
         let home = session::home()?;
-        let place = place(&home);
+        let place = place(&home)?;
+        place.create()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -126,11 +127,13 @@ impl Apps {
     }
 }
 
-/// Returns the place of the home's supervisor.
-pub(crate) fn place(home: &Home) -> Place {
+/// Returns the place of the home's supervisor, and makes the home where there is none: the place is found by its real path.
+pub(crate) fn place(home: &Home) -> Result<Place, CommandError> {
+    home.create()
+        .map_err(|error| CommandError::failed(error.to_string()))?;
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let runtime_dir = runtime_dir.filter(|folder| folder.is_absolute());
-    Place::of(home.path(), runtime_dir.as_deref())
+    Ok(Place::of(home.path(), runtime_dir.as_deref()))
 }
 
 /// Returns what services find around them.

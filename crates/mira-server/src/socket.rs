@@ -107,8 +107,12 @@ impl Place {
         self.folder.join("supervisor.lock")
     }
 
-    /// Makes the folder, and checks that nobody else has a hand in it.
-    fn create(&self) -> Result<(), PlaceError> {
+    /// Makes the folder, and checks that nobody else has a hand in it: to be called before anything is looked for or put there.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::NotPrivate`], or the system's refusal.
+    pub fn create(&self) -> Result<(), PlaceError> {
         let parent = self.folder.parent().unwrap_or(&self.folder);
         for path in [parent, &self.folder] {
             let system = |source| PlaceError::System {

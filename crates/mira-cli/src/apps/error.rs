@@ -3,7 +3,7 @@
 use mira_host::instances::InstanceError;
 use mira_package::archive::OpenError;
 use mira_package::unpacked::UnpackError;
-use mira_server::ClientError;
+use mira_server::{ClientError, PlaceError};
 use mira_snapshot::{Findings, SnapshotError};
 use mira_store::StoreError;
 
@@ -39,6 +39,7 @@ impl From<InstanceError> for CommandError {
             | InstanceError::Folder { .. }
             | InstanceError::Pack(_)
             | InstanceError::Home(_)
+            | InstanceError::Memory(_)
             | InstanceError::StoreOpen(_)
             | InstanceError::Clock(_) => Self::failed(text),
             InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
@@ -95,6 +96,12 @@ fn secrets_found(findings: &Findings) -> CommandError {
         .fold(error, CommandError::hint)
         .hint("Remove them from these files, or give --leave-out for a snapshot without the files.")
         .found(snapshots::found_json(findings))
+}
+
+impl From<PlaceError> for CommandError {
+    fn from(error: PlaceError) -> Self {
+        Self::failed(error.to_string())
+    }
 }
 
 impl From<ClientError> for CommandError {

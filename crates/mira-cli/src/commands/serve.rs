@@ -25,9 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let home = session::home()?;
-    home.create()
-        .map_err(|error| CommandError::failed(error.to_string()))?;
-    let place = place(&home);
+    let place = place(&home)?;
     if args.stop {
         return stop(place, ui);
     }

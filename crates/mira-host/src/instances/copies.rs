@@ -12,6 +12,7 @@ use mira_store::Instance;
 
 use super::folders::remove;
 use super::{Candidate, InstanceError, Instances};
+use crate::service::check_in_memory;
 
 /// An unpacked package: verified, and not to be changed.
 #[derive(Debug)]
@@ -36,7 +37,10 @@ impl Instances {
     /// Unpacks a package, unless there is a copy already.
     pub(super) fn unpack(&self, candidate: &mut Candidate) -> Result<Unpacked, InstanceError> {
         let packages = match candidate.package.is_encrypted() {
-            true => self.in_memory(),
+            true => {
+                check_in_memory(&self.layout.packages_in_memory())?;
+                self.in_memory()
+            }
             false => self.on_disk(),
         };
         let unpacked = packages.unpack(&mut candidate.package)?;

@@ -18,6 +18,7 @@ use mira_vault::private_file::FileError;
 
 use super::candidate::NoKey;
 use super::guesses::GuessError;
+use crate::service::FolderError;
 
 /// Why something was not done with an instance. No variant holds a value.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum InstanceError {
     /// The database refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A folder that is to be in memory only is not.
+    #[error(transparent)]
+    Memory(#[from] FolderError),
     /// The vault refused.
     #[error(transparent)]
     Vault(#[from] VaultError),

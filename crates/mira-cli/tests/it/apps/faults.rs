@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use mira_testkit::home::{Run, TestHome};
@@ -160,6 +161,20 @@ fn a_disk_that_is_full_of_logs_stops_no_service_and_is_told() {
         .as_str()
         .unwrap_or_else(|| panic!("{states}"));
     assert!(trouble.contains("No space left"), "{states}");
+}
+
+#[test]
+fn a_run_time_folder_that_others_have_a_hand_in_is_not_used() {
+    let house = no_vault();
+    let package = house.app("quiet", QUIET).pack();
+    let folder = house.memory.path().join("mira");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = house.run(&["open", &package, "-d"], 1);
+    assert!(refused.stderr_text().contains("yours alone"), "{refused:?}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    house.run(&["open", &package, "-d"], 0);
 }
 
 #[test]

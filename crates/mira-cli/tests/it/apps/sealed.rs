@@ -150,6 +150,25 @@ fn an_encrypted_package_is_in_memory_only_and_only_while_it_runs() {
 }
 
 #[test]
+fn an_encrypted_package_is_not_unpacked_onto_a_disk() {
+    let mut house = House::new();
+    let app = house.app("parrot", MANIFEST);
+    let marker = "a text of the package that nobody else has";
+    app.write("marker.txt", marker);
+    let package = app.pack_encrypted(password(PASSWORD));
+    let file = write(&house, "password", PASSWORD);
+    // The folder for temporary files may be in memory; the one of the build is not.
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    house.home.set("XDG_RUNTIME_DIR", disk.path());
+    let refused = house.run(&["open", &package, "-d", "--password-file", &file], 1);
+    let told = refused.stderr_text();
+    assert!(told.contains("is on a disk"), "{refused:?}");
+    let sweep = Sweep::new(&[Canary::new("MARKER", marker)]);
+    sweep.folder(disk.path()).assert_clean();
+    assert_eq!(house.json(&["ps", "--json"], 0), serde_json::json!([]));
+}
+
+#[test]
 fn what_is_sealed_but_not_declared_is_refused() {
     let house = House::new();
     let app: App = house.app("parrot", MANIFEST);
