@@ -3,6 +3,7 @@
 //! INVARIANT: no two instances of a home have the same port, whoever asks at the same time.
 
 use std::collections::HashSet;
+use std::hash::{Hash as _, Hasher as _};
 use std::ops::RangeInclusive;
 
 use sqlx::Row as _;
@@ -99,11 +100,12 @@ impl Store {
         }
         let mut taken = taken(&mut transaction).await?;
         taken.extend(unwanted);
-        let number =
-            choose(request.prefer, &taken, is_free).ok_or_else(|| StoreError::NoFreePort {
+        let number = choose(request.prefer, beginning(id), &taken, is_free).ok_or_else(|| {
+            StoreError::NoFreePort {
                 service: request.service.clone(),
                 name: request.name.clone(),
-            })?;
+            }
+        })?;
         sqlx::query(
             "INSERT INTO ports (instance_id, service, name, number) VALUES ($1, $2, $3, $4)
              ON CONFLICT (instance_id, service, name) DO UPDATE SET number = excluded.number",
@@ -200,15 +202,26 @@ fn number(row: &Row) -> Result<u16, sqlx::Error> {
     u16::try_from(number).map_err(|error| unreadable("number", error))
 }
 
+/// Returns where the search among all ports begins: elsewhere for each instance, so that homes that know nothing of each other
+/// do not all take the same one between looking and listening.
+fn beginning(id: &InstanceId) -> u16 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    id.as_str().hash(&mut hasher);
+    let places = u64::from(ANY.end() - ANY.start()) + 1;
+    u16::try_from(hasher.finish() % places).unwrap_or_default()
+}
+
 fn choose(
     prefer: Option<u16>,
+    beginning: u16,
     taken: &HashSet<u16>,
     is_free: &(dyn Fn(u16) -> bool + Sync),
 ) -> Option<u16> {
     let near = prefer.map(|first| first..=first.saturating_add(NEAR));
     near.into_iter()
         .flatten()
-        .chain(ANY)
+        .chain(ANY.skip(beginning.into()))
+        .chain(ANY.take(beginning.into()))
         .find(|number| *number != 0 && !taken.contains(number) && is_free(*number))
 }
 
@@ -220,7 +233,7 @@ mod tests {
     fn the_preferred_port_is_tried_first_then_those_near_it() {
         let check = |prefer: Option<u16>, taken: &[u16], busy: RangeInclusive<u16>, expect| {
             let taken: HashSet<u16> = taken.iter().copied().collect();
-            let chosen = choose(prefer, &taken, &|number| !busy.contains(&number));
+            let chosen = choose(prefer, 0, &taken, &|number| !busy.contains(&number));
             assert_eq!(chosen, expect, "{prefer:?}");
         };
         check(Some(8080), &[], 1..=1, Some(8080));
@@ -230,5 +243,18 @@ mod tests {
         check(Some(0), &[], 1..=99, Some(20_000));
         check(None, &[20_000], 20_001..=20_001, Some(20_002));
         check(None, &[], 1..=65_535, None);
+    }
+
+    #[test]
+    fn the_search_begins_elsewhere_for_each_instance_and_leaves_no_port_out() {
+        let taken = HashSet::new();
+        assert_eq!(choose(None, 9_998, &taken, &|_| true), Some(29_998));
+        let only = |free: u16| choose(None, 9_998, &taken, &|number| number == free);
+        for free in [20_000, 29_997, 29_998, 29_999] {
+            assert_eq!(only(free), Some(free));
+        }
+        let ids = (0..20).map(|_| InstanceId::make_random("org.example.app").unwrap());
+        let beginnings: HashSet<u16> = ids.map(|id| beginning(&id)).collect();
+        assert!(beginnings.len() > 10, "{beginnings:?}");
     }
 }
