@@ -37,7 +37,7 @@ use mira_secret::SecretName;
 
 pub use document::{Access, Delivery, Restart, Retention, Signal, Source};
 pub use fault::{FILE_NAME, Fault, ManifestError};
-pub use host::{DEFAULT_PORT, HostError, HostPattern, Hosts};
+pub use host::{DEFAULT_PORT, Host, HostError, HostPattern, Hosts};
 pub use interpolation::{Part, Reference, Template};
 pub use name::{AppId, AppIdError, Name, NameFault};
 pub use scaffold::template;

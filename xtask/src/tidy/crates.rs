@@ -75,6 +75,18 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
+        name: "mira-sandbox",
+        layer: Layer::Runtime,
+        uses: &[],
+        uses_in_tests: &[],
+    },
+    Crate {
+        name: "mira-gate",
+        layer: Layer::Runtime,
+        uses: &["mira-package", "mira-redact", "mira-secret"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
         name: "mira-host",
         layer: Layer::Runtime,
         uses: &[

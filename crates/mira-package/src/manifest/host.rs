@@ -36,6 +36,40 @@ pub enum Hosts {
     Below(Box<str>),
     /// This address.
     Ip(IpAddr),
+    /// All names, for an app that reads what its user points it at. Written `*`. No address, and never one that a name leads to
+    /// inside of a private network: that is the gate's to see to.
+    Any,
+}
+
+/// The host of a request, in its one spelling.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A name, in lower case and without a dot at its end.
+    Name(Box<str>),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl Host {
+    /// Reads the host that a request names, without its port; nothing for one that is in no canonical form.
+    #[must_use]
+    pub fn requested(host: &str) -> Option<Self> {
+        match requested(host)? {
+            Hosts::Name(name) => Some(Self::Name(name)),
+            Hosts::Ip(address) => Some(Self::Ip(address)),
+            Hosts::Below(_) | Hosts::Any => None,
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Ip(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
 }
 
 /// Why a text is no host pattern.
@@ -64,7 +98,9 @@ pub enum HostError {
     #[error("a host does not end with a dot")]
     TrailingDot,
     /// An asterisk stands where it may not.
-    #[error("`*` stands only at the beginning, for all names below another: `*.example.org`")]
+    #[error(
+        "`*` stands alone, for all names, or at the beginning, for all names below another: `*.example.org`"
+    )]
     Wildcard,
     /// All hosts below a top-level name.
     #[error(
@@ -96,17 +132,26 @@ impl HostPattern {
     /// Whether a request to this host and port is meant. Returns `false` for a host that is not in canonical form.
     #[must_use]
     pub fn matches(&self, host: &str, port: u16) -> bool {
-        self.port == port && requested(host).is_some_and(|host| self.hosts.include(&host))
+        Host::requested(host).is_some_and(|host| self.includes(&host, port))
+    }
+
+    /// Whether a request to this host and port is meant.
+    #[must_use]
+    pub fn includes(&self, host: &Host, port: u16) -> bool {
+        self.port == port && self.hosts.include(host)
     }
 }
 
 impl Hosts {
-    fn include(&self, host: &Hosts) -> bool {
+    fn include(&self, host: &Host) -> bool {
         match (self, host) {
-            (Self::Below(suffix), Self::Name(name)) => name
+            (Self::Name(meant), Host::Name(name)) => meant == name,
+            (Self::Below(suffix), Host::Name(name)) => name
                 .strip_suffix(&**suffix)
                 .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
-            _ => self == host,
+            (Self::Ip(meant), Host::Ip(address)) => meant == address,
+            (Self::Any, Host::Name(_)) => true,
+            _ => false,
         }
     }
 }
@@ -169,6 +214,7 @@ impl fmt::Display for HostPattern {
             Hosts::Below(suffix) => write!(f, "*.{suffix}")?,
             Hosts::Ip(IpAddr::V4(address)) => write!(f, "{address}")?,
             Hosts::Ip(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            Hosts::Any => f.write_str("*")?,
         }
         match self.port {
             DEFAULT_PORT => Ok(()),
@@ -191,6 +237,9 @@ fn hosts(text: &str) -> Result<Hosts, HostError> {
     }
     if text.ends_with('.') {
         return Err(HostError::TrailingDot);
+    }
+    if text == "*" {
+        return Ok(Hosts::Any);
     }
     let Some(suffix) = text.strip_prefix("*.") else {
         return match text.contains('*') {
