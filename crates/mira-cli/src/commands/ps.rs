@@ -1,6 +1,7 @@
 //! `mira ps`: the instances, how they fare, and where they listen.
 
 use mira_host::lease::Holder;
+use mira_host::network::Mode;
 use mira_server::InstanceState;
 use mira_store::{Instance, Port};
 use serde_json::{Value, json};
@@ -73,6 +74,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         &cells,
     ))?;
     for row in &rows {
+        row.tell_network(ui);
         row.tell_stale(ui);
         let autosave = row.state.as_ref().and_then(|state| state.autosave.as_ref());
         let told = autosave.and_then(|state| trouble(row.instance.name.as_str(), state));
@@ -141,8 +143,18 @@ impl Row {
                 "since": holder.stale_since.map(|since| since.to_string()),
             })).collect::<Vec<_>>(),
             "autosave": state.as_ref().and_then(|state| state.autosave.as_ref()),
-            "network": "recorded, not enforced",
+            "network": state.as_ref().and_then(|state| state.network.as_ref()),
         })
+    }
+
+    fn tell_network(&self, ui: &Ui) {
+        let network = self.state.as_ref().and_then(|state| state.network.as_ref());
+        if let Some(Mode::Recorded { why }) = network {
+            ui.say(&format!(
+                "the network of {} is recorded, not enforced: {why}",
+                self.instance.name
+            ));
+        }
     }
 
     fn tell_stale(&self, ui: &Ui) {

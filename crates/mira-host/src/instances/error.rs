@@ -119,14 +119,6 @@ pub enum InstanceError {
         /// Their names.
         names: Vec<SecretName>,
     },
-    /// A secret is to be delivered by the gate.
-    #[error(
-        "{name} is to be delivered by a gate (`deliver: brokered`), which this version of Mira does not have; nothing was started"
-    )]
-    Brokered {
-        /// The secret.
-        name: SecretName,
-    },
     /// There are snapshots, and what opens them is gone.
     #[error(
         "the password of the snapshots of {instance} is not in the vault any more: put it back, or move {} away to begin anew", folder.display()
