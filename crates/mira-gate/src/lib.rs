@@ -9,6 +9,12 @@
 //! INVARIANT: no byte leaves for a host before the policy said yes and the row of it is in the audit's file. What cannot be decided, recorded or
 //! resolved is refused.
 
+mod address;
+mod audit;
+mod denial;
+mod names;
 mod policy;
 
+pub use audit::{Attempt, Audit, AuditError, Entry, Filter, How, Keep, Outcome, Reader, Row};
+pub use denial::Denial;
 pub use policy::{Brokered, Origin, Policy, PolicyBuilder, Reason, Rule, Verdict};

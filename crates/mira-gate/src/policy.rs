@@ -11,6 +11,7 @@ use mira_secret::{SecretName, SecretValue};
 #[derive(Debug, Default)]
 pub struct Policy {
     instance: Box<str>,
+    is_command: bool,
     rules: Vec<Rule>,
     secrets: Vec<Brokered>,
 }
@@ -155,6 +156,12 @@ impl Policy {
         &self.instance
     }
 
+    /// Returns whether it is that of a command rather than an instance: what is refused is then allowed by an option of `mira run`.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        self.is_command
+    }
+
     /// Returns its rules, in the order in which they count: the last that fits decides.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
@@ -239,6 +246,12 @@ impl PolicyBuilder {
         });
         self.0.rules.splice(0..0, rules.collect::<Vec<_>>());
         self.0.secrets.push(secret);
+        self
+    }
+
+    /// Says that it is the policy of a command rather than of an instance.
+    pub fn of_command(&mut self) -> &mut Self {
+        self.0.is_command = true;
         self
     }
 
