@@ -8,6 +8,7 @@
 
 mod command;
 mod ingress;
+mod mode;
 mod trust;
 mod view;
 
@@ -27,14 +28,11 @@ use mira_gate::{
 use mira_package::manifest::HostPattern;
 use mira_sandbox::{Entrance, Helper, Refusal, Room, RoomError, RoomSpec};
 use mira_secret::{SecretBytes, SecretName, SecretValue};
-use serde::{Deserialize, Serialize};
 
 pub use command::CommandNetwork;
 pub(crate) use ingress::Ingress;
+pub use mode::NetworkMode;
 pub use view::Visible;
-
-/// The file in the folder of a record that says how far the last run's network was enforced.
-const MODE_FILE: &str = "mode.json";
 
 /// What a network is to be.
 #[derive(Clone, Debug)]
@@ -66,27 +64,6 @@ pub struct Broker {
     pub hosts: Vec<HostPattern>,
     /// The parameters of a URL's query in which it is put too.
     pub query: Vec<String>,
-}
-
-/// How far a network is enforced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "camelCase")]
-pub enum Mode {
-    /// There is no way out but the gate.
-    Enforced,
-    /// Processes are told to use the gate, and may do otherwise.
-    Recorded {
-        /// Why it is not enforced.
-        why: String,
-    },
-}
-
-impl Mode {
-    /// Returns how the last run of which this folder has the record was enforced, if there was one.
-    #[must_use]
-    pub fn of_record(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(folder.join(MODE_FILE)).ok()?).ok()
-    }
 }
 
 /// Why there is no network, and so nothing is started.
@@ -155,7 +132,7 @@ impl Net {
         spec: &Network,
         values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
         helper: &Helper,
-    ) -> Result<(Self, Mode), NetworkError> {
+    ) -> Result<(Self, NetworkMode), NetworkError> {
         let mut folder = DirBuilder::new();
         let made = folder.recursive(true).mode(0o700).create(&spec.record);
         made.map_err(system("the folder of the record"))?;
@@ -175,13 +152,12 @@ impl Net {
         })?;
         let refused = mira_sandbox::probe(helper).err();
         let mode = match &refused {
-            None => Mode::Enforced,
-            Some(refusal) => Mode::Recorded {
+            None => NetworkMode::Enforced,
+            Some(refusal) => NetworkMode::Recorded {
                 why: refusal.to_string(),
             },
         };
-        let json = serde_json::to_vec(&mode).unwrap_or_default();
-        std::fs::write(spec.record.join(MODE_FILE), json).map_err(system("the record"))?;
+        mode.write(&spec.record).map_err(system("the record"))?;
         let (way, serving, trust) = match refused {
             Some(refusal) if spec.require_enforcement => {
                 return Err(NetworkError::NotEnforced(refusal));

@@ -33,7 +33,7 @@ use mira_sandbox::Helper;
 
 use crate::lease::Leases;
 use crate::logs::Rotation;
-use crate::network::Mode;
+use crate::network::NetworkMode;
 use crate::service::{InstanceSpec, ServiceState};
 
 pub use backoff::BackoffRules;
@@ -112,7 +112,7 @@ pub struct InstanceState {
     /// Its services, in the order in which they are started.
     pub services: Vec<(Arc<str>, ServiceState)>,
     /// How far its network is enforced; nothing where it has none of its own.
-    pub network: Option<Mode>,
+    pub network: Option<NetworkMode>,
 }
 
 /// Starts, watches and stops instances. A clone is another handle to the same supervisor.

@@ -91,6 +91,7 @@ const CRATES: &[Crate] = &[
         layer: Layer::Runtime,
         uses: &[
             "mira-age",
+            "mira-gate",
             "mira-package",
             "mira-redact",
             "mira-secret",
@@ -111,6 +112,7 @@ const CRATES: &[Crate] = &[
         layer: Layer::Surface,
         uses: &[
             "mira-age",
+            "mira-gate",
             "mira-host",
             "mira-package",
             "mira-redact",

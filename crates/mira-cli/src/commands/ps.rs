@@ -1,7 +1,7 @@
 //! `mira ps`: the instances, how they fare, and where they listen.
 
 use mira_host::lease::Holder;
-use mira_host::network::Mode;
+use mira_host::network::NetworkMode;
 use mira_server::InstanceState;
 use mira_store::{Instance, Port};
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ impl Row {
 
     fn tell_network(&self, ui: &Ui) {
         let network = self.state.as_ref().and_then(|state| state.network.as_ref());
-        if let Some(Mode::Recorded { why }) = network {
+        if let Some(NetworkMode::Recorded { why }) = network {
             ui.say(&format!(
                 "the network of {} is recorded, not enforced: {why}",
                 self.instance.name

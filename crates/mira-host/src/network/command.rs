@@ -11,7 +11,7 @@ use mira_secret::{SecretName, SecretValue};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Mode, Net, Network, NetworkError, system};
+use super::{NetworkMode, Net, Network, NetworkError, system};
 use crate::run::{RunRoom, without_signals};
 
 /// How long the ends of connections may take to be recorded when the command has ended.
@@ -40,7 +40,7 @@ impl CommandNetwork {
         spec: &Network,
         values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
         helper: &Helper,
-    ) -> Result<(Self, Mode), NetworkError> {
+    ) -> Result<(Self, NetworkMode), NetworkError> {
         // Signals are for the thread that runs the command.
         let runtime = without_signals(|| {
             tokio::runtime::Builder::new_multi_thread()

@@ -15,7 +15,7 @@ use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
-use crate::network::{Ingress, Mode, Net};
+use crate::network::{Ingress, NetworkMode, Net};
 use crate::service::{
     Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
 };
@@ -28,7 +28,7 @@ const KILL_WAIT: Duration = Duration::from_secs(20);
 pub(super) struct Prepared {
     spec: InstanceSpec,
     needles: NeedleSet,
-    network: Option<(Arc<Net>, Mode)>,
+    network: Option<(Arc<Net>, NetworkMode)>,
     ingress: Ingress,
 }
 
@@ -108,7 +108,7 @@ pub(super) struct Instance {
     config: Arc<Config>,
     needles: Arc<NeedleSet>,
     open_files: u64,
-    network: Option<(Arc<Net>, Mode)>,
+    network: Option<(Arc<Net>, NetworkMode)>,
     _ingress: Ingress,
     /// Held by whoever brings it up or down.
     turn: Mutex<()>,

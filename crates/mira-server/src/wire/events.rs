@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mira_gate::Reason;
 use mira_host::logs::LogLine;
-use mira_host::network::Mode;
+use mira_host::network::NetworkMode;
 use mira_host::run::Stream;
 use mira_host::service::{self, Phase};
 use mira_host::supervisor;
@@ -24,7 +24,7 @@ pub struct InstanceState {
     /// How the snapshots fare that are taken by themselves, if any are.
     pub autosave: Option<AutosaveState>,
     /// How far its network is enforced; nothing where it has none of its own.
-    pub network: Option<Mode>,
+    pub network: Option<NetworkMode>,
 }
 
 impl InstanceState {

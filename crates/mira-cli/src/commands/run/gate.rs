@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use mira_gate::{Origin, Rule, placeholder};
-use mira_host::network::{Broker, CommandNetwork, Mode, Network, NetworkError, Visible};
+use mira_host::network::{Broker, CommandNetwork, NetworkMode, Network, NetworkError, Visible};
 use mira_host::run::RunRoom;
 use mira_host::supervisor::room_helper;
 use mira_package::manifest::{HostPattern, Hosts};
@@ -161,7 +161,7 @@ pub(super) fn open(
         .collect();
     let opened = CommandNetwork::open(&network, value, &room_helper(ROOM));
     let (network, mode) = opened.map_err(|error| not_opened(&error))?;
-    if let Mode::Recorded { why } = mode {
+    if let NetworkMode::Recorded { why } = mode {
         ui.say(&format!(
             "the network is recorded, not enforced: {program} is told to use the gate, and nothing keeps it from doing otherwise ({why})"
         ));
