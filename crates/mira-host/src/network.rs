@@ -17,16 +17,17 @@ use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mira_gate::{
     Access, Audit, AuditError, Brokered, Gate, GateConfig, GateError, Keep, Limits, Policy,
-    Resolver, RoomOpenings, Roots, Rule, Serving,
+    Resolver, RoomOpenings, Roots, Rule, Serving, TrustError,
 };
 use mira_package::manifest::HostPattern;
-use mira_sandbox::{Entrance, Helper, Refusal, Room, RoomError, RoomSpec};
+use mira_sandbox::{Entrance, Helper, Refusal, Room, RoomSpec};
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 
 pub use command::CommandNetwork;
@@ -72,13 +73,16 @@ pub struct Broker {
 pub enum NetworkError {
     /// It has to be enforced, and cannot be.
     #[error("the network cannot be enforced here, and that is required: {0}")]
-    NotEnforced(#[source] Refusal),
+    NotEnforced(Refusal),
     /// The room could not be made.
     #[error(transparent)]
-    Room(#[from] RoomError),
+    Room(#[from] Refusal),
     /// The record cannot be kept.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// There are no certificates that could be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The gate cannot run.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -106,7 +110,7 @@ pub struct Net {
     way: Way,
     trust: trust::Files,
     /// Its end is the end of all connections.
-    serving: Mutex<Vec<Serving>>,
+    serving: Mutex<Serving>,
 }
 
 /// How its processes get to the gate.
@@ -118,7 +122,8 @@ enum Way {
         ports: Mutex<BTreeSet<u16>>,
     },
     Proxy {
-        url: String,
+        /// With the password that is asked for there.
+        url: SecretBytes,
     },
 }
 
@@ -147,7 +152,7 @@ impl Net {
             policy,
             audit: Audit::open(&spec.record, &spec.name, Keep::default())?,
             resolver: Resolver::System,
-            roots: Roots::system(),
+            roots: Roots::system()?,
             limits: Limits::default(),
         })?;
         let refused = mira_sandbox::probe(helper).err();
@@ -172,7 +177,7 @@ impl Net {
             brokered,
             way,
             trust,
-            serving: Mutex::new(vec![serving]),
+            serving: Mutex::new(serving),
         };
         Ok((net, mode))
     }
@@ -189,7 +194,7 @@ impl Net {
     /// Returns another way into the room, if there is one.
     pub(crate) fn new_entrance(&self) -> io::Result<Option<Entrance>> {
         match &self.way {
-            Way::Room { room, .. } => room.entrance().map(Some),
+            Way::Room { entrance, .. } => entrance.try_clone().map(Some),
             Way::Proxy { .. } => Ok(None),
         }
     }
@@ -205,9 +210,11 @@ impl Net {
     pub fn variables(&self) -> Vec<(OsString, OsString)> {
         let mut variables = self.trust.variables();
         if let Way::Proxy { url } = &self.way {
+            // EXPOSE: to the processes that are to use the proxy, and to whoever may read their environment.
+            let url = OsString::from_vec(url.expose().to_vec());
             for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-                variables.push((name.to_lowercase().into(), url.into()));
-                variables.push((name.into(), url.into()));
+                variables.push((name.to_lowercase().into(), url.clone()));
+                variables.push((name.into(), url.clone()));
             }
             // Services of the instance reach each other without it.
             for name in ["NO_PROXY", "no_proxy"] {
@@ -229,10 +236,9 @@ impl Net {
             let mut listening = ports.lock().unwrap_or_else(PoisonError::into_inner);
             for port in policy.ports() {
                 if listening.insert(port) {
-                    let listeners = room.listen(port)?;
-                    let serving = self.gate.add_listeners(listeners)?;
-                    let mut all = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.push(serving);
+                    let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+                    let added = serving.add(room.listen(port)?);
+                    added.map_err(system("a port of the room"))?;
                 }
             }
         }
@@ -249,7 +255,7 @@ impl Net {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match &self.way {
             Way::Room { room, .. } => {
-                let socket = room.socket()?;
+                let socket = room.socket().map_err(io::Error::other)?;
                 let stream = std::net::TcpStream::from(socket);
                 stream.set_nonblocking(true)?;
                 tokio::net::TcpSocket::from_std_stream(stream)
@@ -310,7 +316,7 @@ fn room(
     let ports: BTreeSet<u16> = ports.iter().copied().chain([80, 443]).collect();
     let trust = trust::Files::in_room();
     let mut view = spec.visible.view();
-    view.files.extend(trust.contents(gate.trust()));
+    view.files.extend(trust.contents(gate.trust())?);
     let (room, openings) = Room::make(
         helper,
         &RoomSpec {
@@ -325,7 +331,8 @@ fn room(
         proxy: openings.proxy,
         watch: openings.watch,
         service: None,
-    })?;
+    });
+    let serving = serving.map_err(system("the gate in the room"))?;
     let way = Way::Room {
         room: Arc::new(room),
         entrance,
@@ -337,14 +344,14 @@ fn room(
 /// Has the gate listen for processes that are told to use it.
 fn proxy(gate: &Gate, record: &Path) -> Result<(Way, Serving, trust::Files), NetworkError> {
     let trust = trust::Files::beside(record);
-    for (path, content) in trust.contents(gate.trust()) {
+    for (path, content) in trust.contents(gate.trust())? {
         std::fs::write(path, content).map_err(system("the certificates of the gate"))?;
     }
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listener = listener.map_err(system("the proxy's port"))?;
     let address = listener.local_addr().map_err(system("the proxy's port"))?;
-    let access = Access::new();
+    let access = Access::make().map_err(|error| system("a password of the proxy")(error.into()))?;
     let url = access.url(address);
-    let serving = gate.serve_proxy(listener, access)?;
-    Ok((Way::Proxy { url }, serving, trust))
+    let serving = gate.serve_proxy(listener, access);
+    Ok((Way::Proxy { url }, serving.map_err(system("the proxy"))?, trust))
 }

@@ -15,6 +15,7 @@ mod environment;
 mod monitor;
 mod program;
 mod pump;
+mod room;
 mod session;
 mod signals;
 mod spawn;
@@ -23,16 +24,16 @@ mod sys;
 mod terminal;
 mod wait;
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mira_redact::NeedleSet;
-use mira_sandbox::{Confinement, Entrance};
 
 pub use environment::{Environment, EnvironmentError};
+pub use room::RunRoom;
 pub use streams::Stream;
 
 use program::Program;
@@ -50,44 +51,6 @@ pub struct RunSpec {
     pub needles: Arc<NeedleSet>,
     /// The room that it runs in; elsewhere than on Linux there is none.
     pub room: Option<RunRoom>,
-}
-
-/// A room for a program, and what it may not do in it.
-#[derive(Debug)]
-pub struct RunRoom {
-    entrance: Entrance,
-    confinement: Confinement,
-    /// The folder to begin in: entering a room leaves the one that we are in.
-    folder: CString,
-}
-
-impl RunRoom {
-    /// Prepares the way into a room, in the folder that we are in.
-    ///
-    /// # Errors
-    ///
-    /// The folder is gone, or the system has no filter for what a program may do.
-    pub fn new(entrance: Entrance) -> io::Result<Self> {
-        let folder = std::env::current_dir()?
-            .into_os_string()
-            .into_encoded_bytes();
-        Ok(Self {
-            entrance,
-            confinement: Confinement::new().map_err(io::Error::other)?,
-            folder: CString::new(folder)?,
-        })
-    }
-
-    /// Enters the room. System calls only.
-    pub(crate) fn enter(&self) -> rustix::io::Result<()> {
-        self.entrance.enter()?;
-        rustix::process::chdir(&self.folder)
-    }
-
-    /// Gives up what is not needed in it. System calls only.
-    pub(crate) fn confine(&self) -> rustix::io::Result<()> {
-        self.confinement.apply()
-    }
 }
 
 /// How a program ended.

@@ -94,6 +94,7 @@ const CRATES: &[Crate] = &[
             "mira-gate",
             "mira-package",
             "mira-redact",
+            "mira-sandbox",
             "mira-secret",
             "mira-snapshot",
             "mira-store",
@@ -104,7 +105,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-server",
         layer: Layer::Surface,
-        uses: &["mira-host", "mira-secret", "mira-snapshot"],
+        uses: &["mira-gate", "mira-host", "mira-secret", "mira-snapshot"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
@@ -116,6 +117,7 @@ const CRATES: &[Crate] = &[
             "mira-host",
             "mira-package",
             "mira-redact",
+            "mira-sandbox",
             "mira-secret",
             "mira-server",
             "mira-snapshot",

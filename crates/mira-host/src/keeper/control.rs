@@ -8,7 +8,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use mira_sandbox::{ENTRANCE_FDS, Entrance};
+use mira_sandbox::{Entrance};
 use mira_secret::SecretBytes;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -102,6 +102,9 @@ impl Report {
     }
 }
 
+/// How many descriptors lead into a room.
+const ENTRANCE_FDS: usize = 5;
+
 /// Reads the four bytes of a length, and the descriptors of a room that came with them.
 fn receive_room(socket: BorrowedFd<'_>, len: &mut [u8; 4]) -> io::Result<Option<Entrance>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ENTRANCE_FDS))];
@@ -117,10 +120,11 @@ fn receive_room(socket: BorrowedFd<'_>, len: &mut [u8; 4]) -> io::Result<Option<
         _ => None,
     });
     let fds: Vec<OwnedFd> = rights.flatten().collect();
-    match fds.is_empty() {
-        true => Ok(None),
-        false => Entrance::from_fds(fds).map(Some),
+    if fds.is_empty() {
+        return Ok(None);
     }
+    let fds = fds.try_into().map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Some(Entrance::from_fds(fds)))
 }
 
 /// Sends the four bytes of a length, and the descriptors of a room with them.

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use mira_gate::Trust;
+use mira_gate::{JAVA_PASSWORD, Trust, TrustError};
 
 /// Where systems have the certificates that they trust, as one file: of Debian, Fedora, SUSE, Alpine.
 const SYSTEM_BUNDLES: [&str; 5] = [
@@ -73,24 +73,24 @@ impl Files {
     }
 
     /// Returns what is to be in which file.
-    pub(super) fn contents(&self, trust: &Trust) -> Vec<(PathBuf, Vec<u8>)> {
-        let (bundle, java) = (trust.bundle_pem(), trust.java_store());
+    pub(super) fn contents(&self, trust: &Trust) -> Result<Vec<(PathBuf, Vec<u8>)>, TrustError> {
+        let (bundle, java) = (trust.bundle(), trust.java_store()?);
         let mut files = vec![
             (
                 self.certificate(),
-                trust.certificate_pem().as_bytes().to_vec(),
+                trust.certificate().into_bytes(),
             ),
             (self.bundle(), bundle.as_bytes().to_vec()),
-            (self.java_store(), java.to_vec()),
+            (self.java_store(), java.clone()),
         ];
         if self.over_the_system {
             let there = |path: &&str| Path::new(path).exists();
             let bundles = SYSTEM_BUNDLES.iter().filter(|path| there(path));
             files.extend(bundles.map(|path| (path.into(), bundle.as_bytes().to_vec())));
             let stores = SYSTEM_JAVA_STORES.iter().filter(|path| there(path));
-            files.extend(stores.map(|path| (path.into(), java.to_vec())));
+            files.extend(stores.map(|path| (path.into(), java.clone())));
         }
-        files
+        Ok(files)
     }
 
     /// Returns the variables that name the files.
@@ -109,7 +109,7 @@ impl Files {
             format!(
                 "-Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword={}",
                 store.display(),
-                Trust::JAVA_PASSWORD
+                JAVA_PASSWORD
             )
             .into(),
         ));

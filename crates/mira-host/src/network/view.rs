@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mira_sandbox::{Show, View};
+use mira_sandbox::{Shown, View};
 
 /// What a room's processes are to see, and not to see.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +73,7 @@ impl Visible {
     /// Returns it as a room takes it.
     pub(super) fn view(&self) -> View {
         let show = |writable: bool| {
-            move |path: &PathBuf| Show {
+            move |path: &PathBuf| Shown {
                 path: path.clone(),
                 writable,
             }
