@@ -72,7 +72,7 @@ impl Watcher {
         socket: OwnedFd,
         listening: impl Fn(u16) -> bool + Send,
     ) -> io::Result<Infallible> {
-        let socket = AsyncFd::new(socket)?;
+        let socket = AsyncFd::register(socket)?;
         let mut seconds = tokio::time::interval(COUNT_OVER);
         loop {
             tokio::select! {
