@@ -3,16 +3,19 @@
 //! INVARIANT: a value goes into a header, or into a parameter of a query that the policy names, of a request to a host that the policy names for it, and
 //! nowhere else. A placeholder that stands anywhere else ends the request before it is sent, or before it is sent whole.
 
+pub(crate) mod aws;
+mod placeholder;
 mod scrub;
 mod substitute;
 
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use mira_redact::{NeedleSet, NeedleSetBuilder};
+use mira_redact::NeedleSet;
 
 use crate::policy::{Brokered, Policy, Reason};
 
+pub use placeholder::placeholder;
 pub(crate) use scrub::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
 
 /// The secrets of a policy, ready to be looked for.

@@ -4,7 +4,7 @@
 //! checks request by request.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::audit::{Attempt, Entry, How};
+use crate::audit::{Attempt, How};
 use crate::denial::Denial;
 use crate::engine::Engine;
 use crate::hello::{self, First};
@@ -66,21 +66,37 @@ impl Wanted {
 }
 
 /// Serves a connection that was made to an address which stands for what is meant.
-pub(crate) async fn transparent(engine: &Arc<Engine>, stream: TcpStream, service: Option<Box<str>>) {
-    // It is the program's that is gone if this fails.
+pub(crate) async fn transparent(
+    engine: &Arc<Engine>,
+    stream: TcpStream,
+    service: Option<Box<str>>,
+) {
+    // Who set it up is gone if this fails.
     let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
         return;
     };
-    let site = Site {
-        host: engine.meant(Host::Ip(local.ip()), local.port()),
-        port: local.port(),
-        service,
-    };
+    let site = site(engine, local, service);
     let incoming = Incoming {
         stream,
         head: BytesMut::new(),
     };
     serve(engine, incoming, site).await;
+}
+
+/// Refuses such a connection because there are too many, and closes it at once.
+pub(crate) fn too_many(engine: &Engine, stream: TcpStream, service: Option<Box<str>>) {
+    if let Ok(local) = stream.local_addr() {
+        let site = site(engine, local, service);
+        refuse(engine, &site, Reason::Limit("connections"));
+    }
+}
+
+fn site(engine: &Engine, local: SocketAddr, service: Option<Box<str>>) -> Site {
+    Site {
+        host: engine.meant(Host::Ip(local.ip()), local.port()),
+        port: local.port(),
+        service,
+    }
 }
 
 /// Serves a connection that is to a host.
@@ -245,7 +261,8 @@ async fn tell(engine: &Engine, mut incoming: Incoming, first: First, site: &Site
             // An end that the program can read; how it goes on from there is its affair.
             incoming.stream.shutdown().await.ok();
             let mut rest = incoming.stream.take(DRAIN_BYTES_MAX);
-            let drained = tokio::io::copy(&mut rest, &mut tokio::io::sink());
+            let mut nowhere = tokio::io::sink();
+            let drained = tokio::io::copy(&mut rest, &mut nowhere);
             timeout(engine.limits.refused, drained).await.ok();
         }
     }

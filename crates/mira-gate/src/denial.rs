@@ -96,12 +96,14 @@ impl Denial {
         match self.reason {
             Reason::Mismatch(_) => StatusCode::MISDIRECTED_REQUEST,
             Reason::Malformed(_) => StatusCode::BAD_REQUEST,
+            Reason::Unfit(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Reason::Limit(_) => StatusCode::SERVICE_UNAVAILABLE,
             Reason::NotListed
             | Reason::Rule(_)
             | Reason::NotAHost
             | Reason::Address(_)
             | Reason::Placeholder(_)
+            | Reason::Signature(_)
             | Reason::Protocol(_)
             | Reason::NoWay => StatusCode::FORBIDDEN,
         }
@@ -129,6 +131,8 @@ impl Denial {
             Reason::Mismatch(_) => "mismatch",
             Reason::Malformed(_) => "malformed",
             Reason::Placeholder(_) => "placeholder",
+            Reason::Unfit(_) => "unfit",
+            Reason::Signature(_) => "signature",
             Reason::Protocol(_) => "protocol",
             Reason::Limit(_) => "limit",
             Reason::NoWay => "no-way",

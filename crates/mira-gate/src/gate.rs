@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::audit::Audit;
 use crate::authority::{Authority, AuthorityError};
 use crate::connection;
-use crate::dns;
+use crate::dns::{self, Answerer};
 use crate::engine::Engine;
 use crate::limits::Limits;
 use crate::listener;
@@ -31,7 +31,7 @@ use crate::proxy::{self, Access};
 use crate::resolve::{Dialer, Own, Resolver};
 use crate::shared::{Current, Refused, Shared};
 use crate::trust::{Roots, Trust};
-use crate::watch;
+use crate::watch::Watcher;
 
 /// How many refusals are kept for whoever asked to be told and has not listened yet.
 // LIMIT: who is told is a person; the record has all of them.
@@ -206,30 +206,27 @@ impl Gate {
         let engine = &self.engine;
         let (udp, tcp) = openings.dns;
         udp.set_nonblocking(true)?;
-        let answerer = dns::Answerer::new(
-            Arc::clone(&engine.names),
-            engine.shared.audit.clone(),
-            policy_of(engine),
-            serving.service.clone(),
-        );
+        let names = &engine.names;
+        let audit = &engine.shared.audit;
+        let of_now = policy_of(engine);
+        let service = serving.service.as_deref();
+        let answerer = Answerer::new(Arc::clone(names), audit.clone(), of_now, service);
         let answerer = Arc::new(answerer);
-        let udp = tokio::net::UdpSocket::from_std(udp)?;
+        let watcher = Watcher::new(Arc::clone(names), audit.clone(), service);
         let tasks = &mut serving.tasks;
-        tasks.spawn(dns::serve_udp(udp, Arc::clone(&answerer)));
-        tasks.spawn(dns::serve_tcp(listening(tcp)?, answerer));
+        let by_udp = Arc::clone(&answerer);
+        let udp = tokio::net::UdpSocket::from_std(udp)?;
+        tasks.spawn(async move { match dns::serve_udp(udp, by_udp).await {} });
+        let tcp = listening(tcp)?;
+        tasks.spawn(async move { match dns::serve_tcp(tcp, answerer).await {} });
         if let Some(watch) = openings.watch {
             let ports = Arc::clone(&serving.ports);
             let is_listened_on = move |port: u16| {
                 let ports = ports.read().unwrap_or_else(PoisonError::into_inner);
                 ports.contains(&port)
             };
-            tasks.spawn(watch::run(
-                watch,
-                Arc::clone(&engine.names),
-                engine.shared.audit.clone(),
-                is_listened_on,
-                serving.service.clone(),
-            )?);
+            // It only looks on: without it the way out is as closed as with it.
+            tasks.spawn(async move { watcher.run(watch, is_listened_on).await.map_or((), |n| match n {}) });
         }
         Ok(serving)
     }
@@ -278,7 +275,7 @@ impl Serving {
             let engine = Arc::clone(&self.engine);
             let service = self.service.clone();
             let full = move |stream: TcpStream| {
-                connection::full(&engine, &stream, service.as_deref());
+                connection::too_many(&engine, stream, service.clone());
             };
             let engine = Arc::clone(&self.engine);
             self.tasks

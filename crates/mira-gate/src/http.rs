@@ -31,20 +31,21 @@ use crate::audit::{Attempt, How};
 use crate::denial::Denial;
 use crate::policy::{Reason, Verdict};
 use crate::shared::Shared;
-use body::Answer;
-use check::Target;
-use forward::{Connection, denied};
+use forward::denied;
 
+pub(crate) use body::Answer;
+pub(crate) use check::Target;
+pub(crate) use forward::Connection;
 pub(crate) use pool::Pool;
 
 // LIMIT: so long may a program take for the head of a request, and rest between two.
-const HEAD_TIME: Duration = Duration::from_secs(60);
+pub(crate) const HEAD_TIME: Duration = Duration::from_secs(60);
 
 // LIMIT: so long may a program take for its handshake, and to ask for what it is refused.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 // LIMIT: RFC 9110 names no bound; hosts take 8 to 64 KiB. Longer heads are refused with 431.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 // LIMIT: what HTTP/2 lets the other side send before it is read: what one slow request, or connection, may take in memory.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -88,7 +89,7 @@ where
             verdict: &verdict,
         };
         // Nothing left, so nothing is lost if this cannot be written.
-        gate.audit.refused(&attempt).ok();
+        gate.refuse(&attempt).ok();
         return;
     };
     let builder = negotiated(&tls);

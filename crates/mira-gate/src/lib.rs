@@ -11,12 +11,21 @@
 
 mod address;
 mod audit;
+mod authority;
+mod broker;
 mod denial;
 mod dns;
+mod http;
 mod names;
 mod policy;
+mod shared;
+mod trust;
 mod watch;
 
 pub use audit::{Attempt, Audit, AuditError, Entry, Filter, How, Keep, Outcome, Reader, Row};
+pub use authority::AuthorityError;
+pub use broker::placeholder;
 pub use denial::Denial;
 pub use policy::{Brokered, Origin, Policy, PolicyBuilder, Reason, Rule, Verdict};
+pub use shared::Refused;
+pub use trust::{JAVA_PASSWORD, Roots, Trust, TrustError};

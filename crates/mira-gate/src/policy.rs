@@ -114,6 +114,10 @@ pub enum Reason {
     Malformed(&'static str),
     /// A placeholder stands where its secret may not go.
     Placeholder(SecretName),
+    /// The value of a secret cannot stand where its placeholder does: it holds a line break, perhaps.
+    Unfit(SecretName),
+    /// The request's signature cannot be made with the real key: why.
+    Signature(Box<str>),
     /// The protocol is not one that can be checked on this port: what is wanted.
     Protocol(&'static str),
     /// A limit of the gate was reached: which.
@@ -133,6 +137,8 @@ impl fmt::Display for Reason {
             Self::Mismatch(part) => write!(f, "{part} names another host"),
             Self::Malformed(part) => write!(f, "malformed {part}"),
             Self::Placeholder(name) => write!(f, "the placeholder of {name} in a wrong place"),
+            Self::Unfit(name) => write!(f, "the value of {name} cannot stand in a header"),
+            Self::Signature(why) => f.write_str(why),
             Self::Protocol(wanted) => write!(f, "{wanted} is wanted on this port"),
             Self::Limit(limit) => write!(f, "too many or too much: {limit}"),
             Self::NoWay => f.write_str("no way there"),

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use mira_package::manifest::Host;
 use tokio::net::TcpStream;
+use tokio::sync::broadcast;
 
-use crate::audit::Audit;
+use crate::audit::{Attempt, Audit};
 use crate::authority::Authority;
 use crate::broker::Broker;
 use crate::http::Pool;
-use crate::policy::{Policy, Reason, Rule};
+use crate::policy::{Policy, Reason, Rule, Verdict};
 use crate::trust::Roots;
 
 /// What all connections of a gate share.
@@ -25,6 +26,48 @@ pub(crate) struct Shared {
     pub(crate) authority: Authority,
     pub(crate) roots: Roots,
     pub(crate) dialer: Box<dyn Dial>,
+    pub(crate) refusals: broadcast::Sender<Refused>,
+}
+
+/// Something that was refused, for whoever wants to tell the person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The service that tried, where it is known.
+    pub service: Option<Box<str>>,
+    /// The host that was meant, as the record has it.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+    /// Why it is refused.
+    pub reason: Reason,
+}
+
+impl Shared {
+    /// Records a refusal, and tells of it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if it could not be recorded.
+    pub(crate) fn refuse(&self, attempt: &Attempt<'_>) -> io::Result<()> {
+        if let Verdict::Refused(reason) = attempt.verdict {
+            self.tell(attempt, reason);
+        }
+        self.audit.refused(attempt)
+    }
+
+    /// Tells of what is refused after it began.
+    pub(crate) fn tell(&self, attempt: &Attempt<'_>, reason: &Reason) {
+        if self.refusals.receiver_count() > 0 {
+            let refused = Refused {
+                service: attempt.service.map(Box::from),
+                host: attempt.host.into(),
+                port: attempt.port,
+                reason: reason.clone(),
+            };
+            // It fails where nobody listens any longer.
+            self.refusals.send(refused).ok();
+        }
+    }
 }
 
 /// A policy, with what is made of it.

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -22,7 +22,8 @@ use super::check::{Target, check, is_websocket, strip_hops};
 use super::pool::{ConnectError, Origin, Sender, connect_one};
 use super::upgrade::{self, Upgrade};
 use crate::audit::{Attempt, How};
-use crate::broker::{Encoding, Scrubbed, Watch, encoding, scrub_headers, scrub_whole};
+use crate::broker::aws::{self, AwsError, AwsKeys, Payload};
+use crate::broker::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
 use crate::denial::Denial;
 use crate::policy::{Reason, Rule, Verdict};
 use crate::shared::{Current, DialError, Shared};
@@ -66,6 +67,12 @@ impl From<Reason> for Failure {
     }
 }
 
+impl From<AwsError> for Failure {
+    fn from(error: AwsError) -> Self {
+        Self::Refused(Reason::Signature(error.to_string().into()))
+    }
+}
+
 impl Connection {
     pub(crate) fn new(gate: Arc<Shared>, target: Target, service: Option<Box<str>>) -> Arc<Self> {
         let view = View::new(gate.current.load_full(), &target);
@@ -90,23 +97,16 @@ impl Connection {
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let view = self.view();
-        let (mut head, body) = request.into_parts();
-        let is_websocket = is_websocket(&head);
+        let (head, body) = request.into_parts();
         let method = head.method.clone();
-        let how = match is_websocket {
+        let how = match is_websocket(&head) {
             true => How::WebSocket,
             false => How::Request {
                 method: method.as_str(),
                 secure: self.target.secure,
             },
         };
-        let answer = match self.prepare(&view, &mut head, is_websocket) {
-            Ok((rule, used)) if is_websocket => {
-                self.upgrade(&view, rule, &used, how, head, body).await
-            }
-            Ok((rule, used)) => self.forward(&view, rule, &used, how, head, body).await,
-            Err(reason) => Err(Failure::Refused(reason)),
-        };
+        let answer = self.exchange(&view, how, head, body).await;
         Ok(answer.unwrap_or_else(|failure| self.failed(&view, how, failure)))
     }
 
@@ -119,46 +119,83 @@ impl Connection {
         Arc::clone(&view)
     }
 
-    /// Decides and checks, and makes of the program's head the one that is sent. Returns the rule, and the secrets that are in the head.
-    fn prepare<'a>(
+    async fn exchange(
         &self,
-        view: &'a View,
-        head: &mut Parts,
-        is_websocket: bool,
-    ) -> Result<(&'a Rule, Vec<usize>), Reason> {
+        view: &View,
+        how: How<'_>,
+        mut head: Parts,
+        mut body: Incoming,
+    ) -> Result<Response<Answer>, Failure> {
         let rule = match &view.verdict {
             Verdict::Allowed(rule) => rule,
-            Verdict::Refused(reason) => return Err(reason.clone()),
+            Verdict::Refused(reason) => return Err(Failure::Refused(reason.clone())),
         };
-        check(head, &self.target)?;
-        strip_hops(&mut head.headers);
-        // The program was told to go on when its body was asked for; the host need not be asked.
-        head.headers.remove(header::EXPECT);
+        check(&head, &self.target)?;
         let Current { policy, broker, .. } = &*view.current;
-        let used = broker.substitute(policy, &view.mine, head)?;
-        if !view.mine.is_empty() {
-            let identity = HeaderValue::from_static("identity");
-            head.headers.insert(header::ACCEPT_ENCODING, identity);
+        let mine = view.mine.iter().filter_map(|n| policy.secrets().get(*n));
+        let keys = AwsKeys::among(mine).filter(|keys| aws::is_signed(&head, keys));
+        let mut first = None;
+        let signed = match &keys {
+            None => None,
+            Some(keys) => {
+                let payload = match aws::declares_payload(&head.headers) {
+                    true => Payload::Unread,
+                    false => Payload::Whole(first.insert(whole(&mut body).await?)),
+                };
+                Some(aws::verify(&head, payload, keys)?)
+            }
+        };
+        let is_websocket = how == How::WebSocket;
+        self.rewrite(view, &mut head, is_websocket);
+        let used = broker.substitute(policy, &view.mine, &mut head)?;
+        if let Some(signed) = signed {
+            signed.resign(&mut head)?;
+        }
+        let mut watch = broker.watch();
+        if let Some(watch) = &mut watch {
+            if first.is_none() {
+                first = beginning(&mut body).await?;
+            }
+            watch.look(broker, policy, first.as_deref().unwrap_or_default())?;
+        }
+        let exchange = self.begin(view, how)?;
+        let used = used.iter().filter_map(|n| policy.secrets().get(*n));
+        for name in used.map(|secret| &secret.name).chain(keys.map(|keys| keys.name())) {
+            exchange.entry.used(name);
         }
         if is_websocket {
-            upgrade::ask(&mut head.headers, !view.mine.is_empty());
+            return self.upgrade(view, rule, exchange, head).await;
         }
-        Ok((rule, used))
+        let body = Outgoing::new(Arc::clone(&exchange), Some(body), first, watch);
+        let request = Request::from_parts(head, body);
+        let (response, sender) = self.send(view, rule, &exchange, request).await?;
+        let back = sender.map(|sender| (sender, Arc::clone(&view.origin)));
+        self.pass(view, exchange, response, back).await
+    }
+
+    /// Makes of the program's head the one that is sent, but for secrets.
+    fn rewrite(&self, view: &View, head: &mut Parts, is_websocket: bool) {
+        let headers = &mut head.headers;
+        strip_hops(headers);
+        // The program is told to go on when its body is asked for; the host need not be asked.
+        headers.remove(header::EXPECT);
+        if head.version != Version::HTTP_2 || headers.contains_key(header::HOST) {
+            headers.insert(header::HOST, self.target.header.clone());
+        }
+        if !view.mine.is_empty() {
+            let identity = HeaderValue::from_static("identity");
+            headers.insert(header::ACCEPT_ENCODING, identity);
+        }
+        if is_websocket {
+            upgrade::ask(headers, !view.mine.is_empty());
+        }
     }
 
     /// Records that a request goes out.
-    fn begin(
-        &self,
-        view: &View,
-        used: &[usize],
-        how: How<'_>,
-    ) -> Result<Arc<Exchange>, Failure> {
+    fn begin(&self, view: &View, how: How<'_>) -> Result<Arc<Exchange>, Failure> {
         let attempt = self.attempt(how, &view.verdict);
-        let begun = self.gate.audit.begin(&attempt);
-        let entry = begun.map_err(|_| Failure::Refused(Reason::Limit("record")))?;
-        for secret in used.iter().filter_map(|n| view.current.policy.secrets().get(*n)) {
-            entry.used(&secret.name);
-        }
+        let entry = self.gate.audit.begin(&attempt);
+        let entry = entry.map_err(|_| Failure::Refused(Reason::Limit("record")))?;
         Ok(Exchange::new(entry, Arc::clone(&view.current)))
     }
 
@@ -170,48 +207,6 @@ impl Connection {
             port: self.target.port,
             how,
             verdict,
-        }
-    }
-
-    async fn forward(
-        &self,
-        view: &View,
-        rule: &Rule,
-        used: &[usize],
-        how: How<'_>,
-        head: Parts,
-        mut body: Incoming,
-    ) -> Result<Response<Answer>, Failure> {
-        let mut watch = view.current.broker.watch();
-        let first = self.first(view, &mut watch, &mut body).await?;
-        let exchange = self.begin(view, used, how)?;
-        let body = Outgoing::new(Arc::clone(&exchange), Some(body), first, watch);
-        let request = Request::from_parts(head, body);
-        let (response, sender) = self.send(view, rule, &exchange, request).await?;
-        let back = sender.map(|sender| (sender, Arc::clone(&view.origin)));
-        self.pass(view, exchange, response, back).await
-    }
-
-    /// Reads the first piece of a body whose length was said, so that a placeholder in it is found before anything is sent.
-    async fn first(
-        &self,
-        view: &View,
-        watch: &mut Option<Watch>,
-        body: &mut Incoming,
-    ) -> Result<Option<Bytes>, Failure> {
-        let Some(watch) = watch else { return Ok(None) };
-        if body.is_end_stream() || body.size_hint().exact().is_none() {
-            return Ok(None);
-        }
-        match body.frame().await {
-            Some(Ok(frame)) => {
-                let piece = frame.into_data().unwrap_or_default();
-                let Current { broker, policy, .. } = &*view.current;
-                watch.look(broker, policy, &piece)?;
-                Ok(Some(piece))
-            }
-            // The program is gone, and so is who would read an answer.
-            _ => Err(Failure::Refused(Reason::Malformed("body"))),
         }
     }
 
@@ -307,9 +302,10 @@ impl Connection {
         };
         let len = body.size_hint().exact();
         if encoding == Encoding::Identity && len.is_some_and(|len| len <= WHOLE_BYTES_MAX) {
-            let (data, mut trailers) = collect(body)
-                .await
-                .map_err(|error| gone(&exchange, &error))?;
+            let whole = body.collect().await;
+            let whole = whole.map_err(|error| gone(&exchange, &error))?;
+            let mut trailers = whole.trailers().cloned();
+            let data = whole.to_bytes();
             if let Some(trailers) = &mut trailers {
                 exchange.entry.redacted(scrub_headers(needles, trailers));
             }
@@ -337,16 +333,10 @@ impl Connection {
         &self,
         view: &View,
         rule: &Rule,
-        used: &[usize],
-        how: How<'_>,
+        exchange: Arc<Exchange>,
         mut head: Parts,
-        body: Incoming,
     ) -> Result<Response<Answer>, Failure> {
-        if !body.is_end_stream() {
-            return Err(Failure::Refused(Reason::Malformed("body")));
-        }
         let program = head.extensions.remove::<OnUpgrade>();
-        let exchange = self.begin(view, used, how)?;
         let connected = connect_one(&self.gate, &self.target, rule).await;
         let sender = connected.map_err(|error| unreachable(&exchange, error))?;
         let body = Outgoing::new(Arc::clone(&exchange), None, None, None);
@@ -384,7 +374,7 @@ impl Connection {
         let reason = match failure {
             Failure::Refused(reason) => {
                 let verdict = Verdict::Refused(reason.clone());
-                let recorded = self.gate.audit.refused(&self.attempt(how, &verdict));
+                let recorded = self.gate.refuse(&self.attempt(how, &verdict));
                 recorded.map_or(Reason::Limit("record"), |()| reason)
             }
             Failure::Ended(exchange) => {
@@ -471,24 +461,25 @@ fn join_cookies(headers: &mut http::HeaderMap) {
     }
 }
 
-/// Reads a short body to its end.
-async fn collect(
-    mut body: Incoming,
-) -> Result<(Bytes, Option<http::HeaderMap>), hyper::Error> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let mut trailers = None;
-    while let Some(frame) = body.frame().await {
-        match frame?.into_data() {
-            Ok(piece) if first.is_empty() => first = piece,
-            Ok(piece) => rest.extend_from_slice(&piece),
-            Err(frame) => trailers = frame.into_trailers().ok(),
-        }
+/// Reads the first piece of a body whose length was said, so that a placeholder in it is found before anything is sent.
+async fn beginning(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    if body.is_end_stream() || body.size_hint().exact().is_none() {
+        return Ok(None);
     }
-    if !rest.is_empty() {
-        let mut whole = BytesMut::from(&*first);
-        whole.extend_from_slice(&rest);
-        first = whole.freeze();
-    }
-    Ok((first, trailers))
+    let frame = body.frame().await.and_then(Result::ok);
+    let piece = frame.and_then(|frame| frame.into_data().ok());
+    piece.map(Some).ok_or(BROKEN)
 }
+
+/// Reads a body to its end, for the hash that is signed.
+async fn whole(body: &mut Incoming) -> Result<Bytes, Failure> {
+    let whole = Limited::new(body, aws::BODY_BYTES_MAX).collect().await;
+    match whole {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(AwsError::Body.into()),
+        Err(_) => Err(BROKEN),
+    }
+}
+
+/// The program is gone in the middle of its request, and so is who would read an answer.
+const BROKEN: Failure = Failure::Refused(Reason::Malformed("body"));

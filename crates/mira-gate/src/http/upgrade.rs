@@ -3,7 +3,6 @@
 //! What follows is not changed. From a host that a secret went to, it is watched for values all the same: a value ends the connection before it is
 //! passed on. Frames have to be uncompressed for that, so no extension is agreed to.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout_at;
 
 use super::body::Exchange;
-use crate::policy::Reason;
 
 const BUFFER_BYTES: usize = 8 * 1024;
 
