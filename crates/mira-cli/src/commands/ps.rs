@@ -2,7 +2,7 @@
 
 use mira_host::lease::Holder;
 use mira_server::InstanceState;
-use mira_store::{Instance, Port};
+use mira_store::{Decision, Instance, Port};
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
@@ -29,6 +29,7 @@ struct Row {
     state: Option<InstanceState>,
     ports: Vec<Port>,
     stale: Vec<Holder>,
+    decisions: Vec<Decision>,
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
@@ -56,6 +57,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 .filter(|holder| holder.stale_since.is_some() && holder.program.starts_with(&label))
                 .cloned()
                 .collect(),
+            decisions: apps.wait(apps.instances.store().decisions(&instance.id))?,
             instance,
         });
     }
@@ -118,6 +120,7 @@ impl Row {
             state,
             ports,
             stale,
+            decisions,
         } = self;
         json!({
             "id": instance.id.as_str(),
@@ -142,6 +145,11 @@ impl Row {
             })).collect::<Vec<_>>(),
             "autosave": state.as_ref().and_then(|state| state.autosave.as_ref()),
             "network": "recorded, not enforced",
+            "decisions": decisions.iter().map(|decision| json!({
+                "hosts": decision.host,
+                "allow": decision.allow,
+                "decided": decision.decided.to_string(),
+            })).collect::<Vec<_>>(),
         })
     }
 
