@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mira_host::instances::{Claim, Instances, Surroundings};
+use mira_host::instances::{Claim, Instances, Surroundings, Unpacked};
 use mira_server::{Client, InstanceState, Place, Spawn};
 use mira_store::{Instance, InstanceName, StoreError};
 use mira_vault::home::Home;
@@ -111,6 +111,16 @@ impl Apps {
     pub(crate) fn named(&self, name: &InstanceName) -> Result<Option<Instance>, CommandError> {
         let mut instances = self.wait(self.instances.store().instances())?.into_iter();
         Ok(instances.find(|instance| instance.name == *name))
+    }
+
+    /// Returns the copy of an instance's package; an encrypted one is there while it runs.
+    pub(crate) fn unpacked(&self, instance: &Instance) -> Result<Unpacked, CommandError> {
+        self.instances.unpacked(instance)?.ok_or_else(|| {
+            CommandError::failed(format!(
+                "the package of {} is encrypted; what it declares is known while it runs",
+                instance.name
+            ))
+        })
     }
 
     /// Claims an instance, and returns it as it is now.

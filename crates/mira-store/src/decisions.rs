@@ -41,21 +41,17 @@ impl Store {
     /// # Errors
     ///
     /// Refuses an instance that is gone or being deleted.
-    pub async fn decide(
-        &self,
-        id: &InstanceId,
-        host: &str,
-        allow: bool,
-    ) -> Result<(), StoreError> {
+    pub async fn decide(&self, id: &InstanceId, host: &str, allow: bool) -> Result<(), StoreError> {
         let work = async {
             text::line("the host", host)?;
             let mut transaction = self.write().await?;
             live(&mut transaction, id).await?;
-            let last: Option<i64> =
-                sqlx::query_scalar("SELECT MAX(decided_ms) FROM net_decisions WHERE instance_id = $1")
-                    .bind(id.as_str())
-                    .fetch_one(&mut *transaction)
-                    .await?;
+            let last: Option<i64> = sqlx::query_scalar(
+                "SELECT MAX(decided_ms) FROM net_decisions WHERE instance_id = $1",
+            )
+            .bind(id.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
             let after_last = last.map_or(i64::MIN, |last| last.saturating_add(1));
             sqlx::query(
                 "INSERT INTO net_decisions (instance_id, host, allow, decided_ms) VALUES ($1, $2, $3, $4)

@@ -3,7 +3,7 @@
 use mira_host::lease::Holder;
 use mira_host::network::NetworkMode;
 use mira_server::InstanceState;
-use mira_store::{Instance, Port};
+use mira_store::{Decision, Instance, Port};
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
@@ -30,6 +30,7 @@ struct Row {
     state: Option<InstanceState>,
     ports: Vec<Port>,
     stale: Vec<Holder>,
+    decisions: Vec<Decision>,
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 .filter(|holder| holder.stale_since.is_some() && holder.program.starts_with(&label))
                 .cloned()
                 .collect(),
+            decisions: apps.wait(apps.instances.store().decisions(&instance.id))?,
             instance,
         });
     }
@@ -120,6 +122,7 @@ impl Row {
             state,
             ports,
             stale,
+            decisions,
         } = self;
         json!({
             "id": instance.id.as_str(),
@@ -144,6 +147,11 @@ impl Row {
             })).collect::<Vec<_>>(),
             "autosave": state.as_ref().and_then(|state| state.autosave.as_ref()),
             "network": state.as_ref().and_then(|state| state.network.as_ref()),
+            "decisions": decisions.iter().map(|decision| json!({
+                "hosts": decision.host,
+                "allow": decision.allow,
+                "decided": decision.decided.to_string(),
+            })).collect::<Vec<_>>(),
         })
     }
 

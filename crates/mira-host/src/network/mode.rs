@@ -86,7 +86,12 @@ mod tests {
     #[test]
     fn what_says_nothing_clear_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        for text in ["", "{}", "{\"mode\":\"recorded\"}", "{\"mode\":\"perhaps\"}"] {
+        for text in [
+            "",
+            "{}",
+            "{\"mode\":\"recorded\"}",
+            "{\"mode\":\"perhaps\"}",
+        ] {
             std::fs::write(folder.path().join(FILE), text).unwrap();
             assert!(NetworkMode::read(folder.path()).is_err(), "{text}");
         }

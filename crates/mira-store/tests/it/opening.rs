@@ -117,7 +117,10 @@ fn a_database_of_the_first_version_keeps_its_instances() {
     place.sqlite("DROP TABLE net_decisions; DELETE FROM _sqlx_migrations WHERE version > 1");
     run(async {
         let store = place.store().await;
-        store.decide(&made.id, "api.example.org", true).await.unwrap();
+        store
+            .decide(&made.id, "api.example.org", true)
+            .await
+            .unwrap();
         assert_eq!(store.decisions(&made.id).await.unwrap().len(), 1);
         assert_eq!(store.instances().await.unwrap(), [made]);
     });

@@ -78,7 +78,12 @@ impl Check<'_> {
                 "add `deliver: brokered`, or take `query` away".to_owned(),
             );
         }
-        self.unique(path, "parameter", secret.query.iter().map(String::as_str), "");
+        self.unique(
+            path,
+            "parameter",
+            secret.query.iter().map(String::as_str),
+            "",
+        );
         let mut names = Vec::with_capacity(secret.query.len());
         for (index, name) in secret.query.iter().enumerate() {
             match is_parameter(name) {
