@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use ::http::StatusCode;
 use mira_package::manifest::Host;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -214,6 +215,7 @@ async fn tunnel(
             };
         }
         Err(DialError::Unreachable(_)) => {
+            entry.status(StatusCode::BAD_GATEWAY.as_u16());
             // As where the host itself is asked and is not there.
             incoming.stream.set_zero_linger().ok();
             return;

@@ -342,3 +342,6 @@ impl fmt::Debug for Serving {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ use crate::policy::Reason;
 // LIMIT: the largest record of TLS; a first message of today's browsers, with keys against quantum computers, has 2 KiB.
 const HELLO_BYTES_MAX: usize = 16 * 1024;
 
+/// The type of the record that TLS begins with.
+const HANDSHAKE: u8 = 0x16;
+
 /// How long a method's name is.
 // LIMIT: twice the longest one that is registered and a little.
 const METHOD_BYTES_MAX: usize = 32;
@@ -94,11 +97,11 @@ async fn read_until<R>(
 where
     R: AsyncRead + Unpin,
 {
-    let mut tls = Tls::default();
+    let mut tls = None;
     loop {
         let first = match head.first() {
             None => None,
-            Some(0x16) => tls.read(head),
+            Some(&HANDSHAKE) => tls.get_or_insert_with(Tls::default).read(head),
             Some(_) => plain(head),
         };
         if let Some(first) = first {
@@ -115,7 +118,7 @@ where
             .read_buf(head)
             .await?;
         if count == 0 {
-            let is_tls = head.first() == Some(&0x16);
+            let is_tls = head.first() == Some(&HANDSHAKE);
             return Ok(match (was_empty, is_tls) {
                 (true, _) => First::Nothing,
                 (false, true) => First::BadTls,
