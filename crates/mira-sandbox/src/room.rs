@@ -134,6 +134,11 @@ impl Room {
         self.entrance.try_clone()
     }
 
+    /// Returns the process id of the room's porter.
+    pub fn porter(&self) -> u32 {
+        self.porter.id()
+    }
+
     fn ask(&self, request: Request<'_>) -> Result<Vec<OwnedFd>, Refusal> {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         match ask(&line, request) {

@@ -4,9 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use mira_sandbox::{Confinement, Entrance, Helper, Openings, Room, RoomSpec, View};
-use rustix::fs::fstat;
-use rustix::process::Pid;
+use mira_sandbox::{Confinement, Helper, Openings, Room, RoomSpec, View};
 
 /// Returns the path of the example, which Cargo builds beside the tests.
 pub(crate) fn example() -> PathBuf {
@@ -94,19 +92,4 @@ pub(crate) fn python(room: &Room, script: &str) -> String {
     let output = start(room, script).wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Finds the porter of a room: the only process that is in its network.
-pub(crate) fn porter(entrance: &Entrance) -> Pid {
-    let [_, _, network, ..] = entrance.fds();
-    let network = fstat(network).unwrap().st_ino;
-    let found = std::fs::read_dir("/proc").unwrap().find_map(|process| {
-        let process = process.unwrap();
-        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
-        // The porter's own is closed to us unless we have every right; its command line is not.
-        let link = std::fs::read_link(process.path().join("ns/net")).ok();
-        let inside = link.is_some_and(|link| link.to_str() == Some(&format!("net:[{network}]")));
-        inside.then_some(pid)
-    });
-    Pid::from_raw(found.unwrap()).unwrap()
 }

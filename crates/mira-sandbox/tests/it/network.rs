@@ -14,9 +14,9 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketType, connect, ipproto, recv, sendto, socket,
 };
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::house::{porter, python, room, start};
+use super::house::{python, room, start};
 
 #[test]
 fn a_connection_to_any_address_arrives_and_says_what_was_meant() {
@@ -247,8 +247,8 @@ fn abstract_sockets_of_the_host_are_not_reached() {
 #[test]
 fn without_its_porter_a_room_is_closed_but_for_the_sockets_that_are_out() {
     let (room, openings) = room(&[443]);
-    let entrance = room.entrance().unwrap();
-    kill_process(porter(&entrance), Signal::KILL).unwrap();
+    let porter = i32::try_from(room.porter()).unwrap();
+    kill_process(Pid::from_raw(porter).unwrap(), Signal::KILL).unwrap();
     let refusal = room.listen(80).unwrap_err();
     assert_eq!(refusal.step(), Step::Talk);
     let said = python(
