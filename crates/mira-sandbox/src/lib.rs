@@ -17,8 +17,9 @@
 //! | root inside of a room of root's is nobody special | no capabilities, also none by being root; the kernel's settings are read-only |
 //!
 //! What is not enforced: a unix socket that is bound in a visible folder after the room was made is reached by its path, as is one that was
-//! bound by a relative path or by a process of another network namespace: hide the folders where such sockets are. Devices that the user may open
-//! are those of the host; the files that the view leaves are the user's. The kernel is the same.
+//! bound by a relative path or by a process of another network namespace: hide the folders where such sockets are. Without
+//! [`View::own_devices`] the devices are the host's, disks and other terminals among them as far as the user may open them. The files that the view leaves are
+//! the user's: what is written to them may be run outside, later. The kernel is the same.
 //!
 //! INVARIANT: a room whose set-up failed at any step is not handed out, and never entered. A room that lost its porter or its owner has fewer
 //! ways out, not more. Nothing is unshared in a process with threads, and only system calls run between `fork` and `exec`.

@@ -56,6 +56,10 @@ fn serve(line: BorrowedFd<'_>) -> Result<()> {
                 wanted.file(path, content);
                 continue;
             }
+            (Request::Devices, None) => {
+                wanted.own_devices();
+                continue;
+            }
             (Request::Make, None) => make(take(&mut wanted)).map(|(made, descriptors)| {
                 network = Some(made);
                 descriptors

@@ -44,6 +44,8 @@ pub enum Step {
     Private,
     /// Making the kernel's settings read-only.
     Settings,
+    /// Putting devices of its own into the room.
+    Devices,
     /// Hiding a path.
     Hide,
     /// Showing a path again.
@@ -64,7 +66,7 @@ impl Step {
     }
 
     #[cfg(target_os = "linux")]
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Platform,
         Self::Start,
         Self::Talk,
@@ -79,6 +81,7 @@ impl Step {
         Self::Socket,
         Self::Private,
         Self::Settings,
+        Self::Devices,
         Self::Hide,
         Self::Show,
         Self::File,
@@ -102,6 +105,7 @@ impl Step {
             Self::Socket => "make a socket inside of the room",
             Self::Private => "cut the room's mounts off from those outside",
             Self::Settings => "make the kernel's settings read-only in the room",
+            Self::Devices => "give the room devices of its own",
             Self::Hide => "hide a path in the room",
             Self::Show => "show a path in the room",
             Self::File => "put a file into the room",
@@ -150,12 +154,10 @@ impl Refusal {
 
     /// Returns what the reader may do about it, line by line; often nothing.
     pub fn hint(&self) -> &'static [&'static str] {
-        match (self.step, self.error.raw_os_error()) {
-            #[cfg(target_os = "linux")]
-            (step, errno) => hints::of(step, errno),
-            #[cfg(not(target_os = "linux"))]
-            _ => &[],
-        }
+        #[cfg(target_os = "linux")]
+        return hints::of(self.step, self.error.raw_os_error());
+        #[cfg(not(target_os = "linux"))]
+        &[]
     }
 }
 

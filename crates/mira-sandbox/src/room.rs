@@ -21,7 +21,8 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 /// What a room is to be.
 #[derive(Clone, Debug, Default)]
 pub struct RoomSpec {
-    /// The TCP ports at which connections to any address are accepted. A program inside cannot listen on one of these itself.
+    /// The TCP ports at which connections to any address are accepted. A program inside cannot listen on one of these
+    /// itself. Not 53 and [`PROXY_PORT`](crate::PROXY_PORT), which are taken.
     pub ports: Vec<u16>,
     /// What its processes see of the file system.
     pub view: View,
@@ -133,6 +134,11 @@ impl Room {
         self.entrance.try_clone()
     }
 
+    /// Returns the process id of the room's porter.
+    pub fn porter(&self) -> u32 {
+        self.porter.id()
+    }
+
     fn ask(&self, request: Request<'_>) -> Result<Vec<OwnedFd>, Refusal> {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         match ask(&line, request) {
@@ -176,6 +182,9 @@ fn end(porter: &mut Child) {
 }
 
 fn send_view(line: &OwnedFd, view: &View) -> io::Result<()> {
+    if view.own_devices {
+        Request::Devices.send(line.as_fd(), &[])?;
+    }
     for path in &view.hide {
         Request::Hide(path).send(line.as_fd(), &[])?;
     }

@@ -12,7 +12,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat, stat, symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkdirat, openat, readlinkat, stat,
+    symlinkat,
 };
 use rustix::io::{Errno, Result};
 use rustix::mount::{
@@ -31,9 +32,30 @@ const HIDDEN_BYTES_MAX: u64 = 256 << 20;
 /// LIMIT: links that are followed to where a file belongs, as many as the kernel follows.
 const LINKS_MAX: u32 = 40;
 
+/// Devices that every program may have.
+const DEVICES: [&str; 6] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+];
+/// Links that programs expect beside them.
+const DEVICE_LINKS: [(&str, &CStr); 5] = [
+    ("/dev/fd", c"/proc/self/fd"),
+    ("/dev/stdin", c"/proc/self/fd/0"),
+    ("/dev/stdout", c"/proc/self/fd/1"),
+    ("/dev/stderr", c"/proc/self/fd/2"),
+    ("/dev/ptmx", c"pts/ptmx"),
+];
+
 /// What is hidden from the processes of a room, what is shown nevertheless, and what files have another content. All paths are absolute.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// Whether `/dev` has the devices that every program needs and no others, terminals and shared memory that are the room's own, and what
+    /// is shown of it. Otherwise it is the host's: root may open the disks then, and everybody their other terminals.
+    pub own_devices: bool,
     /// Folders that are empty inside, and files that are; those that are not there are passed over. What processes write into such a
     /// folder is kept in memory, and gone with the room.
     pub hide: Vec<PathBuf>,
@@ -129,6 +151,7 @@ fn path(line: &[u8]) -> Option<PathBuf> {
 /// A view as the porter has collected it.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
+    own_devices: bool,
     hide: Vec<(u32, PathBuf)>,
     show: Vec<(u32, PathBuf, bool)>,
     files: Vec<(u32, PathBuf, OwnedFd)>,
@@ -136,6 +159,10 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    pub(crate) fn own_devices(&mut self) {
+        self.own_devices = true;
+    }
+
     pub(crate) fn hide(&mut self, path: &Path) {
         let item = self.next();
         self.hide.push((item, path.to_owned()));
@@ -167,6 +194,10 @@ impl Wanted {
 
         // All that is needed of the old view is taken before any of it is hidden.
         let null = find(c"/dev/null").at(Step::Mask)?;
+        let devices = match self.own_devices {
+            true => Some(Devices::take().at(Step::Devices)?),
+            false => None,
+        };
         let mut hide = Vec::new();
         for (item, path) in &self.hide {
             match find(path) {
@@ -182,6 +213,9 @@ impl Wanted {
         let files = store(self.files)?;
 
         let mut hidden = Hidden::default();
+        if let Some(devices) = devices {
+            devices.put(&mut hidden, null.as_fd()).at(Step::Devices)?;
+        }
         for (item, place) in hide {
             hidden
                 .cover(place.as_fd(), null.as_fd())
@@ -238,6 +272,45 @@ impl Sight {
         } else {
             Self::File(tree)
         })
+    }
+}
+
+/// The devices of a room that has its own.
+struct Devices {
+    folder: OwnedFd,
+    nodes: Vec<(&'static str, Sight)>,
+}
+
+impl Devices {
+    fn take() -> Result<Self> {
+        let mut nodes = Vec::new();
+        for path in DEVICES {
+            nodes.push((path, Sight::take(Path::new(path), true)?));
+        }
+        for (path, target) in DEVICE_LINKS {
+            nodes.push((path, Sight::Link(target.to_owned())));
+        }
+        Ok(Self {
+            folder: find(c"/dev")?,
+            nodes,
+        })
+    }
+
+    fn put(self, hidden: &mut Hidden, null: BorrowedFd<'_>) -> Result<()> {
+        hidden.cover(self.folder.as_fd(), null)?;
+        for (path, node) in &self.nodes {
+            hidden.put(Path::new(path), node)?;
+        }
+        mkdirat(CWD, c"/dev/shm", Mode::from_raw_mode(0o755))?;
+        chmodat(
+            CWD,
+            c"/dev/shm",
+            Mode::from_raw_mode(0o1777),
+            AtFlags::empty(),
+        )?;
+        mkdirat(CWD, c"/dev/pts", Mode::from_raw_mode(0o755))?;
+        let terminals = system(c"devpts", &[("mode", "620"), ("ptmxmode", "666")])?;
+        attach(terminals.as_fd(), find(c"/dev/pts")?.as_fd())
     }
 }
 
@@ -343,15 +416,22 @@ impl Hidden {
 
 /// Makes an empty file system in memory, which is mounted nowhere yet.
 fn memory(mode: Mode) -> Result<OwnedFd> {
-    let system = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&system, c"size", HIDDEN_BYTES_MAX.to_string())?;
-    fsconfig_set_string(&system, c"mode", format!("{:o}", mode.as_raw_mode()))?;
+    let size = HIDDEN_BYTES_MAX.to_string();
+    let mode = format!("{:o}", mode.as_raw_mode());
+    let tmpfs = system(c"tmpfs", &[("size", &size), ("mode", &mode)])?;
+    set_mount_attributes(tmpfs.as_fd(), libc::MOUNT_ATTR_NODEV)?;
+    Ok(tmpfs)
+}
+
+/// Makes a file system, which is mounted nowhere yet.
+fn system(kind: &CStr, options: &[(&str, &str)]) -> Result<OwnedFd> {
+    let system = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (name, value) in options {
+        fsconfig_set_string(&system, *name, *value)?;
+    }
     fsconfig_create(&system)?;
-    fsmount(
-        &system,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
-    )
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    fsmount(&system, flags, MountAttrFlags::MOUNT_ATTR_NOSUID)
 }
 
 /// Opens a path as a place, with all rights to it left out. Links are followed.

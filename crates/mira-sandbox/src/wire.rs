@@ -30,6 +30,8 @@ pub(crate) enum Request<'a> {
     Show { path: &'a Path, writable: bool },
     /// To be put in place when the room is made; the content comes as a descriptor. No answer.
     File(&'a Path),
+    /// To have devices of its own when the room is made. No answer.
+    Devices,
     /// Makes the room. The answer carries the namespaces, in the order of `Entrance`, and the sockets of `Openings`.
     Make,
     /// Makes listeners for a port of every address.
@@ -42,9 +44,10 @@ const HIDE: u8 = 1;
 const SHOW: u8 = 2;
 const SHOW_WRITABLE: u8 = 3;
 const FILE: u8 = 4;
-const MAKE: u8 = 5;
-const LISTEN: u8 = 6;
-const SOCKET: u8 = 7;
+const DEVICES: u8 = 5;
+const MAKE: u8 = 6;
+const LISTEN: u8 = 7;
+const SOCKET: u8 = 8;
 
 impl<'a> Request<'a> {
     fn encode(&self) -> Vec<u8> {
@@ -55,6 +58,7 @@ impl<'a> Request<'a> {
                 path.as_os_str().as_bytes().to_vec(),
             ),
             Self::File(path) => (FILE, path.as_os_str().as_bytes().to_vec()),
+            Self::Devices => (DEVICES, Vec::new()),
             Self::Make => (MAKE, Vec::new()),
             Self::Listen(port) => (LISTEN, port.to_le_bytes().to_vec()),
             Self::Socket => (SOCKET, Vec::new()),
@@ -72,6 +76,7 @@ impl<'a> Request<'a> {
                 writable: tag == SHOW_WRITABLE,
             },
             FILE => Self::File(path),
+            DEVICES => Self::Devices,
             MAKE => Self::Make,
             LISTEN => Self::Listen(u16::from_le_bytes(body.try_into().ok()?)),
             SOCKET => Self::Socket,
@@ -237,6 +242,7 @@ mod tests {
             writable: false,
         });
         check(Request::File(Path::new("/etc/hosts")));
+        check(Request::Devices);
         check(Request::Make);
         check(Request::Listen(443));
         check(Request::Socket);

@@ -10,7 +10,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use mira_sandbox::{PROXY_PORT, Step};
-use rustix::fs::fstat;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketType, connect, ipproto, recv, sendto, socket,
@@ -32,7 +31,7 @@ attempt('v4', lambda: tcp('8.8.8.8', 443))
 attempt('metadata', lambda: tcp('169.254.169.254', 443))
 attempt('mapped', lambda: tcp('::ffff:1.1.1.1', 443, socket.AF_INET6))
 attempt('v6', lambda: tcp('2001:4860:4860::8888', 443, socket.AF_INET6))
-attempt('link', lambda: tcp('fe80::1%lo', 443, socket.AF_INET6))
+attempt('link', lambda: socket.socket(socket.AF_INET6).connect(('fe80::1', 443, 0, 1)))
 ",
     );
     assert_eq!(
@@ -248,8 +247,8 @@ fn abstract_sockets_of_the_host_are_not_reached() {
 #[test]
 fn without_its_porter_a_room_is_closed_but_for_the_sockets_that_are_out() {
     let (room, openings) = room(&[443]);
-    let entrance = room.entrance().unwrap();
-    kill_process(porter(&entrance), Signal::KILL).unwrap();
+    let porter = i32::try_from(room.porter()).unwrap();
+    kill_process(Pid::from_raw(porter).unwrap(), Signal::KILL).unwrap();
     let refusal = room.listen(80).unwrap_err();
     assert_eq!(refusal.step(), Step::Talk);
     let said = python(
@@ -262,19 +261,4 @@ attempt('new', lambda: tcp('8.8.8.8', 80))
     assert_eq!(said, "held done None\nnew ECONNREFUSED\n");
     let (stream, _) = openings.listeners[0].accept().unwrap();
     assert_eq!(stream.local_addr().unwrap().to_string(), "8.8.8.8:443");
-}
-
-/// Finds the porter of a room: the only process that is in its network.
-fn porter(entrance: &mira_sandbox::Entrance) -> Pid {
-    let [_, _, network, ..] = entrance.fds();
-    let network = fstat(network).unwrap().st_ino;
-    let found = std::fs::read_dir("/proc").unwrap().find_map(|process| {
-        let process = process.unwrap();
-        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
-        // The porter's own is closed to us unless we have every right; its command line is not.
-        let link = std::fs::read_link(process.path().join("ns/net")).ok();
-        let inside = link.is_some_and(|link| link.to_str() == Some(&format!("net:[{network}]")));
-        inside.then_some(pid)
-    });
-    Pid::from_raw(found.unwrap()).unwrap()
 }

@@ -3,9 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
-use mira_sandbox::{Room, RoomSpec, Shown, Step, View};
+use mira_sandbox::{Confinement, Room, RoomSpec, Shown, Step, View, mount_proc};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::house::{helper, python, room, room_with};
 
@@ -33,7 +36,7 @@ fn a_hidden_folder_is_empty_but_for_what_is_shown() {
             shown(at.join("state"), true),
             shown(at.join("link"), false),
         ],
-        files: Vec::new(),
+        ..View::default()
     });
     let said = python(
         &room,
@@ -80,13 +83,13 @@ fn files_are_put_where_they_are_or_into_hidden_folders_and_nowhere_else() {
     let large = vec![b'x'; 300_000];
     let (room, _openings) = room_with(View {
         hide: vec![at.join("run")],
-        show: Vec::new(),
         files: vec![
             (at.join("hosts"), b"new".to_vec()),
             (at.join("resolv.conf"), b"nameserver".to_vec()),
             (at.join("run/bundle"), large),
             (at.join("absent"), b"a".to_vec()),
         ],
+        ..View::default()
     });
     let said = python(
         &room,
@@ -139,6 +142,75 @@ attempt('own', lambda: unix('own'))
 }
 
 #[test]
+fn a_room_with_devices_of_its_own_has_no_disk_and_no_terminal_of_the_host() {
+    let (room, _openings) = room_with(View {
+        own_devices: true,
+        ..View::default()
+    });
+    let said = python(
+        &room,
+        "
+import multiprocessing.shared_memory, pty
+print(sorted(os.listdir('/dev')), os.listdir('/dev/pts'))
+open('/dev/null', 'w').write('x')
+print(len(open('/dev/urandom', 'rb').read(4)))
+print(open('/dev/fd/0').close())
+main, side = pty.openpty()
+print(os.ttyname(side))
+multiprocessing.shared_memory.SharedMemory(name='room', create=True, size=10)
+print(os.listdir('/dev/shm'))
+attempt('disk', lambda: os.mknod('/dev/disk', 0o60600, os.makedev(8, 0)))
+",
+    );
+    assert_eq!(
+        said,
+        "['fd', 'full', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero'] ['ptmx']\n\
+         4\nNone\n/dev/pts/0\n['room']\ndisk EPERM\n"
+    );
+    assert!(!Path::new("/dev/shm/room").exists());
+}
+
+#[test]
+fn the_first_process_of_a_room_sees_its_own_processes_only() {
+    let (room, _openings) = room(&[]);
+    let entrance = room.entrance().unwrap();
+    let confinement = Confinement::new().unwrap();
+    let mut command = Command::new("python3");
+    command.arg("-c").arg(
+        "
+import os
+print([name for name in os.listdir('/proc') if name.isdigit()])
+try:
+    open('/proc/sys/kernel/core_pattern', 'w')
+except OSError as error:
+    print(error.errno in (30, 13))
+",
+    );
+    #[expect(unsafe_code, reason = "the way into the room is between fork and exec")]
+    // SAFETY: only system calls are made.
+    unsafe {
+        command.pre_exec(move || {
+            entrance.enter()?;
+            unshare_unsafe(UnshareFlags::NEWPID | UnshareFlags::NEWNS)?;
+            match libc::fork() {
+                0 => {
+                    mount_proc()?;
+                    Ok(confinement.apply()?)
+                }
+                child => {
+                    let mut status = 0;
+                    libc::waitpid(child, &raw mut status, 0);
+                    libc::_exit(status >> 8)
+                }
+            }
+        });
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "['1']\nTrue\n");
+}
+
+#[test]
 fn the_settings_of_the_kernel_are_read_only() {
     let (room, _openings) = room(&[]);
     let said = python(
@@ -149,7 +221,8 @@ for path in ['/proc/sys/kernel/core_pattern', '/proc/sysrq-trigger']:
         open(path, 'w')
         print('open', path)
     except OSError as error:
-        print(error.errno in (errno.EROFS, errno.EACCES))
+        # A kernel may be without the second.
+        print(error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT))
 print(bool(os.statvfs('/sys').f_flag & os.ST_RDONLY))
 ",
     );
@@ -163,7 +236,7 @@ fn a_path_that_cannot_be_shown_is_named() {
         view: View {
             hide: vec!["/tmp".into()],
             show: vec![shown("/tmp", true), shown("/nonexistent/shown", true)],
-            files: Vec::new(),
+            ..View::default()
         },
     };
     let refusal = Room::make(&helper(), &spec).unwrap_err();
