@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -91,6 +92,15 @@ attempt('ping', lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.
     assert_eq!(packets(&watch, expect.len()), expect);
     echo(&room);
     assert_eq!(packets(&watch, 1), ["1 8.8.8.8 2048"]);
+}
+
+#[test]
+fn a_room_that_is_dropped_leaves_no_process() {
+    let (room, _openings) = room(&[]);
+    let porter = format!("/proc/{}", room.porter());
+    assert!(Path::new(&porter).exists());
+    drop(room);
+    assert!(!Path::new(&porter).exists());
 }
 
 /// Sends an echo request, as a process inside that still has its rights.

@@ -157,8 +157,9 @@ print(len(open('/dev/urandom', 'rb').read(4)))
 print(open('/dev/fd/0').close())
 main, side = pty.openpty()
 print(os.ttyname(side))
-multiprocessing.shared_memory.SharedMemory(name='room', create=True, size=10)
+memory = multiprocessing.shared_memory.SharedMemory(name='room', create=True, size=10)
 print(os.listdir('/dev/shm'))
+memory.unlink()
 attempt('disk', lambda: os.mknod('/dev/disk', 0o60600, os.makedev(8, 0)))
 ",
     );
