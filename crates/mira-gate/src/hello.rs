@@ -9,7 +9,7 @@ use std::io;
 use bytes::BytesMut;
 use mira_package::manifest::Host;
 use rustls::server::Acceptor;
-use tls_parser::{TlsExtension, TlsExtensionType, TlsMessage, TlsMessageHandshake};
+use tls_parser::{SNIType, TlsExtension, TlsExtensionType, TlsMessage, TlsMessageHandshake};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::policy::Reason;
@@ -46,7 +46,7 @@ pub(crate) enum First {
 /// The first message of a TLS client.
 #[derive(Debug)]
 pub(crate) struct Hello {
-    /// The name of the host, in lower case.
+    /// The name of the host, in lower case, if it names one.
     pub(crate) name: Option<Box<str>>,
     /// Whether there is an extension for the name, whatever it holds.
     has_name: bool,
@@ -156,17 +156,14 @@ impl Tls {
         self.seen = head.len();
         match self.acceptor.accept() {
             Ok(None) => None,
-            Ok(Some(accepted)) => {
-                let name = accepted.client_hello().server_name().map(Box::from);
-                Some(extensions(head, name).map_or(First::BadTls, First::Tls))
-            }
+            Ok(Some(_)) => Some(extensions(head).map_or(First::BadTls, First::Tls)),
             Err(_) => Some(First::BadTls),
         }
     }
 }
 
-/// Looks for the extensions that rustls does not tell of, in a message that it found good.
-fn extensions(mut records: &[u8], name: Option<Box<str>>) -> Option<Hello> {
+/// Looks at the extensions of a message that rustls found good: it does not tell of all, and not of how the name was written.
+fn extensions(mut records: &[u8]) -> Option<Hello> {
     // A message may be spread over records.
     let mut message = Vec::new();
     while let Ok((rest, record)) = tls_parser::parse_tls_raw_record(records) {
@@ -187,9 +184,17 @@ fn extensions(mut records: &[u8], name: Option<Box<str>>) -> Option<Hello> {
         let mut types = all.iter().map(TlsExtensionType::from);
         types.any(|kind| kind.0 == wanted)
     };
+    let names = all.iter().find_map(|one| match one {
+        TlsExtension::SNI(names) => Some(&**names),
+        _ => None,
+    });
+    let name = match names {
+        Some([(SNIType::HostName, name)]) => str::from_utf8(name).ok(),
+        _ => None,
+    };
     Some(Hello {
-        name,
-        has_name: all.iter().any(|one| matches!(one, TlsExtension::SNI(_))),
+        name: name.map(|name| name.to_ascii_lowercase().into()),
+        has_name: names.is_some(),
         is_encrypted: ENCRYPTED.into_iter().any(has),
     })
 }
