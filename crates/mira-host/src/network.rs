@@ -151,7 +151,7 @@ impl Net {
         let gate = Gate::new(GateConfig {
             policy,
             audit: Audit::open(&spec.record, &spec.name, Keep::default())?,
-            resolver: Resolver::System,
+            resolver: Resolver::system(),
             roots: Roots::system()?,
             limits: Limits::default(),
         })?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Apps, autosave};
+use crate::commands::net;
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -141,7 +142,7 @@ fn tell(
                 instance.name
             ));
             if *can_be_allowed {
-                let pattern = net::pattern(host, *port);
+                let pattern = net::spelled(host, *port);
                 ui.detail(&format!(
                     "`mira net allow {} {pattern}` lets it, from then on",
                     instance.name

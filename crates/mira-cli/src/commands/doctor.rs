@@ -272,7 +272,10 @@ fn network_check() -> (State, String) {
         ),
         Err(refusal) => (
             State::Note,
-            format!("recorded, not enforced: {refusal}; {}", refusal.hint()),
+            format!(
+                "recorded, not enforced: {refusal}; {}",
+                refusal.hint().join("; ")
+            ),
         ),
     }
 }

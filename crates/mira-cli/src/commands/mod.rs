@@ -22,7 +22,7 @@ mod lock;
 mod logs;
 mod man;
 #[cfg(target_os = "linux")]
-mod net;
+pub(crate) mod net;
 #[cfg(target_os = "linux")]
 mod new;
 #[cfg(target_os = "linux")]

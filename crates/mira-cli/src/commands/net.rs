@@ -8,6 +8,7 @@ mod test;
 use std::process::ExitCode;
 
 use mira_gate::{Origin, Rule};
+use mira_package::manifest::DEFAULT_PORT;
 use mira_store::Instance;
 use serde_json::{Value, json};
 
@@ -53,15 +54,25 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     .map(|()| ExitCode::SUCCESS)
 }
 
-/// Has what was decided of an instance take effect, and says when it does.
+/// Has what was decided of an instance take effect at once, if it runs.
 fn apply(apps: &Apps, ui: &Ui, instance: &Instance) -> Result<(), CommandError> {
-    if apps.is_running(instance)? {
-        ui.detail(&format!(
-            "it takes effect at the next start: mira restart {}",
-            instance.name
-        ));
+    if !apps.is_running(instance)? {
+        return Ok(());
+    }
+    let manifest = apps.unpacked(instance)?.manifest;
+    let rules = apps.wait(apps.instances.policy_rules(instance, &manifest))?;
+    if apps.wait(apps.client.replace_rules(instance.id.as_str(), &rules))? {
+        ui.detail("it takes effect at once");
     }
     Ok(())
+}
+
+/// Spells a host and port as a rule does.
+pub(crate) fn spelled(host: &str, port: u16) -> String {
+    match port {
+        DEFAULT_PORT => host.to_owned(),
+        port => format!("{host}:{port}"),
+    }
 }
 
 fn rule_json(rule: &Rule) -> Value {

@@ -113,7 +113,7 @@ impl Instances {
                 name: declared.name.clone(),
                 placeholder: placeholder(&declared.name, &value.value).into(),
                 hosts: declared.hosts.clone(),
-                query: declared.query.clone(),
+                query: declared.query.iter().map(ToString::to_string).collect(),
             })
         };
         let secrets = manifest.secrets.iter();

@@ -14,6 +14,8 @@ pub struct Visible {
     pub writable: Vec<PathBuf>,
     /// The same, to be read only.
     pub readable: Vec<PathBuf>,
+    /// Whether they have a few devices of their own, rather than all of the system's: no disk, and no other's terminal.
+    pub own_devices: bool,
 }
 
 /// Where sockets of other programs are: every system has the first, and some the others.
@@ -36,7 +38,10 @@ impl Visible {
     pub fn of_instance(home: Option<&Path>, mira: &Path, path: &[PathBuf]) -> Self {
         let all = RUNTIME.iter().chain(&SHARED).map(PathBuf::from);
         let hidden = all.chain(home.map(Path::to_owned)).chain([mira.to_owned()]);
-        Self::hiding(hidden.collect(), path)
+        Self {
+            own_devices: true,
+            ..Self::hiding(hidden.collect(), path)
+        }
     }
 
     /// Returns those of a command: the user's own files are there for it, but not Mira's, and no folder for sockets.
@@ -46,7 +51,11 @@ impl Visible {
         let hidden = all
             .chain(runtime.map(Path::to_owned))
             .chain([mira.to_owned()]);
-        Self::hiding(hidden.collect(), path)
+        Self {
+            // They would keep it from the name of its terminal; only root's commands could do harm with the others.
+            own_devices: rustix::process::geteuid().is_root(),
+            ..Self::hiding(hidden.collect(), path)
+        }
     }
 
     fn hiding(hidden: Vec<PathBuf>, path: &[PathBuf]) -> Self {
@@ -67,6 +76,7 @@ impl Visible {
             readable: readable.into_iter().collect(),
             hidden: hidden.into_iter().collect(),
             writable: Vec::new(),
+            own_devices: false,
         }
     }
 
@@ -84,6 +94,7 @@ impl Visible {
             ("/etc/nsswitch.conf", NSSWITCH),
         ];
         View {
+            own_devices: self.own_devices,
             hide: self.hidden.clone(),
             show: self
                 .readable

@@ -20,6 +20,7 @@ pub(crate) struct NetworkSpec {
     hidden: Vec<PathBuf>,
     writable: Vec<PathBuf>,
     readable: Vec<PathBuf>,
+    own_devices: bool,
 }
 
 /// One rule.
@@ -53,11 +54,14 @@ impl TryFrom<&Network> for NetworkSpec {
     type Error = NotText;
 
     fn try_from(network: &Network) -> Result<Self, NotText> {
-        let paths = |paths: &[PathBuf]| paths.iter().map(|folder| path(folder)).collect();
+        let paths = |paths: &[PathBuf]| -> Result<Vec<PathBuf>, NotText> {
+            paths.iter().map(|folder| path(folder)).collect()
+        };
         let Visible {
             hidden,
             writable,
             readable,
+            own_devices,
         } = &network.visible;
         Ok(Self {
             name: network.name.clone(),
@@ -68,6 +72,7 @@ impl TryFrom<&Network> for NetworkSpec {
             hidden: paths(hidden)?,
             writable: paths(writable)?,
             readable: paths(readable)?,
+            own_devices: *own_devices,
         })
     }
 }
@@ -117,6 +122,7 @@ impl TryFrom<NetworkSpec> for Network {
                 hidden: spec.hidden,
                 writable: spec.writable,
                 readable: spec.readable,
+                own_devices: spec.own_devices,
             },
         })
     }
