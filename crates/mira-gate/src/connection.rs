@@ -107,7 +107,7 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
         Verdict::Allowed(rule) => rule,
         Verdict::Refused(reason) => {
             let reason = refuse(engine, &site, reason);
-            return Box::pin(tell_unread(engine, incoming, &site, reason)).await;
+            return Box::pin(tell(engine, incoming, None, &site, reason)).await;
         }
     };
     let wanted = Wanted::of(&policy, &site);
@@ -126,7 +126,7 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
     let has_secrets = policy.secrets_for(&site.host, site.port).next().is_some();
     if let Err(reason) = fits(&first, wanted, &site.host, !has_secrets) {
         let reason = refuse(engine, &site, reason);
-        return Box::pin(tell(engine, incoming, first, &site, reason)).await;
+        return Box::pin(tell(engine, incoming, Some(first), &site, reason)).await;
     }
     match first {
         First::Tls(_) if !has_secrets => {
@@ -200,10 +200,7 @@ async fn tunnel(
     };
     let Ok(entry) = engine.shared.audit.begin(&attempt) else {
         let reason = refuse(engine, site, Reason::Limit("record"));
-        return match first {
-            Some(first) => Box::pin(tell(engine, incoming, first, site, reason)).await,
-            None => Box::pin(tell_unread(engine, incoming, site, reason)).await,
-        };
+        return Box::pin(tell(engine, incoming, first, site, reason)).await;
     };
     let entry = Arc::new(entry);
     let mut host = match engine
@@ -216,10 +213,7 @@ async fn tunnel(
         Err(DialError::Refused(reason)) => {
             entry.refuse(&reason);
             engine.shared.tell(&attempt, &reason);
-            return match first {
-                Some(first) => Box::pin(tell(engine, incoming, first, site, reason)).await,
-                None => Box::pin(tell_unread(engine, incoming, site, reason)).await,
-            };
+            return Box::pin(tell(engine, incoming, first, site, reason)).await;
         }
         Err(DialError::Unreachable(_)) => {
             entry.status(StatusCode::BAD_GATEWAY.as_u16());
@@ -245,18 +239,24 @@ async fn tunnel(
     engine.hold(to, Some(&entry), work).await;
 }
 
-/// Tells a program why it is refused, once it has shown in which form it understands that.
-async fn tell_unread(engine: &Engine, mut incoming: Incoming, site: &Site, reason: Reason) {
-    let read = hello::read(&mut incoming.stream, &mut incoming.head);
-    let first = match timeout(engine.limits.refused, read).await {
-        Ok(Ok(first)) => first,
-        Ok(Err(_)) | Err(_) => First::Other,
+/// Tells a program why it is refused, in the form in which it speaks, and closes the connection. Without `first`, its first bytes are waited for.
+async fn tell(
+    engine: &Engine,
+    mut incoming: Incoming,
+    first: Option<First>,
+    site: &Site,
+    reason: Reason,
+) {
+    let first = match first {
+        Some(first) => first,
+        None => {
+            let read = hello::read(&mut incoming.stream, &mut incoming.head);
+            match timeout(engine.limits.refused, read).await {
+                Ok(Ok(first)) => first,
+                Ok(Err(_)) | Err(_) => First::Other,
+            }
+        }
     };
-    Box::pin(tell(engine, incoming, first, site, reason)).await;
-}
-
-/// Tells a program why it is refused, and closes the connection.
-async fn tell(engine: &Engine, mut incoming: Incoming, first: First, site: &Site, reason: Reason) {
     let denial = Denial::new(&engine.policy(), &site.host.to_string(), site.port, reason);
     match first {
         First::Http => Box::pin(http::refuse_plain(incoming, &denial)).await,

@@ -38,8 +38,10 @@ pub struct Resolver(Kind);
 #[derive(Clone)]
 enum Kind {
     System(Arc<Semaphore>),
-    Function(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Function(Arc<Answering>),
 }
+
+type Answering = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
 impl Resolver {
     /// Asks the system, as all programs do: its hosts file, its name servers, its private networks' names.
