@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use etherparse::{IpNumber, LaxIpSlice};
 use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::audit::{Attempt, Audit, How};
@@ -72,7 +73,7 @@ impl Watcher {
         socket: OwnedFd,
         listening: impl Fn(u16) -> bool + Send,
     ) -> io::Result<Infallible> {
-        let socket = AsyncFd::new(socket)?;
+        let socket = registered(socket)?;
         let mut seconds = tokio::time::interval(COUNT_OVER);
         loop {
             tokio::select! {
@@ -136,6 +137,14 @@ impl Watcher {
         // It went nowhere, whether it is recorded or not.
         self.audit.refused(&attempt).ok();
     }
+}
+
+/// Has a socket tell when it can be read.
+fn registered(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and the same descriptor for as long as it lives.
+    #[allow(unsafe_code)]
+    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    Ok(registered?)
 }
 
 /// Returns the beginning of the next packet.
