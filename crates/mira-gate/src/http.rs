@@ -188,3 +188,6 @@ fn builder() -> Builder<TokioExecutor> {
         .auto_date_header(false);
     builder
 }
+
+#[cfg(test)]
+mod tests;
