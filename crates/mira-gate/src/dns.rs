@@ -53,7 +53,7 @@ const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 // LIMIT: a megabyte at worst; beyond that the record has one more line than it needs.
 const RECORDED_MAX: usize = 4096;
 
-/// How long to wait when the system cannot accept a connection.
+/// How long to wait when the system cannot give a query or a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers look-ups.
@@ -226,18 +226,15 @@ fn localhost(kind: RecordType) -> Option<RData> {
 /// Answers over UDP, until it is dropped.
 pub(crate) async fn serve_udp(socket: UdpSocket, answerer: Arc<Answerer>) -> Infallible {
     let mut query = vec![0; QUERY_BYTES_MAX + 1];
+    let mut pause = tokio::time::interval(PAUSE);
     loop {
-        // An error is one client's: an answer of before that reached nobody.
         let Ok((len, client)) = socket.recv_from(&mut query).await else {
-            tokio::task::yield_now().await;
+            pause.tick().await;
             continue;
         };
-        let answer = match query.get(..len) {
-            Some(query) if len <= QUERY_BYTES_MAX => answerer.answer(query),
-            _ => None,
-        };
-        if let Some(answer) = answer {
-            // Who does not take it asks again.
+        let query = query.get(..len).filter(|_| len <= QUERY_BYTES_MAX);
+        if let Some(answer) = query.and_then(|query| answerer.answer(query)) {
+            // Who does not get it asks again.
             socket.send_to(&answer, client).await.ok();
         }
     }
