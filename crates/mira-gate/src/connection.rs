@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use ::http::StatusCode;
+use bytes::BytesMut;
 use mira_package::manifest::Host;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -107,12 +107,12 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
         Verdict::Allowed(rule) => rule,
         Verdict::Refused(reason) => {
             let reason = refuse(engine, &site, reason);
-            return tell_unread(engine, incoming, &site, reason).await;
+            return Box::pin(tell(engine, incoming, None, &site, reason)).await;
         }
     };
     let wanted = Wanted::of(&policy, &site);
     if wanted == Wanted::Anything {
-        return tunnel(engine, incoming, &site, rule, None).await;
+        return Box::pin(tunnel(engine, incoming, &site, rule, None)).await;
     }
     let read = hello::read(&mut incoming.stream, &mut incoming.head);
     let first = match timeout(engine.limits.first_bytes, read).await {
@@ -126,10 +126,12 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
     let has_secrets = policy.secrets_for(&site.host, site.port).next().is_some();
     if let Err(reason) = fits(&first, wanted, &site.host, !has_secrets) {
         let reason = refuse(engine, &site, reason);
-        return tell(engine, incoming, first, &site, reason).await;
+        return Box::pin(tell(engine, incoming, Some(first), &site, reason)).await;
     }
     match first {
-        First::Tls(_) if !has_secrets => tunnel(engine, incoming, &site, rule, Some(first)).await,
+        First::Tls(_) if !has_secrets => {
+            Box::pin(tunnel(engine, incoming, &site, rule, Some(first))).await;
+        }
         First::Tls(_) => {
             let to = to(&site, None);
             let shared = Arc::clone(&engine.shared);
@@ -198,21 +200,20 @@ async fn tunnel(
     };
     let Ok(entry) = engine.shared.audit.begin(&attempt) else {
         let reason = refuse(engine, site, Reason::Limit("record"));
-        return match first {
-            Some(first) => tell(engine, incoming, first, site, reason).await,
-            None => tell_unread(engine, incoming, site, reason).await,
-        };
+        return Box::pin(tell(engine, incoming, first, site, reason)).await;
     };
     let entry = Arc::new(entry);
-    let mut host = match engine.shared.dialer.dial(&site.host, site.port, &rule).await {
+    let mut host = match engine
+        .shared
+        .dialer
+        .dial(&site.host, site.port, &rule)
+        .await
+    {
         Ok(host) => host,
         Err(DialError::Refused(reason)) => {
             entry.refuse(&reason);
             engine.shared.tell(&attempt, &reason);
-            return match first {
-                Some(first) => tell(engine, incoming, first, site, reason).await,
-                None => tell_unread(engine, incoming, site, reason).await,
-            };
+            return Box::pin(tell(engine, incoming, first, site, reason)).await;
         }
         Err(DialError::Unreachable(_)) => {
             entry.status(StatusCode::BAD_GATEWAY.as_u16());
@@ -238,18 +239,24 @@ async fn tunnel(
     engine.hold(to, Some(&entry), work).await;
 }
 
-/// Tells a program why it is refused, once it has shown in which form it understands that.
-async fn tell_unread(engine: &Engine, mut incoming: Incoming, site: &Site, reason: Reason) {
-    let read = hello::read(&mut incoming.stream, &mut incoming.head);
-    let first = match timeout(engine.limits.refused, read).await {
-        Ok(Ok(first)) => first,
-        Ok(Err(_)) | Err(_) => First::Other,
+/// Tells a program why it is refused, in the form in which it speaks, and closes the connection. Without `first`, its first bytes are waited for.
+async fn tell(
+    engine: &Engine,
+    mut incoming: Incoming,
+    first: Option<First>,
+    site: &Site,
+    reason: Reason,
+) {
+    let first = match first {
+        Some(first) => first,
+        None => {
+            let read = hello::read(&mut incoming.stream, &mut incoming.head);
+            match timeout(engine.limits.refused, read).await {
+                Ok(Ok(first)) => first,
+                Ok(Err(_)) | Err(_) => First::Other,
+            }
+        }
     };
-    tell(engine, incoming, first, site, reason).await;
-}
-
-/// Tells a program why it is refused, and closes the connection.
-async fn tell(engine: &Engine, mut incoming: Incoming, first: First, site: &Site, reason: Reason) {
     let denial = Denial::new(&engine.policy(), &site.host.to_string(), site.port, reason);
     match first {
         First::Http => Box::pin(http::refuse_plain(incoming, &denial)).await,

@@ -38,8 +38,10 @@ pub struct Resolver(Kind);
 #[derive(Clone)]
 enum Kind {
     System(Arc<Semaphore>),
-    Function(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Function(Arc<Answering>),
 }
+
+type Answering = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
 impl Resolver {
     /// Asks the system, as all programs do: its hosts file, its name servers, its private networks' names.
@@ -242,7 +244,10 @@ mod tests {
         assert!(stream.nodelay().unwrap());
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         let second = dialer.dial(&host("a.test"), port, &rule).await;
-        assert!(matches!(second, Err(DialError::Refused(Reason::Address(_)))));
+        assert!(matches!(
+            second,
+            Err(DialError::Refused(Reason::Address(_)))
+        ));
     }
 
     #[tokio::test]

@@ -72,7 +72,8 @@ pub(crate) async fn relay(
             let head = match start {
                 Start::Checked(head) => head,
                 Start::Unchecked(head, host, time) => {
-                    checked(&mut from_program, head, host, time).await?
+                    // It is large, and over when the first bytes have come.
+                    Box::pin(checked(&mut from_program, head, host, time)).await?
                 }
             };
             to_host.write_all(&head).await?;

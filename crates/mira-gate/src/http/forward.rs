@@ -160,7 +160,10 @@ impl Connection {
         }
         let exchange = self.begin(view, how)?;
         let used = used.iter().filter_map(|n| policy.secrets().get(*n));
-        for name in used.map(|secret| &secret.name).chain(keys.map(|keys| keys.name())) {
+        for name in used
+            .map(|secret| &secret.name)
+            .chain(keys.map(|keys| keys.name()))
+        {
             exchange.entry.used(name);
         }
         if is_websocket {
@@ -217,13 +220,7 @@ impl Connection {
         rule: &Rule,
         exchange: &Arc<Exchange>,
         mut request: Request<Outgoing>,
-    ) -> Result<
-        (
-            Response<Incoming>,
-            Option<http1::SendRequest<Outgoing>>,
-        ),
-        Failure,
-    > {
+    ) -> Result<(Response<Incoming>, Option<http1::SendRequest<Outgoing>>), Failure> {
         if let Some(mut sender) = view.origin.take() {
             // A connection that rested may be closed by the host in this moment. What can be repeated is, once.
             let safe = request.method().is_idempotent() && request.body().is_end_stream();
@@ -355,7 +352,9 @@ impl Connection {
         upgrade::agree(&mut head.headers);
         exchange.entry.status(head.status.as_u16());
         let needles = view.current.broker.needles();
-        exchange.entry.redacted(scrub_headers(needles, &mut head.headers));
+        exchange
+            .entry
+            .redacted(scrub_headers(needles, &mut head.headers));
         let needles = (!view.mine.is_empty()).then(|| Arc::clone(needles));
         if let Some(program) = program {
             let mut upgrade = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner);
@@ -386,7 +385,11 @@ impl Connection {
                 let Target { text, port, .. } = &self.target;
                 let mut told = String::new();
                 // Writing to a text does not fail.
-                write!(told, "Mira could not get an answer of {text}:{port}: {why}.\n").ok();
+                write!(
+                    told,
+                    "Mira could not get an answer of {text}:{port}: {why}.\n"
+                )
+                .ok();
                 let mut response = Response::new(Answer::own(Full::from(told)));
                 *response.status_mut() = StatusCode::BAD_GATEWAY;
                 let plain = HeaderValue::from_static("text/plain; charset=utf-8");

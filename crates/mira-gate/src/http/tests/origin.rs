@@ -32,7 +32,9 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -89,12 +91,20 @@ impl Origin {
                     let builder = Builder::new(TokioExecutor::new());
                     // A handshake begins with 22; anything else is plain.
                     if first == [22] {
-                        let Ok(tls) = tls.accept(tcp).await else { return };
+                        let Ok(tls) = tls.accept(tcp).await else {
+                            return;
+                        };
                         let io = TokioIo::new(tls);
-                        builder.serve_connection_with_upgrades(io, service).await.ok();
+                        builder
+                            .serve_connection_with_upgrades(io, service)
+                            .await
+                            .ok();
                     } else {
                         let io = TokioIo::new(tcp);
-                        builder.serve_connection_with_upgrades(io, service).await.ok();
+                        builder
+                            .serve_connection_with_upgrades(io, service)
+                            .await
+                            .ok();
                     }
                 });
             }
@@ -121,7 +131,9 @@ async fn answer(
     let parameter = |name: &str| {
         let query = head.uri.query().unwrap_or_default();
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+        pairs
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
     };
     let seen = Seen {
         method: head.method.to_string(),
@@ -187,7 +199,9 @@ async fn answer(
             let mut response = Response::new(Full::from(told).boxed_unsync());
             if !name.is_empty() {
                 let name = HeaderValue::from_str(&name).unwrap();
-                response.headers_mut().insert(header::CONTENT_ENCODING, name);
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_ENCODING, name);
             }
             response
         }
@@ -201,7 +215,10 @@ async fn answer(
         "/trailers" => {
             let mut trailers = trailers.unwrap_or_default();
             trailers.insert("x-last", echoed.clone());
-            let frames = [Ok(Frame::data(Bytes::from("x"))), Ok(Frame::trailers(trailers))];
+            let frames = [
+                Ok(Frame::data(Bytes::from("x"))),
+                Ok(Frame::trailers(trailers)),
+            ];
             let body = StreamBody::new(futures_util::stream::iter(frames));
             let mut response = Response::new(BodyExt::boxed_unsync(body));
             let names = HeaderValue::from_static("x-last");
@@ -221,7 +238,9 @@ async fn answer(
 
 fn stream(mut pieces: mpsc::UnboundedReceiver<Bytes>) -> Body {
     let frames = futures_util::stream::poll_fn(move |cx| {
-        pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        pieces
+            .poll_recv(cx)
+            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     });
     BodyExt::boxed_unsync(StreamBody::new(frames))
 }

@@ -38,7 +38,10 @@ async fn a_placeholder_in_a_wrong_place_ends_the_request_before_it_is_sent() {
         format!("GET /?{p} HTTP/1.1\r\n{head}\r\n"),
         format!("GET / HTTP/1.1\r\n{head}X-{p}: 1\r\n\r\n"),
         format!("GET / HTTP/1.1\r\n{head}Authorization: Bearer {OTHER_PLACEHOLDER}\r\n\r\n"),
-        format!("POST / HTTP/1.1\r\n{head}Content-Length: {}\r\n\r\n{long}{p}", 3000 + p.len()),
+        format!(
+            "POST / HTTP/1.1\r\n{head}Content-Length: {}\r\n\r\n{long}{p}",
+            3000 + p.len()
+        ),
         format!(
             "POST / HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\nb\r\nk={}\r\n12\r\n{}\r\n0\r\n\r\n",
             half.0, half.1
@@ -53,7 +56,13 @@ async fn a_placeholder_in_a_wrong_place_ends_the_request_before_it_is_sent() {
     let elsewhere = format!(
         "GET / HTTP/1.1\r\nHost: other.example.org\r\nX-Key: {p}\r\nConnection: close\r\n\r\n"
     );
-    refused("other.example.org", &elsewhere, "403", "the placeholder of KEY").await;
+    refused(
+        "other.example.org",
+        &elsewhere,
+        "403",
+        "the placeholder of KEY",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -95,13 +104,24 @@ async fn a_request_that_could_be_read_in_two_ways_is_refused() {
     let end = "Connection: close\r\n\r\n";
     for (request, status) in [
         (format!("GET / HTTP/1.1\r\n{end}"), "400"),
-        (format!("GET / HTTP/1.1\r\nHost: {API}\r\nHost: {API}\r\n{end}"), "400"),
-        (format!("GET / HTTP/1.1\r\nHost: {API}\r\n Folded: 1\r\n{end}"), "400"),
+        (
+            format!("GET / HTTP/1.1\r\nHost: {API}\r\nHost: {API}\r\n{end}"),
+            "400",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: {API}\r\n Folded: 1\r\n{end}"),
+            "400",
+        ),
         (format!("GET / HTTP/1.1\r\nHost : {API}\r\n{end}"), "400"),
         (format!("TRACE / HTTP/1.1\r\nHost: {API}\r\n{end}"), "400"),
-        (format!("CONNECT {API}:443 HTTP/1.1\r\nHost: {API}\r\n{end}"), "400"),
         (
-            format!("POST / HTTP/1.1\r\nHost: {API}\r\nContent-Length: 3\r\nContent-Length: 4\r\n{end}abcd"),
+            format!("CONNECT {API}:443 HTTP/1.1\r\nHost: {API}\r\n{end}"),
+            "400",
+        ),
+        (
+            format!(
+                "POST / HTTP/1.1\r\nHost: {API}\r\nContent-Length: 3\r\nContent-Length: 4\r\n{end}abcd"
+            ),
             "400",
         ),
         (
@@ -109,15 +129,21 @@ async fn a_request_that_could_be_read_in_two_ways_is_refused() {
             "400",
         ),
         (
-            format!("POST / HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked, gzip\r\n{end}0\r\n\r\n"),
+            format!(
+                "POST / HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked, gzip\r\n{end}0\r\n\r\n"
+            ),
             "400",
         ),
         (
-            format!("POST / HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: gzip, chunked\r\n{end}0\r\n\r\n"),
+            format!(
+                "POST / HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: gzip, chunked\r\n{end}0\r\n\r\n"
+            ),
             "400",
         ),
         (
-            format!("POST / HTTP/1.0\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n{end}0\r\n\r\n"),
+            format!(
+                "POST / HTTP/1.0\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n{end}0\r\n\r\n"
+            ),
             "400",
         ),
     ] {
@@ -131,7 +157,11 @@ async fn a_length_beside_a_transfer_encoding_smuggles_nothing() {
     for first in [true, false] {
         let world = World::new().await;
         let length = format!("Content-Length: {}\r\n", inner.len());
-        let (a, b) = if first { (&*length, "") } else { ("", &*length) };
+        let (a, b) = if first {
+            (&*length, "")
+        } else {
+            ("", &*length)
+        };
         let request = format!(
             "POST /outer HTTP/1.1\r\nHost: {API}\r\n{a}Transfer-Encoding: chunked\r\n{b}\r\n{inner}"
         );
@@ -161,7 +191,9 @@ async fn http2_cannot_name_another_host_either() {
         if !host.is_empty() {
             asked = asked.header("host", host);
         }
-        let (answer, _) = world.call(asked.body(Full::<Bytes>::default()).unwrap(), b"h2").await;
+        let (answer, _) = world
+            .call(asked.body(Full::<Bytes>::default()).unwrap(), b"h2")
+            .await;
         assert_eq!(answer.status(), 421, "{uri}");
     }
     assert!(world.origin.seen().is_empty());
@@ -183,7 +215,10 @@ async fn a_new_policy_counts_from_the_next_request_of_an_open_connection() {
     tls.read_to_string(&mut answer).await.ok();
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     let last = world.rows().pop().unwrap();
-    assert_eq!((last.verdict, last.rule.as_str()), (Outcome::Refused, "not listed"));
+    assert_eq!(
+        (last.verdict, last.rule.as_str()),
+        (Outcome::Refused, "not listed")
+    );
     assert_eq!(world.origin.seen().len(), 1);
 }
 
@@ -251,7 +286,9 @@ async fn a_refusal_is_told_in_plain_and_inside_of_tls() {
 async fn nothing_that_can_be_printed_holds_a_value() {
     let world = World::new().await;
     let asked = request("/a", b"h2").header("x-secret", PLACEHOLDER);
-    world.call(asked.body(Full::<Bytes>::default()).unwrap(), b"h2").await;
+    world
+        .call(asked.body(Full::<Bytes>::default()).unwrap(), b"h2")
+        .await;
     let current = world.gate.current.load();
     let printed = format!("{:?} {:?}", current.policy, world.gate.roots);
     assert!(!printed.contains(KEY));

@@ -7,7 +7,9 @@ use http_body_util::Full;
 use super::world::{API, KEY, PLACEHOLDER, World, request};
 
 async fn answer(world: &World, target: &str, protocol: &[u8], body: &str) -> (String, String) {
-    let mut asked = request(target, protocol).method("POST").header("x-secret", PLACEHOLDER);
+    let mut asked = request(target, protocol)
+        .method("POST")
+        .header("x-secret", PLACEHOLDER);
     if target.starts_with("/trailers") {
         asked = asked.header("te", "trailers");
     }
@@ -32,14 +34,20 @@ async fn an_echoed_value_is_replaced_whatever_the_encoding_and_the_framing() {
             let (head, body) = answer(&world, target, protocol, "Said").await;
             let expected = "Said and [redacted:KEY] it was";
             assert_eq!(body, expected, "{target}");
-            assert!(head.contains("[redacted:KEY]") && !head.contains(KEY), "{target} {head}");
-            assert!(!head.contains("encoding"), "{target} {head}");
+            assert!(
+                head.contains("[redacted:KEY]") && !head.contains(KEY),
+                "{target} {head}"
+            );
+            assert!(!head.contains("content-encoding"), "{target} {head}");
             let row = world.rows().pop().unwrap();
             assert_eq!(row.redacted, 2, "{target}");
             assert_eq!(row.received, expected.len() as u64, "{target}");
         }
         let (head, _) = answer(&world, "/trailers", protocol, "").await;
-        assert!(head.matches("[redacted:KEY]").count() == 1 && !head.contains(KEY), "{head}");
+        assert!(
+            head.matches("[redacted:KEY]").count() == 1 && !head.contains(KEY),
+            "{head}"
+        );
     }
 }
 

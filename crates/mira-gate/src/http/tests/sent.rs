@@ -20,7 +20,10 @@ async fn a_placeholder_becomes_the_value_in_headers_basic_credentials_and_the_na
         let world = World::with(protocols[host]).await;
         let protocol = VERSIONS[program];
         let basic = BASE64.encode(format!("user:{PLACEHOLDER}").as_bytes());
-        let target = format!("/a?x=%41&key={PLACEHOLDER}&key=%73k-{}&y", PLACEHOLDER.split_at(3).1);
+        let target = format!(
+            "/a?x=%41&key={PLACEHOLDER}&key=%73k-{}&y",
+            PLACEHOLDER.split_at(3).1
+        );
         let asked = request(&target, protocol)
             .header("authorization", format!("Bearer {PLACEHOLDER}"))
             .header("x-api-key", PLACEHOLDER)
@@ -47,7 +50,10 @@ async fn a_placeholder_becomes_the_value_in_headers_basic_credentials_and_the_na
         assert_eq!(seen.header("host"), host);
         drop(response);
         let row = world.rows().pop().unwrap();
-        assert_eq!((row.secrets, row.status), (vec!["KEY".to_owned()], Some(200)));
+        assert_eq!(
+            (row.secrets, row.status),
+            (vec!["KEY".to_owned()], Some(200))
+        );
         assert!(!world.is_recorded(KEY));
         assert!(!world.is_recorded(PLACEHOLDER));
     }
@@ -64,7 +70,10 @@ async fn what_is_sent_is_framed_anew_and_says_nothing_of_the_programs_connection
     let answer = world.raw(API, &asked).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     let seen = world.origin.seen().pop().unwrap();
-    assert_eq!((seen.method.as_str(), &*seen.body), ("POST", &b"abcdef"[..]));
+    assert_eq!(
+        (seen.method.as_str(), &*seen.body),
+        ("POST", &b"abcdef"[..])
+    );
     let mut names: Vec<&str> = seen.headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     let expected = ["accept-encoding", "host", "te", "transfer-encoding"];
@@ -99,14 +108,19 @@ async fn answers_without_a_body_keep_their_heads() {
     let world = World::new().await;
     let asked = format!("HEAD /echo HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n\r\n");
     let answer = world.raw(API, &asked).await;
-    assert!(answer.to_lowercase().contains("content-length: 12\r\n"), "{answer}");
+    assert!(
+        answer.to_lowercase().contains("content-length: 12\r\n"),
+        "{answer}"
+    );
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     for status in ["204", "304"] {
-        let asked = format!(
-            "GET /status?is={status} HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n\r\n"
-        );
+        let asked =
+            format!("GET /status?is={status} HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n\r\n");
         let answer = world.raw(API, &asked).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
         assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     }
 }
@@ -138,12 +152,14 @@ async fn a_value_that_no_header_can_hold_is_told_without_being_shown() {
     );
     let answer = world.raw(API, &asked).await;
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
-    assert!(answer.contains("the value of KEY cannot stand in a header"), "{answer}");
+    assert!(
+        answer.contains("the value of KEY cannot stand in a header"),
+        "{answer}"
+    );
     assert!(!answer.contains("canary"), "{answer}");
     // In the query it can.
-    let asked = format!(
-        "GET /a?key={PLACEHOLDER} HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n\r\n"
-    );
+    let asked =
+        format!("GET /a?key={PLACEHOLDER} HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n\r\n");
     world.raw(API, &asked).await;
     let seen = world.origin.seen().pop().unwrap();
     assert_eq!(seen.target, "/a?key=canary-line%0Abreak");
@@ -163,5 +179,8 @@ async fn plain_http_to_a_host_of_a_secret_gets_it_too() {
     let seen = world.origin.seen().pop().unwrap();
     assert_eq!(seen.header("x-secret"), KEY);
     assert_eq!(seen.target, "/echo");
-    assert!(answer.contains("[redacted:KEY]") && !answer.contains(KEY), "{answer}");
+    assert!(
+        answer.contains("[redacted:KEY]") && !answer.contains(KEY),
+        "{answer}"
+    );
 }

@@ -13,7 +13,10 @@ use crate::http::{Site, serve_tls};
 use crate::trust::{JAVA_PASSWORD, Trust};
 
 fn trust(world: &World) -> Trust {
-    Trust::new(world.gate.authority.certificate().clone(), &world.gate.roots)
+    Trust::new(
+        world.gate.authority.certificate().clone(),
+        &world.gate.roots,
+    )
 }
 
 #[tokio::test]
@@ -26,7 +29,10 @@ async fn the_bundle_holds_the_systems_certificates_and_the_gates_own() {
         certificates.map(Result::unwrap).collect()
     };
     assert_eq!(read(trust.certificate()), [own.clone()]);
-    assert_eq!(read(trust.bundle()), [world.origin.certificate.clone(), own.clone()]);
+    assert_eq!(
+        read(trust.bundle()),
+        [world.origin.certificate.clone(), own.clone()]
+    );
 }
 
 #[tokio::test]
@@ -92,10 +98,14 @@ async fn java_reads_its_trust_store_and_talks_to_the_gate() {
     });
     let mut java = Command::new("java");
     java.arg(format!("-Djavax.net.ssl.trustStore={}", store.display()))
-        .arg(format!("-Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}"))
+        .arg(format!(
+            "-Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}"
+        ))
         .arg(&source)
         .args([&port, API]);
-    let said = tokio::task::spawn_blocking(move || java.output().unwrap()).await.unwrap();
+    let said = tokio::task::spawn_blocking(move || java.output().unwrap())
+        .await
+        .unwrap();
     let heard = String::from_utf8_lossy(&said.stdout).into_owned();
     let errors = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(heard.starts_with("HTTP/1.1 200 OK"), "{heard} {errors}");

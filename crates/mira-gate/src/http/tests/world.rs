@@ -73,7 +73,12 @@ pub(super) fn policy() -> PolicyBuilder {
         policy.allow(host.parse().unwrap(), Why::Manifest);
     }
     policy.broker(secret("KEY", PLACEHOLDER, KEY, API));
-    policy.broker(secret("OTHER", OTHER_PLACEHOLDER, "other-canary-99Yx2", "ws.example.org"));
+    policy.broker(secret(
+        "OTHER",
+        OTHER_PLACEHOLDER,
+        "other-canary-99Yx2",
+        "ws.example.org",
+    ));
     policy
 }
 
@@ -109,7 +114,9 @@ impl World {
     /// Returns a program's connection to a port of a host.
     pub(super) async fn tcp(&self, host: &str, port: u16) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let program = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let program = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let site = Site {
@@ -128,7 +135,10 @@ impl World {
     /// Returns a program's connection in TLS to a host, which trusts the gate alone.
     pub(super) async fn tls(&self, host: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
         let tcp = self.tcp(host, 443).await;
-        connector(&self.gate, protocol).connect(name(host), tcp).await.unwrap()
+        connector(&self.gate, protocol)
+            .connect(name(host), tcp)
+            .await
+            .unwrap()
     }
 
     /// Sends bytes as one connection, and returns all that comes back.
