@@ -350,11 +350,9 @@ impl<'a> Authorization<'a> {
 fn time(headers: &HeaderMap) -> Result<SystemTime, AwsError> {
     let text = headers.get(DATE).and_then(|value| value.to_str().ok());
     let time = text.and_then(|text| DateTime::strptime("%Y%m%dT%H%M%SZ", text.trim()).ok());
-    let time = time.and_then(|time| time.to_zoned(TimeZone::UTC).ok());
-    Ok(time
-        .ok_or(AwsError::Malformed("X-Amz-Date"))?
-        .timestamp()
-        .into())
+    let time = time.and_then(|time| TimeZone::UTC.to_timestamp(time).ok());
+    let time = time.and_then(|time| SystemTime::try_from(time).ok());
+    time.ok_or(AwsError::Malformed("X-Amz-Date"))
 }
 
 /// Returns what is signed of the body: what a header says, else its hash.
