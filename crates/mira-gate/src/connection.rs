@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use ::http::StatusCode;
+use bytes::BytesMut;
 use mira_package::manifest::Host;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -204,7 +204,12 @@ async fn tunnel(
         };
     };
     let entry = Arc::new(entry);
-    let mut host = match engine.shared.dialer.dial(&site.host, site.port, &rule).await {
+    let mut host = match engine
+        .shared
+        .dialer
+        .dial(&site.host, site.port, &rule)
+        .await
+    {
         Ok(host) => host,
         Err(DialError::Refused(reason)) => {
             entry.refuse(&reason);

@@ -226,7 +226,12 @@ impl Gate {
                 ports.contains(&port)
             };
             // It only looks on: without it the way out is as closed as with it.
-            tasks.spawn(async move { watcher.run(watch, is_listened_on).await.map_or((), |n| match n {}) });
+            tasks.spawn(async move {
+                watcher
+                    .run(watch, is_listened_on)
+                    .await
+                    .map_or((), |n| match n {})
+            });
         }
         Ok(serving)
     }
@@ -290,12 +295,7 @@ impl Serving {
         let engine = Arc::clone(&self.engine);
         let service = self.service.clone();
         let serve = move |stream: TcpStream| {
-            proxy::serve(
-                Arc::clone(&engine),
-                stream,
-                access.clone(),
-                service.clone(),
-            )
+            proxy::serve(Arc::clone(&engine), stream, access.clone(), service.clone())
         };
         let engine = Arc::clone(&self.engine);
         // Nobody said yet what was meant, so there is nothing to record.

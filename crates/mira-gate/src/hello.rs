@@ -259,7 +259,9 @@ mod tests {
     async fn first(bytes: &[u8], chunk: usize) -> First {
         let (mut near, mut far) = tokio::io::duplex(chunk);
         let writing = async {
-            tokio::io::AsyncWriteExt::write_all(&mut near, bytes).await.ok();
+            tokio::io::AsyncWriteExt::write_all(&mut near, bytes)
+                .await
+                .ok();
             drop(near);
         };
         let mut head = BytesMut::new();

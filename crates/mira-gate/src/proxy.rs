@@ -78,7 +78,10 @@ impl Access {
 
     /// Returns whether a request shows the token.
     fn is_shown(&self, request: &Request<Body>) -> bool {
-        let mut shown = request.headers().get_all(header::PROXY_AUTHORIZATION).iter();
+        let mut shown = request
+            .headers()
+            .get_all(header::PROXY_AUTHORIZATION)
+            .iter();
         let (Some(shown), None) = (shown.next(), shown.next()) else {
             return false;
         };
@@ -169,7 +172,10 @@ async fn requests(client: &Arc<Client>, stream: TcpStream) {
     // How a connection ends is the program's affair: what was said in it is recorded.
     served.await.ok();
     let last = lock(&client.last).take();
-    if let Some(upgrade) = last.as_ref().and_then(|last| last.connection.take_upgrade()) {
+    if let Some(upgrade) = last
+        .as_ref()
+        .and_then(|last| last.connection.take_upgrade())
+    {
         upgrade.relay().await;
     }
 }
@@ -185,7 +191,10 @@ impl Client {
             return self.connect(request);
         }
         match self.connection(request.uri()) {
-            Ok(connection) => connection.answer(request).await.unwrap_or_else(|never| match never {}),
+            Ok(connection) => connection
+                .answer(request)
+                .await
+                .unwrap_or_else(|never| match never {}),
             Err(refusal) => *refusal,
         }
     }
@@ -258,7 +267,11 @@ impl Client {
         };
         let (Some(port), false) = (port, authority.as_str().contains('@')) else {
             let reason = Reason::Malformed("target");
-            return Err(Box::new(self.refused(host, port.unwrap_or_default(), reason)));
+            return Err(Box::new(self.refused(
+                host,
+                port.unwrap_or_default(),
+                reason,
+            )));
         };
         match Host::requested(host) {
             Some(host) => Ok(Site {
@@ -272,7 +285,9 @@ impl Client {
 
     /// Records a refusal, and returns what the program is told.
     fn refused(&self, host: &str, port: u16, reason: Reason) -> Response<Answer> {
-        let reason = self.engine.refuse(self.service.as_deref(), host, port, reason);
+        let reason = self
+            .engine
+            .refuse(self.service.as_deref(), host, port, reason);
         let denial = Denial::new(&self.engine.policy(), host, port, reason);
         denial.response().map(Answer::own)
     }

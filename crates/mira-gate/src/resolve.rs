@@ -242,7 +242,10 @@ mod tests {
         assert!(stream.nodelay().unwrap());
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         let second = dialer.dial(&host("a.test"), port, &rule).await;
-        assert!(matches!(second, Err(DialError::Refused(Reason::Address(_)))));
+        assert!(matches!(
+            second,
+            Err(DialError::Refused(Reason::Address(_)))
+        ));
     }
 
     #[tokio::test]

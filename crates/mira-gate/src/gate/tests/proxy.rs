@@ -158,7 +158,12 @@ async fn what_is_said_in_a_tunnel_is_held_against_its_target() {
     let mut tls = proxied.bench.tls(stream, "a.test").await.unwrap();
     let answer = ask(&mut tls, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
-    let reasons: Vec<String> = proxied.bench.refused().into_iter().map(|row| row.2).collect();
+    let reasons: Vec<String> = proxied
+        .bench
+        .refused()
+        .into_iter()
+        .map(|row| row.2)
+        .collect();
     let expect = [
         "SNI names another host",
         "TLS is wanted on this port",
@@ -239,7 +244,8 @@ async fn a_new_policy_ends_a_plain_request_that_it_refuses() {
     let proxied = proxied(policy(&[&format!("a.test:{port}")]));
     let mut stream = proxied.stream().await;
     let authorization = proxied.authorization();
-    let request = format!("GET http://a.test:{port}/ HTTP/1.1\r\nHost: a.test:{port}\r\n{authorization}\r\n");
+    let request =
+        format!("GET http://a.test:{port}/ HTTP/1.1\r\nHost: a.test:{port}\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
     let endless = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n";
@@ -271,7 +277,10 @@ async fn a_room_has_a_proxy_that_asks_for_nothing() {
 async fn the_proxy_does_not_lead_to_itself() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let bench = bench(policy(&[&format!("localhost:{}", address.port())]), Limits::default());
+    let bench = bench(
+        policy(&[&format!("localhost:{}", address.port())]),
+        Limits::default(),
+    );
     let access = Access::make().unwrap();
     let serving = bench.gate.serve_proxy(listener, access).unwrap();
     let room = bench.gate.serve_room(openings(Vec::new())).unwrap();

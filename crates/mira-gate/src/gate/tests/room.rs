@@ -71,7 +71,11 @@ async fn what_is_not_listed_is_refused_with_the_command_that_allows_it() {
     let bench = bench(policy(&[]), Limits::default());
     let _serving = bench.room(port);
     let mut told = bench.gate.refusals();
-    let plain = ask(&mut program(port).await, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let plain = ask(
+        &mut program(port).await,
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .await;
     assert!(plain.starts_with("HTTP/1.1 403"), "{plain}");
     let command = format!("mira net allow app localhost:{port}");
     assert!(plain.contains(&command), "{plain}");
@@ -91,7 +95,12 @@ async fn what_is_not_listed_is_refused_with_the_command_that_allows_it() {
 async fn an_address_of_this_machine_may_be_named_as_such() {
     let (_listener, port) = origin().await;
     let bench = bench(policy(&[&format!("127.0.0.2:{port}")]), Limits::default());
-    let meant = |host: &str| bench.gate.engine.meant(Host::requested(host).unwrap(), port);
+    let meant = |host: &str| {
+        bench
+            .gate
+            .engine
+            .meant(Host::requested(host).unwrap(), port)
+    };
     assert_eq!(meant("127.0.0.2").to_string(), "127.0.0.2");
     assert_eq!(meant("127.0.0.1").to_string(), "localhost");
     assert_eq!(meant("::1").to_string(), "localhost");
@@ -183,8 +192,15 @@ async fn a_new_policy_ends_what_it_refuses_and_nothing_else() {
     kept.write_all(b"y").await.unwrap();
     assert_eq!(kept_server.read_u8().await.unwrap(), b'y');
     let refused = bench.refused();
-    assert_eq!(refused, [("localhost".into(), first_port, "not listed".into())]);
-    let again = ask(&mut program(first_port).await, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(
+        refused,
+        [("localhost".into(), first_port, "not listed".into())]
+    );
+    let again = ask(
+        &mut program(first_port).await,
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    .await;
     assert!(again.starts_with("HTTP/1.1 403"));
 }
 
@@ -194,7 +210,11 @@ async fn what_cannot_be_recorded_is_refused() {
     let bench = bench(policy(&[&format!("localhost:{port}")]), Limits::default());
     let _serving = bench.room(port);
     std::fs::remove_dir_all(bench.folder.path()).unwrap();
-    let answer = ask(&mut program(port).await, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let answer = ask(
+        &mut program(port).await,
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     let mut waiting = std::pin::pin!(listener.accept());
     let accepted = std::future::poll_fn(|cx| {
@@ -211,7 +231,10 @@ async fn a_host_that_is_not_there_ends_the_connection() {
     let _serving = bench.room(port);
     assert_eq!(to_end(&mut program(port).await).await, "");
     let rows = bench.ended().await;
-    assert_eq!((rows[0].status, rows[0].verdict), (Some(502), Outcome::Allowed));
+    assert_eq!(
+        (rows[0].status, rows[0].verdict),
+        (Some(502), Outcome::Allowed)
+    );
 }
 
 #[tokio::test]
