@@ -25,11 +25,9 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ServerConfig, version};
 use zeroize::Zeroize;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// A certificate of a host is valid for so long, from an hour before it was made.
 // LIMIT: a certificate that a program kept is worth nothing a day later.
-const LEAF_TIME: Duration = DAY;
+const LEAF_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Clocks of programs may be wrong by so much.
 const SKEW: Duration = Duration::from_secs(60 * 60);

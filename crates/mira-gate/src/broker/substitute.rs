@@ -132,8 +132,8 @@ impl Broker {
             let plain_name = decoded(name);
             self.forbid(policy, &plain_name)?;
             let allowed = |secret: &Brokered| {
-                let named = |query: &Box<str>| query.as_bytes() == &*plain_name;
-                secret.query.iter().any(named)
+                let mut names = secret.query.iter().map(|name| name.as_bytes());
+                names.any(|name| name == &*plain_name)
             };
             match self.fill(policy, mine, &decoded(value), allowed, escape, used)? {
                 Some(full) => pairs.push((name, Some(full))),

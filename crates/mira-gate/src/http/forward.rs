@@ -4,14 +4,12 @@
 //! the record before anything of it leaves.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -225,7 +223,7 @@ impl Connection {
             // A connection that rested may be closed by the host in this moment. What can be repeated is, once.
             let safe = request.method().is_idempotent() && request.body().is_end_stream();
             let copy = safe.then(|| copy(&request, exchange));
-            self.fit(&mut request, &sender);
+            sender.fit(&mut request, &self.target);
             match sender.send(request).await {
                 Ok(response) => return Ok((response, sender.into_one())),
                 Err(mut error) => match error.take_message().or(copy) {
@@ -236,34 +234,11 @@ impl Connection {
         }
         let connected = view.origin.connect(&self.gate, &self.target, rule).await;
         let mut sender = connected.map_err(|error| unreachable(exchange, error))?;
-        self.fit(&mut request, &sender);
+        sender.fit(&mut request, &self.target);
         match sender.send(request).await {
             Ok(response) => Ok((response, sender.into_one())),
             Err(error) => Err(gone(exchange, &error.into_error())),
         }
-    }
-
-    /// Gives a request the form of the connection's version.
-    fn fit(&self, request: &mut Request<Outgoing>, sender: &Sender) {
-        let target = mem::take(request.uri_mut()).into_parts().path_and_query;
-        let headers = request.headers_mut();
-        let (version, uri) = match sender {
-            Sender::One(_) => {
-                headers.insert(header::HOST, self.target.header.clone());
-                join_cookies(headers);
-                (Version::HTTP_11, target.map(Uri::from))
-            }
-            Sender::Two(_) => {
-                headers.remove(header::HOST);
-                let uri = Uri::builder()
-                    .scheme(self.target.scheme())
-                    .authority(self.target.authority.clone());
-                let target = target.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
-                (Version::HTTP_2, uri.path_and_query(target).build().ok())
-            }
-        };
-        *request.version_mut() = version;
-        *request.uri_mut() = uri.unwrap_or_default();
     }
 
     /// Passes an answer on.
@@ -339,7 +314,7 @@ impl Connection {
         let body = Outgoing::new(Arc::clone(&exchange), None, None, None);
         let mut request = Request::from_parts(head, body);
         let mut sender = Sender::One(sender);
-        self.fit(&mut request, &sender);
+        sender.fit(&mut request, &self.target);
         let sent = sender.send(request).await;
         let mut response = sent.map_err(|error| gone(&exchange, &error.into_error()))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -378,18 +353,14 @@ impl Connection {
             }
             Failure::Ended(exchange) => {
                 let reason = exchange.refused().cloned();
-                reason.unwrap_or(Reason::Malformed("body"))
+                let reason = reason.unwrap_or(Reason::Malformed("body"));
+                self.gate.tell(&self.attempt(how, &view.verdict), &reason);
+                reason
             }
             Failure::Gone(exchange, why) => {
                 exchange.entry.status(StatusCode::BAD_GATEWAY.as_u16());
                 let Target { text, port, .. } = &self.target;
-                let mut told = String::new();
-                // Writing to a text does not fail.
-                write!(
-                    told,
-                    "Mira could not get an answer of {text}:{port}: {why}.\n"
-                )
-                .ok();
+                let told = format!("Mira could not get an answer of {text}, port {port}: {why}.\n");
                 let mut response = Response::new(Answer::own(Full::from(told)));
                 *response.status_mut() = StatusCode::BAD_GATEWAY;
                 let plain = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -443,25 +414,6 @@ fn copy(request: &Request<Outgoing>, exchange: &Arc<Exchange>) -> Request<Outgoi
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-/// HTTP/2 may have each cookie in a header of its own, HTTP/1.1 may not (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut http::HeaderMap) {
-    let mut cookies = headers.get_all(header::COOKIE).iter();
-    if cookies.next().is_none() || cookies.next().is_none() {
-        return;
-    }
-    let mut joined = zeroize::Zeroizing::new(Vec::new());
-    for cookie in headers.get_all(header::COOKIE) {
-        if !joined.is_empty() {
-            joined.extend_from_slice(b"; ");
-        }
-        joined.extend_from_slice(cookie.as_bytes());
-    }
-    if let Ok(mut joined) = HeaderValue::from_maybe_shared(Bytes::from_owner(joined)) {
-        joined.set_sensitive(true);
-        headers.insert(header::COOKIE, joined);
-    }
 }
 
 /// Reads the first piece of a body whose length was said, so that a placeholder in it is found before anything is sent.

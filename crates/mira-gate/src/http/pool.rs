@@ -5,10 +5,14 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,6 +21,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use super::body::Outgoing;
 use super::check::Target;
@@ -174,6 +179,29 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, ConnectError> {
 }
 
 impl Sender {
+    /// Gives a request the form of the connection's version.
+    pub(crate) fn fit(&self, request: &mut Request<Outgoing>, to: &Target) {
+        let target = mem::take(request.uri_mut()).into_parts().path_and_query;
+        let headers = request.headers_mut();
+        let (version, uri) = match self {
+            Self::One(_) => {
+                headers.insert(header::HOST, to.header.clone());
+                join_cookies(headers);
+                (Version::HTTP_11, target.map(Uri::from))
+            }
+            Self::Two(_) => {
+                headers.remove(header::HOST);
+                let uri = Uri::builder()
+                    .scheme(to.scheme())
+                    .authority(to.authority.clone());
+                let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+                (Version::HTTP_2, uri.path_and_query(target).build().ok())
+            }
+        };
+        *request.version_mut() = version;
+        *request.uri_mut() = uri.unwrap_or_default();
+    }
+
     /// Sends a request, and waits for the head of its answer.
     pub(crate) async fn send(
         &mut self,
@@ -191,5 +219,24 @@ impl Sender {
             Self::One(one) => Some(one),
             Self::Two(_) => None,
         }
+    }
+}
+
+/// HTTP/2 may have each cookie in a header of its own, HTTP/1.1 may not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let mut joined = Zeroizing::new(Vec::new());
+    for cookie in headers.get_all(header::COOKIE) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    if let Ok(mut joined) = HeaderValue::from_maybe_shared(Bytes::from_owner(joined)) {
+        joined.set_sensitive(true);
+        headers.insert(header::COOKIE, joined);
     }
 }

@@ -5,6 +5,7 @@ use data_encoding::BASE64;
 use http_body_util::Full;
 
 use super::world::{API, KEY, PLACEHOLDER, World, policy, request, secret};
+use crate::broker::aws::{self, AwsKeys, Payload};
 use crate::policy::Policy;
 
 const VERSIONS: [&[u8]; 2] = [b"http/1.1", b"h2"];
@@ -183,4 +184,59 @@ async fn plain_http_to_a_host_of_a_secret_gets_it_too() {
         answer.contains("[redacted:KEY]") && !answer.contains(KEY),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_request_that_was_signed_for_aws_with_the_placeholder_is_signed_with_the_key() {
+    use aws_credential_types::Credentials;
+    use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+    use aws_sigv4::sign::v4::SigningParams;
+
+    let key = "wJalrXUtnFEMIcanaryMDENGbPxRfiCYEXAMPLEK";
+    let placeholder = "pL4ceh0lderpL4ceh0lderpL4ceh0lderpL4ceh0";
+    let world = World::new().await;
+    let mut policy = Policy::builder("app");
+    policy.broker(secret("AWS_SECRET_ACCESS_KEY", placeholder, key, API));
+    world.replace(policy.build());
+
+    let body = b"{}";
+    let asked = |signed_body: &[u8]| {
+        let identity = Credentials::new("AKIDEXAMPLE", placeholder, None, None, "test").into();
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region("eu-west-1")
+            .name("dynamodb")
+            .time(std::time::SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()
+            .unwrap()
+            .into();
+        let headers = [("host", API), ("x-amz-target", "List")].into_iter();
+        let signed_body = SignableBody::Bytes(signed_body);
+        let signable = SignableRequest::new("POST", "/a?b=1", headers, signed_body).unwrap();
+        let (instructions, _) = sign(signable, &params).unwrap().into_parts();
+        let asked = request("/a?b=1", b"http/1.1").method("POST");
+        let asked = asked.header("x-amz-target", "List");
+        let mut asked = asked.body(Full::from(&body[..])).unwrap();
+        instructions.apply_to_request_http1x(&mut asked);
+        asked
+    };
+    let (response, _) = world.call(asked(body), b"http/1.1").await;
+    assert_eq!(response.status(), 200);
+    let seen = world.origin.seen().pop().unwrap();
+    let sent = http::Request::builder().method("POST").uri(&seen.target);
+    let (mut head, ()) = sent.body(()).unwrap().into_parts();
+    head.headers = seen.headers.clone();
+    // Who holds the key itself can tell that it made the signature.
+    let holder = secret("AWS_SECRET_ACCESS_KEY", key, key, API);
+    let keys = AwsKeys::among([&holder]).unwrap();
+    aws::verify(&head, Payload::Whole(&seen.body), &keys).unwrap();
+    assert_eq!(
+        world.rows().pop().unwrap().secrets,
+        ["AWS_SECRET_ACCESS_KEY"]
+    );
+
+    let (response, _) = world.call(asked(b"{ }"), b"http/1.1").await;
+    assert_eq!(response.status(), 403);
+    assert_eq!(world.origin.seen().len(), 1);
 }
