@@ -82,8 +82,13 @@ pub enum How<'a> {
     WebSocket,
     /// A look-up of a name: the type of record that is asked for.
     Lookup(&'a str),
-    /// A packet that went nowhere: its protocol, such as `udp`.
-    Packet(&'a str),
+    /// Packets that went nowhere.
+    Packet {
+        /// Their protocol, such as `udp`.
+        protocol: &'a str,
+        /// How many they are.
+        packets: u64,
+    },
 }
 
 /// What became of an attempt.
@@ -192,6 +197,10 @@ impl Audit {
             port: attempt.port,
             how: Cow::Borrowed(how),
             what: what.map(Cow::Borrowed),
+            packets: match attempt.how {
+                How::Packet { packets, .. } => Some(packets),
+                _ => None,
+            },
             verdict,
             rule: rule.into(),
         });
@@ -302,3 +311,6 @@ impl Default for Keep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

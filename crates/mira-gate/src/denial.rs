@@ -143,3 +143,124 @@ fn visible(text: &str) -> String {
         .map(|c| if c.is_ascii_graphic() { c } else { '?' })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::policy::{Origin, Rule};
+
+    fn instance(host: &str, port: u16, reason: Reason) -> Denial {
+        let policy = Policy::builder("readlater").build();
+        Denial::new(&policy, host, port, reason)
+    }
+
+    #[test]
+    fn the_text_says_what_why_and_what_would_allow_it() {
+        let check = |host: &str, port: u16, reason: Reason, expect: &str| {
+            assert_eq!(instance(host, port, reason).text(), expect);
+        };
+        check(
+            "API.example.org.",
+            443,
+            Reason::NotListed,
+            "Mira refused a connection of readlater to API.example.org., port 443: not listed. \
+            To allow it: mira net allow readlater api.example.org\n",
+        );
+        check(
+            "::1",
+            8080,
+            Reason::NotListed,
+            "Mira refused a connection of readlater to ::1, port 8080: not listed. \
+            To allow it: mira net allow readlater [::1]:8080\n",
+        );
+        let rule = Rule {
+            hosts: "*.example.org".parse().unwrap(),
+            allow: false,
+            origin: Origin::Decision,
+        };
+        check(
+            "a.example.org",
+            443,
+            Reason::Rule(rule),
+            "Mira refused a connection of readlater to a.example.org, port 443: deny *.example.org (decision). \
+            To allow it: mira net allow readlater a.example.org\n",
+        );
+        check(
+            "a.example.org",
+            443,
+            Reason::Address("10.0.0.1".parse().unwrap()),
+            "Mira refused a connection of readlater to a.example.org, port 443: leads to 10.0.0.1, which is not public. \
+            To allow it: mira net allow readlater a.example.org\n",
+        );
+    }
+
+    #[test]
+    fn a_command_is_told_its_option() {
+        let mut policy = Policy::builder("curl");
+        policy.of_command();
+        let denial = Denial::new(&policy.build(), "api.example.org", 80, Reason::NotListed);
+        let advice = "To allow it: mira run --allow api.example.org:80\n";
+        assert!(denial.text().ends_with(advice), "{}", denial.text());
+    }
+
+    #[test]
+    fn there_is_no_advice_where_nothing_would_allow_it() {
+        let name = "KEY".parse().unwrap();
+        let metadata = Reason::Address("169.254.169.254".parse().unwrap());
+        let reasons = [
+            Reason::NotAHost,
+            metadata.clone(),
+            Reason::Mismatch("SNI"),
+            Reason::Malformed("Host"),
+            Reason::Placeholder(name),
+            Reason::Protocol("TLS"),
+            Reason::Limit("connections"),
+            Reason::NoWay,
+        ];
+        for reason in reasons {
+            let text = instance("api.example.org", 443, reason).text();
+            assert!(!text.contains("mira net"), "{text}");
+        }
+        for host in ["127.1", "a b", "", "a..b"] {
+            let text = instance(host, 443, Reason::NotListed).text();
+            assert!(!text.contains("mira net"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_has_a_status_a_word_and_the_text() {
+        let check = async |reason: Reason, status: u16, word: &str| {
+            let denial = instance("api.example.org", 443, reason);
+            let response = denial.response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers()[WHY], word);
+            assert_eq!(response.headers()["connection"], "close");
+            assert_eq!(
+                response.headers()["content-type"],
+                "text/plain; charset=utf-8"
+            );
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, denial.text());
+        };
+        check(Reason::NotListed, 403, "not-listed").await;
+        check(Reason::Mismatch("Host"), 421, "mismatch").await;
+        check(Reason::Malformed("Host"), 400, "malformed").await;
+        check(Reason::Limit("connections"), 503, "limit").await;
+    }
+
+    #[test]
+    fn a_name_cannot_write_lines_or_headers() {
+        let host = format!("a\r\nset-cookie: x\u{1b}[2Jé{}", "b".repeat(1000));
+        let denial = instance(&host, 443, Reason::NotListed);
+        let text = denial.text();
+        assert_eq!(text.matches('\n').count(), 1);
+        assert!(
+            text.bytes()
+                .all(|byte| byte == b' ' || byte == b'\n' || byte.is_ascii_graphic())
+        );
+        assert!(text.len() < 400);
+        assert_eq!(denial.response().headers().len(), 3);
+    }
+}

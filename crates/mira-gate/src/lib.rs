@@ -12,8 +12,10 @@
 mod address;
 mod audit;
 mod denial;
+mod dns;
 mod names;
 mod policy;
+mod watch;
 
 pub use audit::{Attempt, Audit, AuditError, Entry, Filter, How, Keep, Outcome, Reader, Row};
 pub use denial::Denial;

@@ -81,11 +81,10 @@ impl Files {
     fn is_full(&self, open: &Open, added: u64, now: Timestamp) -> io::Result<bool> {
         let metadata = open.file.metadata()?;
         let age = Duration::try_from(now.duration_since(open.since)).unwrap_or_default();
-        let has_lines = metadata.len() > 0;
-        Ok(has_lines && metadata.len() + added > self.file_bytes_max()
-            || has_lines && age > self.keep.age() / FILES
-            // Somebody removed it: what is appended to it would be in no file.
-            || metadata.nlink() == 0)
+        let is_done =
+            metadata.len() + added > self.file_bytes_max() || age > self.keep.age() / FILES;
+        // Where somebody removed it, what is appended would be in no file.
+        Ok(metadata.len() > 0 && is_done || metadata.nlink() == 0)
     }
 
     fn file_bytes_max(&self) -> u64 {

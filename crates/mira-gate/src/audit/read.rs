@@ -54,6 +54,8 @@ pub struct Row {
     pub how: String,
     /// The method of a request, the type of a look-up, the protocol of a packet.
     pub what: Option<String>,
+    /// How many packets it stands for, if any.
+    pub packets: Option<u64>,
     /// The status of the answer.
     pub status: Option<u16>,
     /// How many bytes the program sent.
@@ -280,6 +282,7 @@ impl From<wire::Begin<'_>> for Row {
             port: begin.port,
             how: begin.how.into(),
             what: begin.what.map(Into::into),
+            packets: begin.packets,
             status: None,
             sent: 0,
             received: 0,

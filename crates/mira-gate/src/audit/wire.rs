@@ -52,6 +52,8 @@ pub(super) struct Begin<'a> {
     pub(super) how: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(super) what: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) packets: Option<u64>,
     pub(super) verdict: Outcome,
     #[serde(borrow)]
     pub(super) rule: Cow<'a, str>,
@@ -103,7 +105,7 @@ pub(super) fn words<'a>(how: &How<'a>) -> (&'static str, Option<&'a str>) {
         } => ("http", Some(method)),
         How::WebSocket => ("websocket", None),
         How::Lookup(kind) => ("lookup", Some(kind)),
-        How::Packet(protocol) => ("packet", Some(protocol)),
+        How::Packet { protocol, .. } => ("packet", Some(protocol)),
     };
     (word, what.map(|what| cut(what, WHAT_BYTES_MAX)))
 }
