@@ -22,6 +22,7 @@ services: [{name: web, command: [sleep, infinity]}]
 secrets:
   - {name: MODEL_KEY, deliver: brokered, hosts: [api.example.org, "*.example.net:8443"], query: [key]}
 network: {allow: [www.example.org, "localhost:11434"]}
+state: {volumes: [{name: data}]}
 "#;
 
 /// A house with a caller that does not run.

@@ -9,7 +9,7 @@ use mira_secret::{NameError, SecretName};
 use super::Check;
 use crate::manifest::document::{self, Delivery};
 use crate::manifest::name::Name;
-use crate::manifest::{Hosts, SecretSpec, Setting};
+use crate::manifest::{HostPattern, Hosts, SecretSpec, Setting};
 
 /// Variables that the host itself gives to each service.
 const HOST_VARIABLES: &[&str] = &["PATH", "HOME", "TMPDIR"];
@@ -46,8 +46,11 @@ impl Check<'_> {
                 "add `hosts: [api.example.org]`".to_owned(),
             );
         }
-        for (index, host) in hosts.iter().flatten().enumerate() {
-            if host.hosts == Hosts::Any {
+        for (index, host) in secret.hosts.iter().enumerate() {
+            if host
+                .parse()
+                .is_ok_and(|host: HostPattern| host.hosts == Hosts::Any)
+            {
                 self.fault(
                     &format!("{path}.hosts[{index}]"),
                     "`*` is all hosts, and a secret goes only to those that it is for",
