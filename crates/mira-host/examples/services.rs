@@ -118,6 +118,9 @@ async fn show(mut events: Events) -> std::io::Result<()> {
                 writeln!(output, "{service} {} {pid}", state.phase)?;
             }
             Event::Line(line) => writeln!(output, "{}: {}", line.service, line.line)?,
+            Event::Refused(refused) => {
+                writeln!(output, "refused {}:{}", refused.host, refused.port)?;
+            }
             Event::Lost(count) => writeln!(output, "{count} lines lost")?,
         }
     }

@@ -1,6 +1,6 @@
 //! An instance's secrets: which it declares, where each comes from, and which are missing.
 
-use mira_package::manifest::{Delivery, Manifest, SecretSpec};
+use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Scope, SecretName, SecretValue};
 use mira_store::{Binding, Instance, InstanceId};
 use mira_vault::{Entry, Vault};

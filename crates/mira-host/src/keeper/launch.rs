@@ -201,6 +201,7 @@ mod tests {
             files: vec![(&name, &two)],
             open_files: 1024,
             room: None,
+            room: None,
         };
         let message = launch.message();
         let read = Launch::parse(&message).unwrap();
