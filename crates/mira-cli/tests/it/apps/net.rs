@@ -263,7 +263,7 @@ fn the_record_is_shown_to_people_and_programs() {
     entry.status(200);
     entry.used(&"MODEL_KEY".parse().unwrap());
     drop(entry);
-    record.refused("evil.example.com", How::Packet("udp"));
+    record.refused("evil.example.com", How::Packet { protocol: "udp", packets: 1 });
     let _open = record.allowed("open.example.org");
     NetworkMode::Recorded {
         why: "user namespaces are off".to_owned(),
