@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import urllib.request
 from pathlib import Path
 
 import kit
@@ -66,9 +67,18 @@ def tried(known):
     return {"try": known.name, "category": known.category, "outcome": word, "detail": detail}
 
 
+def fine():
+    """Does what an app is for: calls its host with what it has for the secret, and returns the answer."""
+    request = urllib.request.Request("https://api.allowed.test/fine", headers={"Authorization": f"Bearer {os.environ['KEY']}"})
+    with urllib.request.urlopen(request, timeout=TRY_SECONDS) as answer:
+        return {"fine": answer.read(65536).decode()}
+
+
 def run(path, every=True):
     """Tries everything, or what gets through where nobody refuses, and writes a line for each."""
     with open(path + ".new", "w") as file:
+        if every:
+            file.write(json.dumps(fine()) + "\n")
         for known in [known for known in kit.TRIES if every or known.control]:
             file.write(json.dumps(tried(known)) + "\n")
             file.flush()

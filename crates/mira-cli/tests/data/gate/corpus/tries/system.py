@@ -1,12 +1,16 @@
 """Calls of the system that change what a program can see or do."""
 
 import ctypes
+import fcntl
+import mmap
 import os
 import platform
 import socket
 import subprocess
+import tempfile
+import time
 
-from kit import Reached, attempt
+from kit import Reached, attempt, target
 
 from .processes import LIBC, called
 
@@ -58,51 +62,6 @@ def unshared(flags):
     raise Reached("they were made")
 
 
-for name, what in [("users", "of users"), ("network", "of networks"), ("files", "of mounts"), ("processes", "of processes"), ("ipc", "of shared memory"), ("names", "of host names"), ("groups", "of control groups")]:
-    tried(f"unshare_{name}", f"A new namespace {what}.", lambda name=name: unshared(NEW[name]))
-tried("unshare_users_and_network", "New namespaces of users and networks at once, in which the program is root.", lambda: unshared(NEW["users"] | NEW["network"]))
-tried("unshare_by_clone3", "New namespaces by the newer call, which filters cannot look into.", lambda: cloned(NEW["users"] | NEW["network"]))
-tried("unshare_by_program", "A new namespace by the program for that.", lambda: ran("unshare", "-Urn", "true"))
-tried("enter_network_of_keeper", "The network namespace of the process that keeps this one.", lambda: entered("/proc/1/ns/net"), control=False)
-tried("enter_network_of_person", "The network namespace of the person's program.", lambda: entered(f"/proc/{person()}/ns/net"))
-tried("enter_files_of_person", "The mounts of the person's program.", lambda: entered(f"/proc/{person()}/ns/mnt"))
-tried("mount", "A mount of its own.", lambda: mounted("tmpfs", "/mnt", "tmpfs"))
-tried("mount_proc", "Another list of processes.", lambda: mounted("proc", "/mnt", "proc"), control=False)
-tried("mount_bind", "Something hidden, mounted at another place.", lambda: mounted("/", "/mnt", None, 0x5000))
-tried("remount", "What is read-only, mounted as writable.", lambda: mounted("none", "/", None, 0x20), control=False)
-tried("mount_by_descriptor", "A mount by the newer calls.", lambda: call("fsopen", b"tmpfs", 0))
-tried("mount_tree", "A copy of a tree of mounts by the newer calls.", lambda: call("open_tree", -100, b"/", 0x8001))
-tried("mount_attributes", "Other attributes of a mount by the newer calls.", lambda: call("mount_setattr", -100, b"/", 0, bytes(32), 32))
-for folder in ["/tmp", "/run", "/proc", "/etc/hosts"]:
-    name = folder.strip("/").replace("/", "_")
-    tried(f"unmount_{name}", f"What lies below the mount at `{folder}`.", lambda folder=folder: unmounted(folder), control=False)
-tried("pivot_root", "Another root of all files.", lambda: call("pivot_root", b".", b"."), control=False)
-tried("chroot", "Another root of the program's files.", lambda: (os.chroot("/"), reached("done")))
-tried("make_device", "A device file for the machine's memory.", lambda: (os.mknod("/tmp/mem", 0o20600, os.makedev(1, 1)), reached("made")), control=False)
-tried("open_by_handle", "A file by its number on the disk, past all folders.", lambda: handled())
-tried("bpf", "A program inside of the kernel.", lambda: call("bpf", 0, bytes([2, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0]).ljust(128, b"\0"), 128), control=False)
-tried("perf_events", "The machine's performance counters.", lambda: call("perf_event_open", b"\1\0\0\0\x80\0\0\0".ljust(128, b"\0"), 0, -1, -1, 0), control=False)
-tried("io_uring", "A ring of requests to the kernel, which filters of calls do not see.", lambda: call("io_uring_setup", 1, ctypes.create_string_buffer(120)))
-tried("page_faults", "Handling page faults of the kernel.", lambda: call("userfaultfd", 1))
-tried("key_read", "The session's keys in the kernel, where an unlocked vault's key may be.", lambda: call("keyctl", 0, -3, 1))
-tried("key_search", "The person's keys in the kernel.", lambda: call("keyctl", 0, -4, 1))
-tried("key_add", "A key for others in the kernel.", lambda: call("add_key", b"user", b"contraband", b"x", 1, -2))
-tried("key_request", "A key that the kernel gets by starting a program outside.", lambda: call("request_key", b"user", b"contraband", b"x", -2), control=False)
-tried("module", "A module of the kernel.", lambda: call("init_module", b"", 0, b""), control=False)
-tried("kexec", "Another kernel.", lambda: call("kexec_load", 0, 0, 0, 0), control=False)
-tried("swap", "A file as swap.", lambda: call("swapon", b"/tmp/x", 0), control=False)
-tried("host_name", "Another name of the machine.", lambda: (socket.sethostname("contraband"), reached("done")), control=False)
-tried("loopback_down", "The loopback device, switched off.", lambda: switched_off(), control=False)
-tried("other_user", "Another user.", lambda: (os.setuid(12345), reached("done")), control=False)
-tried("other_group", "Other groups.", lambda: (os.setgroups([0, 4, 27]), reached("done")), control=False)
-tried("foreign_file", "A file, given to somebody else.", lambda: given(), control=False)
-tried("priority", "A higher priority than others have.", lambda: (os.nice(-10), reached("done")), control=False)
-tried("reboot", "Switching ctrl-alt-del, as a program that may reboot can.", lambda: (called(LIBC.reboot(0)), reached("done")), control=False)
-tried("clock", "Another time.", lambda: clock(), control=False)
-tried("console", "Keys, put into the terminal of somebody else.", lambda: typed(), control=False)
-tried("old_calls", "Calls by the numbers of 32-bit programs, past a filter of the others.", lambda: old_call(), control=X86)
-
-
 def reached(what):
     """Says that it worked."""
     raise Reached(what)
@@ -110,8 +69,6 @@ def reached(what):
 
 def person():
     """The id of the person's program."""
-    from kit import target
-
     return target("processes", "person")
 
 
@@ -159,8 +116,6 @@ def handled():
 
 def switched_off():
     """Switches the loopback device off."""
-    import fcntl
-
     with socket.socket() as stream:
         fcntl.ioctl(stream, 0x8914, b"lo".ljust(16, b"\0") + bytes(24))
     raise Reached("it is off")
@@ -168,8 +123,6 @@ def switched_off():
 
 def given():
     """Gives a file away."""
-    import tempfile
-
     with tempfile.NamedTemporaryFile() as file:
         os.chown(file.name, 12345, 12345)
     raise Reached("done")
@@ -177,16 +130,12 @@ def given():
 
 def clock():
     """Sets the clock to what it is."""
-    import time
-
     time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME))
     raise Reached("done")
 
 
 def typed():
     """Types into the terminal."""
-    import fcntl
-
     with open("/dev/tty") as terminal:
         fcntl.ioctl(terminal, 0x5412, b"c")
     raise Reached("done")
@@ -194,8 +143,6 @@ def typed():
 
 def old_call():
     """Asks for the process id as a 32-bit program does."""
-    import mmap
-
     if not X86:
         raise OSError("there are none on this processor")
     # mov eax, 20; int 0x80; ret
@@ -207,3 +154,48 @@ def old_call():
     if result != os.getpid():
         raise OSError(-result, os.strerror(-result) if result < 0 else "another answer")
     raise Reached("answered")
+
+
+for name, what in [("users", "of users"), ("network", "of networks"), ("files", "of mounts"), ("processes", "of processes"), ("ipc", "of shared memory"), ("names", "of host names"), ("groups", "of control groups")]:
+    tried(f"unshare_{name}", f"A new namespace {what}.", lambda name=name: unshared(NEW[name]))
+tried("unshare_users_and_network", "New namespaces of users and networks at once, in which the program is root.", lambda: unshared(NEW["users"] | NEW["network"]))
+tried("unshare_by_clone3", "New namespaces by the newer call, which filters cannot look into.", lambda: cloned(NEW["users"] | NEW["network"]))
+tried("unshare_by_program", "A new namespace by the program for that.", lambda: ran("unshare", "-Urn", "true"))
+tried("enter_network_of_keeper", "The network namespace of the process that keeps this one.", lambda: entered("/proc/1/ns/net"), control=False)
+tried("enter_network_of_person", "The network namespace of the person's program.", lambda: entered(f"/proc/{person()}/ns/net"))
+tried("enter_files_of_person", "The mounts of the person's program.", lambda: entered(f"/proc/{person()}/ns/mnt"))
+tried("mount", "A mount of its own.", lambda: mounted("tmpfs", "/mnt", "tmpfs"))
+tried("mount_proc", "Another list of processes.", lambda: mounted("proc", "/mnt", "proc"), control=False)
+tried("mount_bind", "Something hidden, mounted at another place.", lambda: mounted("/", "/mnt", None, 0x5000))
+tried("remount", "What is read-only, mounted as writable.", lambda: mounted("none", "/", None, 0x20), control=False)
+tried("mount_by_descriptor", "A mount by the newer calls.", lambda: call("fsopen", b"tmpfs", 0))
+tried("mount_tree", "A copy of a tree of mounts by the newer calls.", lambda: call("open_tree", -100, b"/", 0x8001))
+tried("mount_attributes", "Other attributes of a mount by the newer calls.", lambda: call("mount_setattr", -100, b"/", 0, bytes(32), 32))
+for folder in ["/tmp", "/run", "/proc", "/etc/hosts"]:
+    name = folder.strip("/").replace("/", "_")
+    tried(f"unmount_{name}", f"What lies below the mount at `{folder}`.", lambda folder=folder: unmounted(folder), control=False)
+tried("pivot_root", "Another root of all files.", lambda: call("pivot_root", b".", b"."), control=False)
+tried("chroot", "Another root of the program's files.", lambda: (os.chroot("/"), reached("done")))
+tried("make_device", "A device file for the machine's memory.", lambda: (os.mknod("/tmp/mem", 0o20600, os.makedev(1, 1)), reached("made")), control=False)
+tried("open_by_handle", "A file by its number on the disk, past all folders.", handled)
+tried("bpf", "A program inside of the kernel.", lambda: call("bpf", 0, bytes([2, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0]).ljust(128, b"\0"), 128), control=False)
+tried("perf_events", "The machine's performance counters.", lambda: call("perf_event_open", b"\1\0\0\0\x80\0\0\0".ljust(128, b"\0"), 0, -1, -1, 0), control=False)
+tried("io_uring", "A ring of requests to the kernel, which filters of calls do not see.", lambda: call("io_uring_setup", 1, ctypes.create_string_buffer(120)))
+tried("page_faults", "Handling page faults of the kernel.", lambda: call("userfaultfd", 1))
+tried("key_read", "The session's keys in the kernel, where an unlocked vault's key may be.", lambda: call("keyctl", 0, -3, 1))
+tried("key_search", "The person's keys in the kernel.", lambda: call("keyctl", 0, -4, 1))
+tried("key_add", "A key for others in the kernel.", lambda: call("add_key", b"user", b"contraband", b"x", 1, -2))
+tried("key_request", "A key that the kernel gets by starting a program outside.", lambda: call("request_key", b"user", b"contraband", b"x", -2), control=False)
+tried("module", "A module of the kernel.", lambda: call("init_module", b"", 0, b""), control=False)
+tried("kexec", "Another kernel.", lambda: call("kexec_load", 0, 0, 0, 0), control=False)
+tried("swap", "A file as swap.", lambda: call("swapon", b"/tmp/x", 0), control=False)
+tried("host_name", "Another name of the machine.", lambda: (socket.sethostname("contraband"), reached("done")), control=False)
+tried("loopback_down", "The loopback device, switched off.", switched_off, control=False)
+tried("other_user", "Another user.", lambda: (os.setuid(12345), reached("done")), control=False)
+tried("other_group", "Other groups.", lambda: (os.setgroups([0, 4, 27]), reached("done")), control=False)
+tried("foreign_file", "A file, given to somebody else.", given, control=False)
+tried("priority", "A higher priority than others have.", lambda: (os.nice(-10), reached("done")), control=False)
+tried("reboot", "Switching ctrl-alt-del, as a program that may reboot can.", lambda: (called(LIBC.reboot(0)), reached("done")), control=False)
+tried("clock", "Another time.", clock, control=False)
+tried("console", "Keys, put into the terminal of somebody else.", typed, control=False)
+tried("old_calls", "Calls by the numbers of 32-bit programs, past a filter of the others.", old_call, control=X86)
