@@ -21,6 +21,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gdb", "gdb"),
     ("gdbus", "libglib2.0-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
+    ("ip", "iproute2"),
     ("jsonschema", "python3-jsonschema"),
     ("minisign", "minisign"),
     ("npm", "npm"),
@@ -34,6 +35,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
     ("tmux", "tmux"),
+    ("unshare", "util-linux"),
     ("unzip", "unzip"),
     ("vim.tiny", "vim-tiny"),
 ];

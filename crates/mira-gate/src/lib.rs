@@ -9,6 +9,8 @@
 //! INVARIANT: no byte leaves for a host before the policy said yes and the row of it is in the audit's file. What cannot be decided, recorded or
 //! resolved is refused.
 
+mod broker;
 mod policy;
 
+pub use broker::placeholder;
 pub use policy::{Brokered, Origin, Policy, PolicyBuilder, Reason, Rule, Verdict};
