@@ -40,9 +40,7 @@ fn every_way_out_is_refused_and_recorded_and_would_be_noticed() {
     sweep.memory(process).assert_clean();
     let environment = fs::read(format!("/proc/{process}/environ")).unwrap();
     sweep.bytes("its environment", &environment).assert_clean();
-    sweep
-        .folder(&stage.house.file("corpus", ""))
-        .assert_clean();
+    sweep.folder(&stage.house.file("corpus", "")).assert_clean();
     stage.mira(&["stop", "corpus"], 0);
 
     each_gets_through_where_nobody_refuses(&tries, &stage.control());
@@ -70,7 +68,8 @@ fn nobody_heard(heard: &[Value]) {
     let may = [80, 443, 2525].map(|port| format!("{PUBLIC} {port}"));
     let faults = heard.iter().filter(|line| {
         let said = text(line, "heard").to_lowercase();
-        let elsewhere = text(line, "how") == "packet" && !may.contains(&text(line, "to").to_owned());
+        let elsewhere =
+            text(line, "how") == "packet" && !may.contains(&text(line, "to").to_owned());
         said.contains(MARK) || said.contains("\r\nproxy-") || elsewhere
     });
     none("heard outside", faults.map(Value::to_string).collect());

@@ -160,7 +160,10 @@ impl Stage {
             ("temporary", self.house.home.path().join("tmp/note")),
             ("runtime", self.house.memory.path().join("note")),
             ("profile", home.join(".bashrc")),
-            ("record", self.house.home.mira_home().join("net/run/net.jsonl")),
+            (
+                "record",
+                self.house.home.mira_home().join("net/run/net.jsonl"),
+            ),
         ] {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "contraband\n").unwrap();
