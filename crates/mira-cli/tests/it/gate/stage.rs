@@ -121,7 +121,7 @@ impl Stage {
         let results = self.house.home.path().join("control");
         let status = self
             .world
-            .command("python3")
+            .powerful("python3")
             .arg(&self.app)
             .arg("control")
             .arg(&results)
@@ -266,7 +266,7 @@ fn outside(world: &World, house: &House, sockets: &Value) -> Child {
     fs::write(folder.join("certificate"), certificate).unwrap();
     fs::write(folder.join("key"), key).unwrap();
     let mut outside = world
-        .command("python3")
+        .powerful("python3")
         .arg(data("outside.py"))
         .args(["record", "certificate", "key", "sockets"].map(|name| folder.join(name)))
         .stdin(Stdio::piped())

@@ -18,7 +18,7 @@ def told(name, what, words, rule="", control=True):
 
 def posted(name, what, headers, body="0\n\nGET /contraband HTTP/1.1\nHost: {refused}\n\n", rule=""):
     """Declares a try with a body that is framed in two ways."""
-    told(name, what, "POST /contraband HTTP/1.1\nHost: {plain}\n" + headers + "\n\n" + body, rule)
+    told(name, what, "POST /fine HTTP/1.1\nHost: {plain}\n" + headers + "\n\n" + body, rule)
 
 
 GET = "GET /contraband HTTP/1.1\n"
@@ -96,7 +96,7 @@ def second_request_inside_of_tls(me):
 def length_and_chunks_inside_of_tls(me):
     """A length and chunks on an encrypted connection, where the gate puts a secret in."""
     hidden = b"0\r\n\r\nGET /contraband HTTP/1.1\r\nHost: x\r\n\r\n"
-    say_tls(me.allowed, get(me.allowed, method="POST", headers=["Content-Length: 60", "Transfer-Encoding: chunked"], body=hidden))
+    say_tls(me.allowed, get(me.allowed, "/fine", method="POST", headers=["Content-Length: 60", "Transfer-Encoding: chunked"], body=hidden))
 
 
 @attempt("http1", row("{plain}", 80, OTHER))
