@@ -90,6 +90,11 @@ impl<'a> AwsKeys<'a> {
             session_token,
         })
     }
+
+    /// Returns the name of the key that signs.
+    pub(crate) fn name(&self) -> &'a SecretName {
+        &self.secret_access_key.name
+    }
 }
 
 /// What is known of a request's body.
