@@ -1,0 +1,4 @@
+//! The egress gate around real instances.
+
+mod corpus;
+mod stage;
