@@ -3,22 +3,23 @@
 import os
 
 import boto3
+import botocore
 import botocore.config
 import botocore.exceptions
 
 from steps import ALLOWED, BROKERED, REFUSED, said
 
 
-def converse(endpoint):
+def converse(endpoint, **config):
     client = boto3.client(
         "bedrock-runtime",
         endpoint_url=endpoint,
         region_name="eu-west-1",
-        config=botocore.config.Config(retries={"total_max_attempts": 1}),
+        config=botocore.config.Config(retries={"total_max_attempts": 1}, **config),
     )
     try:
         answer = client.converse(
-            modelId="any", messages=[{"role": "user", "content": [{"text": "Hello"}]}]
+            modelId="vendor.model-v1:0", messages=[{"role": "user", "content": [{"text": "Hello"}]}]
         )
         return answer["ResponseMetadata"]["HTTPStatusCode"]
     except botocore.exceptions.ClientError as error:
@@ -28,6 +29,6 @@ def converse(endpoint):
 
 
 said("key", os.environ["AWS_SECRET_ACCESS_KEY"])
-said("allowed", converse(ALLOWED))
-said("brokered", converse(BROKERED))
+said("allowed", converse(f"{ALLOWED}/echo", signature_version=botocore.UNSIGNED))
+said("brokered", converse(f"{BROKERED}/aws"))
 said("refused", converse(REFUSED))

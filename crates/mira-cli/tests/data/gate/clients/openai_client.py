@@ -18,8 +18,8 @@ said("brokered", answer.status_code)
 for piece in client(BROKERED).chat.completions.create(stream=True, **QUESTION):
     event = piece.choices[0].delta.content
     said("event", event)
-    client(ALLOWED).get(f"/echo?ack={event}", cast_to=object)
+    client(ALLOWED).get(f"{ALLOWED}/echo?ack={event}", cast_to=object)
 try:
     client(REFUSED).chat.completions.create(**QUESTION)
 except openai.OpenAIError as error:
-    said("refused", getattr(error, "status_code", None), getattr(error, "body", None) or repr(error))
+    said("refused", error, repr(error.__cause__))
