@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mira_host::instances::{Claim, Instances, Surroundings};
+use mira_host::instances::{Claim, Instances, Surroundings, Unpacked};
 use mira_server::{Client, InstanceState, Place, Spawn};
 use mira_store::{Instance, InstanceName, StoreError};
 use mira_vault::home::Home;
@@ -113,6 +113,16 @@ impl Apps {
         Ok(instances.find(|instance| instance.name == *name))
     }
 
+    /// Returns the copy of an instance's package; an encrypted one is there while it runs.
+    pub(crate) fn unpacked(&self, instance: &Instance) -> Result<Unpacked, CommandError> {
+        self.instances.unpacked(instance)?.ok_or_else(|| {
+            CommandError::failed(format!(
+                "the package of {} is encrypted; what it declares is known while it runs",
+                instance.name
+            ))
+        })
+    }
+
     /// Claims an instance, and returns it as it is now.
     pub(crate) fn claim(&self, instance: &Instance) -> Result<(Instance, Claim), CommandError> {
         Ok(self.wait(self.instances.claim(instance))?)
@@ -137,9 +147,10 @@ pub(crate) fn place(home: &Home) -> Result<Place, CommandError> {
 }
 
 /// Returns what services find around them.
-pub(crate) fn surroundings() -> Surroundings {
+pub(crate) fn surroundings(require_enforcement: bool) -> Surroundings {
     Surroundings {
         variables: std::env::vars_os().collect(),
+        require_enforcement,
     }
 }
 

@@ -26,11 +26,10 @@ use crate::ui::Ui;
 #[must_use]
 pub fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == commands::serve::KEEPER)
-    {
-        return mira_host::keeper::main();
+    match std::env::args_os().nth(1) {
+        Some(word) if word == commands::serve::KEEPER => return mira_host::keeper::main(),
+        Some(word) if word == commands::serve::ROOM => return mira_sandbox::main(),
+        _ => {}
     }
     // Where the system refuses, `mira doctor` says so.
     drop(mira_host::run::protect_self());

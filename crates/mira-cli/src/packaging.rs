@@ -21,7 +21,7 @@ pub(crate) use keys::{public_key, signing_key};
 pub(crate) use leaks::Leaks;
 pub(crate) use password::{new_password, read_secret_file};
 pub(crate) use sealing::{SealFor, secrets_to_seal};
-pub(crate) use shown::{joined, shown, texts, word, written};
+pub(crate) use shown::{calls, joined, shown, texts, word, written};
 pub(crate) use staged::Staged;
 
 /// Returns the folder's manifest as it is written.

@@ -4,17 +4,25 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr;
 
-/// Renders rows under a header, columns as wide as their widest cell; the last column is not padded.
-pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = header.map(UnicodeWidthStr::width);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
+/// Columns of a table, each as wide as its widest cell so far.
+pub(crate) struct Columns<const N: usize>([usize; N]);
+
+impl<const N: usize> Columns<N> {
+    /// Returns columns that all of these rows fit in.
+    pub(crate) fn of(header: [&str; N], rows: &[[String; N]]) -> Self {
+        let mut widths = header.map(UnicodeWidthStr::width);
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
         }
+        Self(widths)
     }
-    let line = |cells: &[&str]| {
+
+    /// Renders a row; the last column is not padded, and a cell that is too wide pushes the others on.
+    pub(crate) fn line(&self, cells: &[&str; N]) -> String {
         let mut line = String::new();
-        for (cell, width) in cells.iter().zip(widths) {
+        for (cell, width) in cells.iter().zip(self.0) {
             line.push_str(cell);
             line.extend(std::iter::repeat_n(
                 ' ',
@@ -22,10 +30,15 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
             ));
         }
         format!("{}\n", line.trim_end())
-    };
-    let mut text = line(&header);
+    }
+}
+
+/// Renders rows under a header, columns as wide as their widest cell.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let columns = Columns::of(header, rows);
+    let mut text = columns.line(&header);
     for row in rows {
-        text.push_str(&line(&row.each_ref().map(String::as_str)));
+        text.push_str(&columns.line(&row.each_ref().map(String::as_str)));
     }
     text
 }
@@ -34,6 +47,14 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
 pub(crate) fn minute(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system())
         .strftime("%Y-%m-%d %H:%M")
+        .to_string()
+}
+
+/// Renders a time in the person's time zone, to the second.
+#[cfg(target_os = "linux")]
+pub(crate) fn second(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M:%S")
         .to_string()
 }
 

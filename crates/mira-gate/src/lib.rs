@@ -9,6 +9,37 @@
 //! INVARIANT: no byte leaves for a host before the policy said yes and the row of it is in the audit's file. What cannot be decided, recorded or
 //! resolved is refused.
 
+mod address;
+mod audit;
+mod authority;
+mod broker;
+mod connection;
+mod denial;
+mod dns;
+mod engine;
+mod gate;
+mod hello;
+mod http;
+mod limits;
+mod listener;
+mod names;
+mod open;
 mod policy;
+mod proxy;
+mod resolve;
+mod shared;
+mod trust;
+mod tunnel;
+mod watch;
 
+pub use audit::{Attempt, Audit, AuditError, Entry, Filter, How, Keep, Outcome, Reader, Row};
+pub use authority::AuthorityError;
+pub use broker::placeholder;
+pub use denial::Denial;
+pub use gate::{Explanation, Gate, GateConfig, GateError, RoomOpenings, Serving};
+pub use limits::Limits;
 pub use policy::{Brokered, Origin, Policy, PolicyBuilder, Reason, Rule, Verdict};
+pub use proxy::Access;
+pub use resolve::Resolver;
+pub use shared::Refused;
+pub use trust::{JAVA_PASSWORD, Roots, Trust, TrustError};

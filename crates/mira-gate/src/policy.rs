@@ -11,6 +11,7 @@ use mira_secret::{SecretName, SecretValue};
 #[derive(Debug, Default)]
 pub struct Policy {
     instance: Box<str>,
+    is_command: bool,
     rules: Vec<Rule>,
     secrets: Vec<Brokered>,
 }
@@ -113,6 +114,10 @@ pub enum Reason {
     Malformed(&'static str),
     /// A placeholder stands where its secret may not go.
     Placeholder(SecretName),
+    /// The value of a secret cannot stand where its placeholder does: it holds a line break, perhaps.
+    Unfit(SecretName),
+    /// The request's signature cannot be made with the real key: why.
+    Signature(Box<str>),
     /// The protocol is not one that can be checked on this port: what is wanted.
     Protocol(&'static str),
     /// A limit of the gate was reached: which.
@@ -132,6 +137,8 @@ impl fmt::Display for Reason {
             Self::Mismatch(part) => write!(f, "{part} names another host"),
             Self::Malformed(part) => write!(f, "malformed {part}"),
             Self::Placeholder(name) => write!(f, "the placeholder of {name} in a wrong place"),
+            Self::Unfit(name) => write!(f, "the value of {name} cannot stand in a header"),
+            Self::Signature(why) => f.write_str(why),
             Self::Protocol(wanted) => write!(f, "{wanted} is wanted on this port"),
             Self::Limit(limit) => write!(f, "too many or too much: {limit}"),
             Self::NoWay => f.write_str("no way there"),
@@ -153,6 +160,12 @@ impl Policy {
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// Returns whether it is that of a command rather than an instance: what is refused is then allowed by an option of `mira run`.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        self.is_command
     }
 
     /// Returns its rules, in the order in which they count: the last that fits decides.
@@ -239,6 +252,12 @@ impl PolicyBuilder {
         });
         self.0.rules.splice(0..0, rules.collect::<Vec<_>>());
         self.0.secrets.push(secret);
+        self
+    }
+
+    /// Says that it is the policy of a command rather than of an instance.
+    pub fn of_command(&mut self) -> &mut Self {
+        self.0.is_command = true;
         self
     }
 

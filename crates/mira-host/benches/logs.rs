@@ -137,7 +137,7 @@ async fn log(folder: &Path, secrets: &[String], followed: bool) -> Outcome<Cost>
             file_bytes_max: u64::MAX,
             files_max: 1,
         },
-        ..Config::new("keep", Leases::at(folder.join("leases")))
+        ..Config::new("keep", "room", Leases::at(folder.join("leases")))
     })?;
     std::fs::remove_dir_all(folder.join("logs")).ok();
     let mut spec = instance(folder, "log", "exec cat log", secrets)?;
@@ -177,7 +177,11 @@ async fn log(folder: &Path, secrets: &[String], followed: bool) -> Outcome<Cost>
 
 /// Starts instances that do nothing and tells what they keep.
 async fn idle(folder: &Path, out: &mut impl Write) -> Outcome<()> {
-    let supervisor = Supervisor::new(Config::new("keep", Leases::at(folder.join("leases"))))?;
+    let supervisor = Supervisor::new(Config::new(
+        "keep",
+        "room",
+        Leases::at(folder.join("leases")),
+    ))?;
     let secrets: Vec<String> = (0..5)
         .map(|n| format!("sk-{n:03}-{:032x}", hash(n)))
         .collect();
@@ -267,6 +271,7 @@ fn instance(folder: &Path, id: &str, script: &str, secrets: &[String]) -> Outcom
         folders,
         services: vec![service],
         values,
+        network: None,
     })
 }
 

@@ -85,8 +85,13 @@ fn run(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
         services: services.collect(),
         folders,
         values,
+        network: None,
     };
-    let config = Config::new(KEEP, Leases::at(PathBuf::from(&folder).join("leases")));
+    let config = Config::new(
+        KEEP,
+        "room",
+        Leases::at(PathBuf::from(&folder).join("leases")),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -113,6 +118,9 @@ async fn show(mut events: Events) -> std::io::Result<()> {
                 writeln!(output, "{service} {} {pid}", state.phase)?;
             }
             Event::Line(line) => writeln!(output, "{}: {}", line.service, line.line)?,
+            Event::Refused(refused) => {
+                writeln!(output, "refused {}:{}", refused.host, refused.port)?;
+            }
             Event::Lost(count) => writeln!(output, "{count} lines lost")?,
         }
     }

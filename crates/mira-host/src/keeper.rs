@@ -6,6 +6,9 @@
 //! socket closes (the supervisor is gone, however it went), and when the service's main process ends; it leaves when no child
 //! is left, and as the service did.
 //!
+//! In a room it is two processes: one that entered it, and the first process of a PID namespace, which does the keeping. If either is
+//! killed, the system kills everything in that namespace.
+//!
 //! `PR_SET_PDEATHSIG` alone would not do: it reaches the direct child only, is cleared by programs that change user, and is
 //! sent when the *thread* that forked ends. It is the second line: the main process has it, so that it dies if the
 //! keeper itself is killed. What then is left of the tree goes to the supervisor, a subreaper as well, which kills it.
@@ -20,6 +23,7 @@ mod birth;
 mod control;
 mod files;
 mod launch;
+mod room;
 mod sys;
 mod tree;
 
@@ -28,6 +32,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use mira_sandbox::Confinement;
+use mira_secret::SecretBytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -40,7 +46,7 @@ use control::{Control, Order};
 use files::SecretFiles;
 use launch::Launch;
 
-pub(crate) use control::{REPORT_BYTES, Report, order_kill, order_signal};
+pub(crate) use control::{REPORT_BYTES, Report, order_kill, order_signal, send_with_room};
 pub(crate) use files::remove as remove_secret_files;
 pub(crate) use launch::NewLaunch;
 pub(crate) use tree::kill_strays;
@@ -72,9 +78,22 @@ pub fn main() -> ExitCode {
 fn keep() -> io::Result<Option<Outcome>> {
     protect()?;
     sys::close_from(3)?;
-    let signals = sys::take_child_signals()?;
     let control = Control::take()?;
-    let message = control.receive_launch()?;
+    match control.receive_launch()? {
+        (message, None) => keep_one(control, message, None),
+        (message, Some(room)) => room::inside(room, |confinement| {
+            keep_one(control, message, Some(confinement))
+        }),
+    }
+}
+
+/// Keeps the service of this message, confined if it is in a room.
+fn keep_one(
+    control: Control,
+    message: SecretBytes,
+    confinement: Option<&Confinement>,
+) -> io::Result<Option<Outcome>> {
+    let signals = sys::take_child_signals()?;
     let launch = Launch::parse(&message)?;
     let files = match SecretFiles::deliver(&launch) {
         Ok(files) => files,
@@ -83,7 +102,7 @@ fn keep() -> io::Result<Option<Outcome>> {
             return Ok(None);
         }
     };
-    let main = match birth::start(&launch) {
+    let main = match birth::start(&launch, confinement) {
         Ok(main) => main,
         Err(error) => {
             control.tell(Report::NotStarted(errno(&error)));

@@ -22,6 +22,7 @@
 //!     args: Vec::new(),
 //!     environment,
 //!     needles: Arc::new(needles.build()),
+//!     room: None,
 //! };
 //! // Among the rest: API_KEY=[redacted:API_KEY]
 //! let report = run(spec, &mut |process| assert_ne!(process, 0))?;
@@ -40,6 +41,8 @@ pub mod keeper;
 pub mod lease;
 #[cfg(unix)]
 pub mod logs;
+#[cfg(target_os = "linux")]
+pub mod network;
 #[cfg(unix)]
 pub mod run;
 #[cfg(target_os = "linux")]

@@ -15,6 +15,7 @@ mod environment;
 mod monitor;
 mod program;
 mod pump;
+mod room;
 mod session;
 mod signals;
 mod spawn;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use mira_redact::NeedleSet;
 
 pub use environment::{Environment, EnvironmentError};
+pub use room::RunRoom;
 pub use streams::Stream;
 
 use program::Program;
@@ -47,6 +49,8 @@ pub struct RunSpec {
     pub environment: Environment,
     /// What is taken out of its output. If it is empty, the program has our own streams.
     pub needles: Arc<NeedleSet>,
+    /// The room that it runs in; elsewhere than on Linux there is none.
+    pub room: Option<RunRoom>,
 }
 
 /// How a program ended.
@@ -184,13 +188,23 @@ pub fn run(spec: RunSpec, on_start: &mut dyn FnMut(u32)) -> Result<Report, RunEr
         args,
         environment,
         needles,
+        room,
     } = spec;
     let program = Program::new(program, args, &environment)?;
     if !needles.is_empty() && streams::wants_session() {
-        session::run(&program, environment, &needles, on_start)
+        session::run(&program, environment, &needles, room.as_ref(), on_start)
     } else {
-        beside::run(&program, environment, &needles, on_start)
+        beside::run(&program, environment, &needles, room.as_ref(), on_start)
     }
+}
+
+/// Does something with all signals blocked, so that threads which it starts take none.
+#[cfg(target_os = "linux")]
+pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
+    let mask = sys::SignalSet::all().block();
+    let done = act();
+    mask.restore();
+    done
 }
 
 /// Dies by a signal, as the program did, so that our parent sees what it would have seen without us.

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use mira_secret::{Scope, SecretName, SecretValue};
 
+use crate::network::Network;
+
 pub use check::SpecError;
 pub use environment::base_environment;
 pub use folders::{FolderError, check_in_memory};
@@ -41,6 +43,8 @@ pub struct InstanceSpec {
     pub services: Vec<ServiceSpec>,
     /// Its secrets. All of them are taken out of what its services say, whoever gets them.
     pub values: Vec<Value>,
+    /// What its services may call; without, they have the network that we have.
+    pub network: Option<Network>,
 }
 
 /// The folders of an instance.

@@ -28,12 +28,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 use tokio::task::JoinSet;
 
+use mira_gate::Rule;
+use mira_sandbox::Helper;
+
 use crate::lease::Leases;
 use crate::logs::Rotation;
+use crate::network::NetworkMode;
 use crate::service::{InstanceSpec, ServiceState};
 
 pub use backoff::BackoffRules;
-pub use error::{StartError, StopError};
+pub use error::{RulesError, StartError, StopError};
 pub use events::{Event, Events};
 
 use instance::Instance;
@@ -43,6 +47,8 @@ use instance::Instance;
 pub struct Config {
     /// What is executed as the keeper.
     pub keeper: KeeperProgram,
+    /// What is executed to make rooms.
+    pub room: Helper,
     /// Where it is recorded which service holds which secrets.
     pub leases: Leases,
     /// How services are restarted.
@@ -54,11 +60,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the usual ways, with leases in this folder and this program as the keeper.
+    /// Returns the usual ways, with leases in this folder, and this program as the keeper and as the maker of rooms.
     #[must_use]
-    pub fn new(keeper_argument: &str, leases: Leases) -> Self {
+    pub fn new(keeper_argument: &str, room_argument: &str, leases: Leases) -> Self {
         Self {
             keeper: KeeperProgram::this_program(keeper_argument),
+            room: room_helper(room_argument),
             leases,
             backoff: BackoffRules::default(),
             rotation: Rotation::default(),
@@ -88,6 +95,13 @@ impl KeeperProgram {
     }
 }
 
+/// Returns this very program as the maker of rooms: called with this argument, it calls [`mira_sandbox::main`].
+#[must_use]
+pub fn room_helper(argument: &str) -> Helper {
+    let KeeperProgram { program, arguments } = KeeperProgram::this_program(argument);
+    Helper { program, arguments }
+}
+
 /// The state of an instance.
 #[derive(Clone, Debug)]
 pub struct InstanceState {
@@ -97,6 +111,8 @@ pub struct InstanceState {
     pub name: String,
     /// Its services, in the order in which they are started.
     pub services: Vec<(Arc<str>, ServiceState)>,
+    /// How far its network is enforced; nothing where it has none of its own.
+    pub network: Option<NetworkMode>,
 }
 
 /// Starts, watches and stops instances. A clone is another handle to the same supervisor.
@@ -193,8 +209,12 @@ impl Supervisor {
         if self.instances().contains_key(&spec.id) {
             return Err(StartError::AlreadyThere { id: spec.id });
         }
-        let prepared = tokio::task::spawn_blocking(move || instance::prepare(spec));
-        let prepared = prepared.await.unwrap_or(Err(StartError::Stopped))?;
+        let prepared = tokio::task::spawn_blocking({
+            let config = Arc::clone(&self.0.config);
+            move || instance::prepare(spec, &config)
+        });
+        let mut prepared = prepared.await.unwrap_or(Err(StartError::Stopped))?;
+        prepared.open_ports().await?;
         let instance = Arc::new(Instance::new(
             prepared,
             Arc::clone(&self.0.config),
@@ -251,6 +271,19 @@ impl Supervisor {
     pub async fn restart(&self, id: &str, service: Option<&str>) -> Result<(), StartError> {
         let instance = self.instance(id).map_err(StartError::from)?;
         instance.restart(service).await
+    }
+
+    /// Replaces the rules of an instance's network; connections that the new ones refuse are closed.
+    ///
+    /// # Errors
+    ///
+    /// There is no such instance, or it cannot be done; the rules are the old ones then.
+    pub fn replace_rules(&self, id: &str, rules: &[Rule]) -> Result<(), RulesError> {
+        let instance = self.instance(id)?;
+        match instance.net() {
+            Some(net) => Ok(net.replace(rules)?),
+            None => Ok(()),
+        }
     }
 
     /// Returns the state of every instance that was started and not stopped since.

@@ -174,8 +174,10 @@ pub struct SecretSpec {
     pub how_to_obtain: Option<String>,
     /// How services get it.
     pub deliver: Delivery,
-    /// The hosts whose requests may carry it; one at least if it is brokered.
+    /// The hosts whose requests may carry it, none of which is `*`; one at least if it is brokered.
     pub hosts: Vec<HostPattern>,
+    /// The parameters of a query that may carry it; only if it is brokered.
+    pub query: Vec<Box<str>>,
     /// The services that get it, or nothing for all.
     pub services: Option<Vec<Name>>,
 }

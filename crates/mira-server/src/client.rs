@@ -5,11 +5,12 @@
 use std::io;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty, Full};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use mira_gate::Rule;
 use mira_host::service::InstanceSpec;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
@@ -18,7 +19,7 @@ use tokio::net::UnixStream;
 use crate::lines;
 use crate::socket::Place;
 use crate::wire::{
-    Autosave, Event, Failure, InstanceState, NotText, START_PROTOCOL, Spec, StartLine,
+    Autosave, Event, Failure, InstanceState, NotText, RuleSpec, START_PROTOCOL, Spec, StartLine,
     StartRequest, Stopped, ValueHead,
 };
 
@@ -146,6 +147,19 @@ impl Client {
         Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
     }
 
+    /// Replaces the rules of an instance's network, from now on; returns whether the instance runs.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be done, or the supervisor cannot be reached or understood.
+    pub async fn replace_rules(&self, id: &str, rules: &[Rule]) -> Result<bool, ClientError> {
+        let path = format!("/v1/instances/{id}/rules");
+        let rules: Vec<RuleSpec> = rules.iter().map(RuleSpec::from).collect();
+        let rules = serde_json::to_vec(&rules).map_err(io::Error::other)?;
+        let answer = self.call_with(Method::PUT, &path, rules.into()).await?;
+        Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
+    }
+
     /// Ends the supervisor, and before that all that it runs; returns whether there was one.
     ///
     /// # Errors
@@ -185,6 +199,16 @@ impl Client {
         method: Method,
         path: &str,
     ) -> Result<Option<Response<Incoming>>, ClientError> {
+        self.call_with(method, path, Bytes::new()).await
+    }
+
+    /// Asks, with JSON as the body; `None` if there is no supervisor.
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Option<Response<Incoming>>, ClientError> {
         let mut tries = 0;
         let mut pause = tokio::time::interval(PAUSE);
         let answer = loop {
@@ -193,7 +217,7 @@ impl Client {
                 return Ok(None);
             };
             tries += 1;
-            match ask(stream, &method, path).await {
+            match ask(stream, &method, path, body.clone()).await {
                 // It has just ended, or is about to: one that was killed has its socket open for a moment still.
                 Err(ClientError::Connection(_)) if tries < TRIES => {}
                 answer => break answer?,
@@ -277,11 +301,13 @@ async fn ask(
     stream: UnixStream,
     method: &Method,
     path: &str,
+    body: Bytes,
 ) -> Result<Response<Incoming>, ClientError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = request(method.clone(), path)
-        .body(Empty::<Bytes>::new())
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
         .map_err(io::Error::other)?;
     Ok(sender.send_request(request).await?)
 }

@@ -4,6 +4,7 @@
 
 mod autosave;
 mod events;
+mod network;
 mod spec;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use autosave::AutosaveSpec;
 pub use autosave::{Autosave, AutosaveState, Found, Stopped};
 pub use events::{Event, Failure, InstanceState, ServiceState};
+pub(crate) use network::{RuleSpec, rules};
 pub use spec::NotText;
 pub(crate) use spec::{Spec, ValueHead};
 

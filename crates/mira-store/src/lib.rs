@@ -9,6 +9,7 @@
 
 mod bindings;
 mod database;
+mod decisions;
 mod error;
 mod file;
 mod guesses;
@@ -22,6 +23,7 @@ mod store;
 mod text;
 
 pub use bindings::Binding;
+pub use decisions::Decision;
 pub use error::{DatabaseError, OpenError, StoreError};
 pub use file::FileError;
 pub use guesses::GUESS_BYTES_MAX;

@@ -18,11 +18,18 @@ const APPLIED: &str = "_sqlx_migrations";
 
 /// Returns all migrations, oldest first.
 fn known() -> Migrator {
-    let texts = [(
-        1,
-        "instances",
-        include_str!("../migrations/0001_instances.sql"),
-    )];
+    let texts = [
+        (
+            1,
+            "instances",
+            include_str!("../migrations/0001_instances.sql"),
+        ),
+        (
+            2,
+            "net decisions",
+            include_str!("../migrations/0002_net_decisions.sql"),
+        ),
+    ];
     let migrations = texts.map(|(version, description, sql)| {
         Migration::new(
             version,

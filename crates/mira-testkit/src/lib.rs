@@ -1,10 +1,14 @@
-//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal, a model service.
+//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal, a model service, a world without a way out and servers in it.
 //!
 //! A dev-dependency only: nothing that ships depends on it.
 
+pub mod ca;
 pub mod canary;
 pub mod home;
 pub mod model_server;
+pub mod origin;
 pub mod secret_service;
 #[cfg(unix)]
 pub mod terminal;
+#[cfg(target_os = "linux")]
+pub mod world;

@@ -91,8 +91,10 @@ const CRATES: &[Crate] = &[
         layer: Layer::Runtime,
         uses: &[
             "mira-age",
+            "mira-gate",
             "mira-package",
             "mira-redact",
+            "mira-sandbox",
             "mira-secret",
             "mira-snapshot",
             "mira-store",
@@ -103,7 +105,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-server",
         layer: Layer::Surface,
-        uses: &["mira-host", "mira-secret", "mira-snapshot"],
+        uses: &["mira-gate", "mira-host", "mira-secret", "mira-snapshot"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
@@ -111,9 +113,11 @@ const CRATES: &[Crate] = &[
         layer: Layer::Surface,
         uses: &[
             "mira-age",
+            "mira-gate",
             "mira-host",
             "mira-package",
             "mira-redact",
+            "mira-sandbox",
             "mira-secret",
             "mira-server",
             "mira-snapshot",

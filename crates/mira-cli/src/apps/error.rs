@@ -45,8 +45,7 @@ impl From<InstanceError> for CommandError {
             InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
                 Self::new(Kind::Usage, text)
             }
-            InstanceError::Brokered { .. }
-            | InstanceError::Busy { .. }
+            InstanceError::Busy { .. }
             | InstanceError::NoCopy { .. } => Self::failed(text),
             InstanceError::NoSnapshotPassword { .. } => Self::new(Kind::Missing, text),
             // What is left is about content that is not what it says it is.

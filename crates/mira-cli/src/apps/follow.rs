@@ -1,6 +1,6 @@
 //! What comes of a start, told as it happens: states, lines, and where the app is to be found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mira_package::manifest::Manifest;
 use mira_server::{Event, Started, Starting};
@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Apps, autosave};
+use crate::commands::net;
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -54,7 +55,7 @@ pub(super) async fn follow(
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut stopping = false;
-    let mut shown = BTreeMap::new();
+    let mut shown = Shown::default();
     loop {
         let next = tokio::select! {
             next = following.next() => next?,
@@ -101,12 +102,24 @@ pub(super) async fn follow(
     }
 }
 
-/// Shows an event of the foreground: lines on stdout, the rest on stderr. `shown` is what was told last of each service.
+/// What was told already.
+#[derive(Default)]
+struct Shown {
+    /// The last of each service.
+    states: BTreeMap<String, String>,
+    /// The hosts and ports that it was kept from calling.
+    refused: BTreeSet<(String, u16)>,
+}
+
+/// Shows an event of the foreground: lines on stdout, the rest on stderr.
 fn tell(
     ui: &Ui,
     instance: &Instance,
     quiet: bool,
-    shown: &mut BTreeMap<String, String>,
+    Shown {
+        states: shown,
+        refused,
+    }: &mut Shown,
     event: &Event,
 ) -> Result<(), CommandError> {
     match event {
@@ -117,6 +130,25 @@ fn tell(
         Event::Missed { events } => ui.say(&format!(
             "{events} lines were not shown; they are in the log"
         )),
+        Event::Refused { host, port, .. } if quiet || !refused.insert((host.clone(), *port)) => {}
+        Event::Refused {
+            host,
+            port,
+            reason,
+            can_be_allowed,
+        } => {
+            ui.say(&format!(
+                "{} was kept from calling {host}:{port}: {reason}",
+                instance.name
+            ));
+            if *can_be_allowed {
+                let pattern = net::spelled(host, *port);
+                ui.detail(&format!(
+                    "`mira net allow {} {pattern}` lets it, from then on",
+                    instance.name
+                ));
+            }
+        }
         Event::Autosave { state } => {
             if let Some(trouble) = autosave::trouble(instance.name.as_str(), state) {
                 ui.say(&trouble);

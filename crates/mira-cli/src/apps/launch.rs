@@ -27,6 +27,10 @@ pub(crate) struct LaunchArgs {
     #[arg(long = "with", value_name = "NAME=VALUE")]
     pub(crate) settings: Vec<String>,
 
+    /// Do not start it where nothing but its good will keeps it from calling hosts that it may not
+    #[arg(long)]
+    pub(crate) require_enforcement: bool,
+
     #[command(flatten)]
     pub(crate) key: KeyArgs,
 
@@ -111,10 +115,12 @@ pub(crate) fn launch(
         claim,
     } = ready;
     let manifest = &unpacked.manifest;
-    let spec = apps.wait(
-        apps.instances
-            .spec(instance, unpacked, values, &surroundings()),
-    )?;
+    let spec = apps.wait(apps.instances.spec(
+        instance,
+        unpacked,
+        values,
+        &surroundings(args.require_enforcement),
+    ))?;
     let spawn = Supervisor {
         home: apps.instances.home(),
     };

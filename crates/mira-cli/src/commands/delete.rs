@@ -1,4 +1,4 @@
-//! `mira delete`: removes an instance: its secrets, state, logs and snapshots.
+//! `mira delete`: removes an instance: its secrets, state, logs, network record and snapshots.
 
 use crate::apps::Apps;
 use crate::error::CommandError;
@@ -23,7 +23,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let apps = Apps::open()?;
     let instance = apps.find_to_delete(&args.instance)?;
     let name = &instance.name;
-    let question = format!("Delete {name} with its secrets, state, logs and snapshots, for good?");
+    let question = format!(
+        "Delete {name} with its secrets, state, logs, network record and snapshots, for good?"
+    );
     if !instance.deleting && !args.yes && !ui.confirm(&question, "--yes")? {
         return Err(CommandError::failed("nothing was deleted"));
     }

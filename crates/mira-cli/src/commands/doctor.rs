@@ -247,15 +247,43 @@ fn machine_checks() -> Vec<Check> {
         State::Note,
         "a program that got a secret can be read by other programs of yours: recorded, not enforced".to_owned(),
     );
+    let network = network_check();
     [
         ("keyring", keyring),
         ("unlock", cache),
         ("memory", locked),
         ("dumps", dumps),
         ("programs", children),
+        ("network", network),
     ]
     .map(|(what, (state, says))| Check { what, state, says })
     .into()
+}
+
+/// Says whether a program can be kept from calling what it may not.
+#[cfg(target_os = "linux")]
+fn network_check() -> (State, String) {
+    let helper = mira_host::supervisor::room_helper(crate::commands::serve::ROOM);
+    match mira_sandbox::probe(&helper) {
+        Ok(()) => (
+            State::Ok,
+            "enforced: apps, and programs under `mira run --gate`, have no way out but the gate"
+                .to_owned(),
+        ),
+        Err(refusal) => (
+            State::Note,
+            format!(
+                "recorded, not enforced: {refusal}; {}",
+                refusal.hint().join("; ")
+            ),
+        ),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn network_check() -> (State, String) {
+    let says = "recorded, not enforced: this system has no rooms without a network";
+    (State::Note, says.to_owned())
 }
 
 impl Check {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::apps::{Apps, KeyArgs};
 use crate::error::CommandError;
-use crate::packaging::{joined, shown, texts, word, written};
+use crate::packaging::{calls, joined, shown, texts, word, written};
 use crate::render::{facts, table};
 use crate::ui::Ui;
 
@@ -152,7 +152,7 @@ impl View {
         if self.is_encrypted {
             told.push(("encrypted", "as a whole".to_owned()));
         }
-        told.push(("network", network(self.manifest())));
+        told.push(("network", calls(self.manifest())));
         told.extend(list("volumes", &self.manifest().state.volumes));
         let webhooks = self.manifest().webhooks.iter();
         told.extend(webhooks.map(|hook| {
@@ -250,6 +250,7 @@ impl View {
                 "delivery": secret.deliver,
                 "services": secret.services.as_ref().map(|services| texts(services)),
                 "hosts": texts(&secret.hosts),
+                "query": secret.query,
                 "sealed": self.is_sealed(&secret.name),
             })).collect::<Value>(),
             "settings": manifest.settings.iter().map(|setting| json!({
@@ -274,16 +275,6 @@ impl View {
                 "executable": file.executable,
             })).collect::<Value>(),
         })
-    }
-}
-
-fn network(manifest: &Manifest) -> String {
-    match manifest.network.is_empty() {
-        true => "says that it calls no host (recorded, not enforced)".to_owned(),
-        false => format!(
-            "says that it calls {} (recorded, not enforced)",
-            joined(&manifest.network)
-        ),
     }
 }
 

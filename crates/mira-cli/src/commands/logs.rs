@@ -38,7 +38,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-fn parse_since(text: &str) -> Result<Timestamp, String> {
+/// Reads a time, or how long ago it was.
+pub(crate) fn parse_since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

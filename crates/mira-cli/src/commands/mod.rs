@@ -22,6 +22,8 @@ mod lock;
 mod logs;
 mod man;
 #[cfg(target_os = "linux")]
+pub(crate) mod net;
+#[cfg(target_os = "linux")]
 mod new;
 #[cfg(target_os = "linux")]
 pub(crate) mod open;
@@ -124,6 +126,9 @@ pub(crate) enum Command {
     /// Show what the services of an instance wrote, redacted
     #[cfg(target_os = "linux")]
     Logs(logs::Args),
+    /// Show where instances call, and decide where they may
+    #[cfg(target_os = "linux")]
+    Net(net::Args),
     /// Manage the secrets of an instance
     #[cfg(target_os = "linux")]
     Secret(secret::Args),
@@ -136,7 +141,7 @@ pub(crate) enum Command {
     /// Write down all that helps to find out what is wrong with an instance; never a value
     #[cfg(target_os = "linux")]
     Diagnostics(diagnostics::Args),
-    /// Delete an instance: its secrets, state, logs and snapshots
+    /// Delete an instance: its secrets, state, logs, network record and snapshots
     #[cfg(target_os = "linux")]
     Delete(delete::Args),
     /// Run the supervisor, which other commands start when they need it; or end it
@@ -200,6 +205,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Restart(args) => restart::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Logs(args) => logs::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Net(args) => return net::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Secret(args) => secret::run(args, ui),
         #[cfg(target_os = "linux")]

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mira_host::instances::{Candidate, Claim, Created, KeyWanted, Unpacked};
-use mira_package::manifest::Manifest;
+use mira_package::manifest::{Delivery, Manifest};
 use mira_package::trust::Secrets;
 use mira_store::{Instance, InstanceName};
 
 use crate::apps::{Apps, LaunchArgs, launch, prepare};
 use crate::error::CommandError;
+use crate::packaging::{calls, joined};
 use crate::render::count;
 use crate::ui::Ui;
 
@@ -253,7 +254,6 @@ fn tell_asks(ui: &Ui, candidate: &Candidate) {
         version,
         services,
         secrets,
-        network,
         ..
     } = &candidate.manifest;
     ui.say(&format!(
@@ -270,16 +270,11 @@ fn tell_asks(ui: &Ui, candidate: &Candidate) {
             true => "needs",
             false => "can use",
         };
-        ui.detail(&format!("{need} {}", secret.name));
+        let only = match secret.deliver {
+            Delivery::Brokered => format!(", in requests to {} only", joined(&secret.hosts)),
+            Delivery::Env | Delivery::File => String::new(),
+        };
+        ui.detail(&format!("{need} {}{only}", secret.name));
     }
-    match network.is_empty() {
-        true => ui.detail("says that it calls no host (recorded, not enforced)"),
-        false => {
-            let hosts: Vec<String> = network.iter().map(ToString::to_string).collect();
-            ui.detail(&format!(
-                "says that it calls {} (recorded, not enforced)",
-                hosts.join(", ")
-            ));
-        }
-    }
+    ui.detail(&calls(&candidate.manifest));
 }

@@ -1,8 +1,9 @@
 //! `mira ps`: the instances, how they fare, and where they listen.
 
 use mira_host::lease::Holder;
+use mira_host::network::NetworkMode;
 use mira_server::InstanceState;
-use mira_store::{Instance, Port};
+use mira_store::{Decision, Instance, Port};
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
@@ -29,6 +30,7 @@ struct Row {
     state: Option<InstanceState>,
     ports: Vec<Port>,
     stale: Vec<Holder>,
+    decisions: Vec<Decision>,
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
@@ -56,6 +58,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 .filter(|holder| holder.stale_since.is_some() && holder.program.starts_with(&label))
                 .cloned()
                 .collect(),
+            decisions: apps.wait(apps.instances.store().decisions(&instance.id))?,
             instance,
         });
     }
@@ -73,6 +76,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         &cells,
     ))?;
     for row in &rows {
+        row.tell_network(ui);
         row.tell_stale(ui);
         let autosave = row.state.as_ref().and_then(|state| state.autosave.as_ref());
         let told = autosave.and_then(|state| trouble(row.instance.name.as_str(), state));
@@ -118,6 +122,7 @@ impl Row {
             state,
             ports,
             stale,
+            decisions,
         } = self;
         json!({
             "id": instance.id.as_str(),
@@ -141,8 +146,23 @@ impl Row {
                 "since": holder.stale_since.map(|since| since.to_string()),
             })).collect::<Vec<_>>(),
             "autosave": state.as_ref().and_then(|state| state.autosave.as_ref()),
-            "network": "recorded, not enforced",
+            "network": state.as_ref().and_then(|state| state.network.as_ref()),
+            "decisions": decisions.iter().map(|decision| json!({
+                "hosts": decision.host,
+                "allow": decision.allow,
+                "decided": decision.decided.to_string(),
+            })).collect::<Vec<_>>(),
         })
+    }
+
+    fn tell_network(&self, ui: &Ui) {
+        let network = self.state.as_ref().and_then(|state| state.network.as_ref());
+        if let Some(NetworkMode::Recorded { why }) = network {
+            ui.say(&format!(
+                "the network of {} is recorded, not enforced: {why}",
+                self.instance.name
+            ));
+        }
     }
 
     fn tell_stale(&self, ui: &Ui) {

@@ -1,5 +1,8 @@
 //! `mira run`: runs a program with secrets in its environment and its output redacted.
 
+#[cfg_attr(not(target_os = "linux"), path = "run/no_gate.rs")]
+mod gate;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +16,7 @@ use mira_secret::{Scope, SecretName, SecretValue};
 use mira_vault::home::Home;
 use mira_vault::{Entry, Vault};
 
+use self::gate::Gate;
 use crate::error::{CommandError, Kind};
 use crate::session::{self, UnlockArgs, parse_names, parse_scope};
 use crate::ui::Ui;
@@ -22,7 +26,8 @@ use crate::ui::Ui;
     override_usage = "mira run [OPTIONS] -- PROGRAM [ARGUMENT]...",
     after_help = "The program gets every secret of the scope (or those of --only) as environment variables; nothing \
                   else changes for it. What it prints is redacted.\n  mira run -- python3 agent.py\n  \
-                  mira run --only OPENAI_API_KEY --with AWS_REGION=eu-west-1 -- npx -y some-server"
+                  mira run --only OPENAI_API_KEY --with AWS_REGION=eu-west-1 -- npx -y some-server\n  \
+                  mira run --broker OPENAI_API_KEY=api.openai.com -- python3 agent.py"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -35,6 +40,9 @@ pub(crate) struct Args {
     /// Which value wins where the environment has the same name with another value
     #[arg(long, value_enum)]
     prefer: Option<Prefer>,
+
+    #[command(flatten)]
+    gate: gate::Args,
 
     #[command(flatten)]
     unlock: UnlockArgs,
@@ -90,6 +98,9 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let vault = session::open(ui, &args.unlock)?;
     let chosen = choose(&vault, &args.choice, args.prefer, &settings)?;
     drop(vault);
+    let program = args.program.first().cloned().unwrap_or_default();
+    let shown = program_name(&program);
+    let gate = gate::open(&args.gate, &home, &shown, &chosen, ui)?;
 
     let mut needles = mira_redact::NeedleSet::builder();
     let mut environment = Environment::inherit(std::env::vars_os());
@@ -99,23 +110,30 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     for Chosen { delivery, value } in &chosen {
         // EXPOSE: to the redactor, which looks for it in the program's output.
         needles.add(delivery.name.as_str(), value.expose());
-        // EXPOSE: to the program's environment: this is the delivery.
-        add(
-            &mut environment,
-            delivery.name.as_str().as_ref(),
-            value.expose(),
-        )?;
+        if !args.gate.brokers(&delivery.name) {
+            add(
+                &mut environment,
+                delivery.name.as_str().as_ref(),
+                // EXPOSE: to the program's environment: this is the delivery.
+                value.expose(),
+            )?;
+        }
     }
-    let deliveries: Vec<_> = chosen.into_iter().map(|chosen| chosen.delivery).collect();
-    let mut words = args.program.into_iter();
-    let program = words.next().unwrap_or_default();
-    let shown = program_name(&program);
+    for (name, value) in gate.iter().flat_map(Gate::variables) {
+        add(&mut environment, &name, value.as_encoded_bytes())?;
+    }
+    let held = chosen.into_iter().map(|chosen| chosen.delivery);
+    let deliveries: Vec<_> = held
+        .filter(|delivery| !args.gate.brokers(&delivery.name))
+        .collect();
     let needles = Arc::new(needles.build());
+    let room = gate.as_ref().map(Gate::room).transpose()?.flatten();
     let spec = RunSpec {
         program,
-        args: words.collect(),
+        args: args.program.into_iter().skip(1).collect(),
         environment,
         needles,
+        room,
     };
 
     let mut lease = record(ui, &home, &shown, deliveries);
@@ -125,6 +143,9 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         }
     });
     drop(lease);
+    if let Some(gate) = gate {
+        gate.close(ui);
+    }
     match ran {
         Ok(report) => Ok(end(&report, ui)),
         Err(error) => Err(not_started(&error)),

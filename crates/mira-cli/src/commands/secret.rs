@@ -224,12 +224,7 @@ fn list(args: &ListArgs, ui: &Ui) -> Result<(), CommandError> {
     ui.want_json(args.json);
     let apps = Apps::open()?;
     let instance = apps.find(&args.instance)?;
-    let unpacked = apps.instances.unpacked(&instance)?.ok_or_else(|| {
-        CommandError::failed(format!(
-            "the package of {} is encrypted; what it declares is known while it runs",
-            instance.name
-        ))
-    })?;
+    let unpacked = apps.unpacked(&instance)?;
     let vault = apps.vault(ui, &args.unlock)?;
     let resolved = apps
         .instances

@@ -12,6 +12,9 @@ use crate::ui::Ui;
 /// The word that makes the binary a keeper.
 pub(crate) const KEEPER: &str = "keep";
 
+/// The word that makes the binary the maker of a room.
+pub(crate) const ROOM: &str = "room";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// End the supervisor that runs, and before that all instances
@@ -31,7 +34,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     let options = ServeOptions {
         place,
-        config: Config::new(KEEPER, Leases::at(home.leases())),
+        config: Config::new(KEEPER, ROOM, Leases::at(home.leases())),
         on_demand: args.on_demand,
     };
     let served = serve(options, || match args.on_demand {

@@ -1,6 +1,7 @@
 //! Parts of a manifest as they are shown: in its own words, and such that no terminal obeys them.
 
-use mira_package::manifest::{Part, Reference, Template};
+use mira_host::instances::Instances;
+use mira_package::manifest::{HostPattern, Hosts, Manifest, Part, Reference, Template};
 use serde_json::{Value, json};
 
 /// Returns a text with references as a manifest has it.
@@ -23,6 +24,25 @@ pub(crate) fn shown(text: &str) -> String {
         true => text.to_owned(),
         false => format!("{text:?}"),
     }
+}
+
+/// Says which hosts an app calls by its own account, those of its brokered secrets included.
+pub(crate) fn calls(manifest: &Manifest) -> String {
+    let mut hosts: Vec<HostPattern> = Vec::new();
+    for rule in Instances::manifest_rules(manifest) {
+        if !hosts.contains(&rule.hosts) {
+            hosts.push(rule.hosts);
+        }
+    }
+    let hosts_told = match hosts.is_empty() {
+        true => "no host".to_owned(),
+        false => joined(&hosts),
+    };
+    let all = match hosts.iter().any(|hosts| hosts.hosts == Hosts::Any) {
+        true => ": `*` is all public names, so it can send what it knows to anybody",
+        false => "",
+    };
+    format!("says that it calls {hosts_told} (recorded, not enforced){all}")
 }
 
 /// Returns the manifest's word for something.

@@ -9,6 +9,7 @@ mod guesses;
 mod isolation;
 mod killed;
 mod leaks;
+mod net;
 mod own;
 mod removal;
 mod samples;

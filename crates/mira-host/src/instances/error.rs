@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mira_package::archive::{OpenError, PackError};
 use mira_package::guess::{ClockError, StateError};
-use mira_package::manifest::ManifestError;
+use mira_package::manifest::{HostError, ManifestError};
 use mira_package::sealed::SealedError;
 use mira_package::signature::SignatureError;
 use mira_package::trust::Trust;
@@ -119,13 +119,15 @@ pub enum InstanceError {
         /// Their names.
         names: Vec<SecretName>,
     },
-    /// A secret is to be delivered by the gate.
-    #[error(
-        "{name} is to be delivered by a gate (`deliver: brokered`), which this version of Mira does not have; nothing was started"
-    )]
-    Brokered {
-        /// The secret.
-        name: SecretName,
+    /// A decision about hosts cannot be read, and what it forbids is not known.
+    #[error("what was decided of {instance} about {} is about no host: {source}; `mira net forget` takes it back", host.escape_debug())]
+    Decision {
+        /// The instance's name.
+        instance: String,
+        /// What it is about.
+        host: String,
+        /// What is wrong with that.
+        source: HostError,
     },
     /// There are snapshots, and what opens them is gone.
     #[error(

@@ -18,6 +18,8 @@ use crate::service::Folders;
 ///               /state.lock, held while it is started, or its state replaced
 ///               /home/ /tmp/ /logs/
 ///               /snapshots/   a restic repository
+///               /net/         the network record
+/// net/run/                    the network record of commands without an instance
 /// ```
 ///
 /// In memory, in the run-time folder: `secrets/<id>/<service>/`, `packages/<digest>/` of encrypted packages, and `claims/<id>`.
@@ -90,6 +92,18 @@ impl Layout {
     #[must_use]
     pub fn snapshots(&self, id: &InstanceId) -> PathBuf {
         self.instance(id).join("snapshots")
+    }
+
+    /// Returns the folder of an instance's network record.
+    #[must_use]
+    pub fn net(&self, id: &InstanceId) -> PathBuf {
+        self.instance(id).join("net")
+    }
+
+    /// Returns the folder of the network record of commands that run without an instance.
+    #[must_use]
+    pub fn net_of_runs(&self) -> PathBuf {
+        self.home.join("net").join("run")
     }
 
     /// Returns the folders that an instance runs in.

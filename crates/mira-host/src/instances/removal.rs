@@ -11,7 +11,7 @@ use super::secrets::scope;
 use super::{InstanceError, Instances};
 
 impl Instances {
-    /// Deletes an instance that does not run: its secrets, state, logs and snapshots. The vault may be left out only where
+    /// Deletes an instance that does not run: its secrets, state, logs, network record and snapshots. The vault may be left out only where
     /// there is none. The caller holds the instance's claim.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! An instance's secrets: which it declares, where each comes from, and which are missing.
 
-use mira_package::manifest::{Delivery, Manifest, SecretSpec};
+use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Scope, SecretName, SecretValue};
 use mira_store::{Binding, Instance, InstanceId};
 use mira_vault::{Entry, Vault};
@@ -104,7 +104,7 @@ impl Instances {
     ///
     /// # Errors
     ///
-    /// A required one is missing, a value cannot be read, or is to be delivered in a way that cannot be done.
+    /// A required one is missing, or a value cannot be read.
     pub fn values(
         &self,
         instance: &Instance,
@@ -123,11 +123,6 @@ impl Instances {
         let mut values = Vec::new();
         for Wanted { declared, source } in &resolution.wanted {
             let Some(source) = source else { continue };
-            if declared.deliver == Delivery::Brokered {
-                return Err(InstanceError::Brokered {
-                    name: declared.name.clone(),
-                });
-            }
             let name = declared.name.clone();
             let (scope, saved_as) = match source {
                 Source::Own => (&own, &name),

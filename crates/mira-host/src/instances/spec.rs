@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use mira_package::manifest::{self, Delivery, Manifest, Name, Probe, Reference, Service, Template};
+use mira_gate::placeholder;
+use mira_package::manifest::{
+    self, Delivery, Manifest, Name, Probe, Reference, SecretSpec, Service, Template,
+};
 use mira_snapshot::Repository;
 use mira_store::{Instance, PortRequest};
 
 use super::folders::remove;
 use super::{InstanceError, Instances, Unpacked};
+use crate::network::{Broker, Network, Visible};
 use crate::service::{
     Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value,
     base_environment, is_free,
@@ -17,8 +22,17 @@ use crate::service::{
 /// What an instance finds around it.
 #[derive(Debug)]
 pub struct Surroundings {
-    /// The user's variables, of which the path, the language and the time zone are taken.
+    /// The user's variables, of which the path, the language and the time zone are taken, and where the user's home is.
     pub variables: Vec<(OsString, OsString)>,
+    /// Start nothing where its network cannot be enforced.
+    pub require_enforcement: bool,
+}
+
+impl Surroundings {
+    fn variable(&self, name: &str) -> Option<&OsString> {
+        let named = self.variables.iter().find(|(known, _)| known == name);
+        named.map(|(_, value)| value)
+    }
 }
 
 /// The port of each service and name.
@@ -59,6 +73,9 @@ impl Instances {
             // The manifest's checks know of no other.
             _ => String::new(),
         };
+        let network = self
+            .network(instance, manifest, &folders, &values, surroundings)
+            .await?;
         let making = Making {
             instance,
             manifest,
@@ -66,6 +83,7 @@ impl Instances {
             surroundings,
             settings: &settings,
             ports: &ports,
+            brokered: &network.brokered,
             resolve: &resolve,
         };
         let services = manifest.start_order().into_iter();
@@ -76,6 +94,54 @@ impl Instances {
             folders,
             services,
             values,
+            network: Some(network),
+        })
+    }
+
+    /// Returns what the instance may call, and with which secrets.
+    async fn network(
+        &self,
+        instance: &Instance,
+        manifest: &Manifest,
+        folders: &Folders,
+        values: &[Value],
+        surroundings: &Surroundings,
+    ) -> Result<Network, InstanceError> {
+        let broker = |declared: &SecretSpec| {
+            let value = values.iter().find(|value| value.name == declared.name)?;
+            Some(Broker {
+                name: declared.name.clone(),
+                placeholder: placeholder(&declared.name, &value.value).into(),
+                hosts: declared.hosts.clone(),
+                query: declared.query.iter().map(ToString::to_string).collect(),
+            })
+        };
+        let secrets = manifest.secrets.iter();
+        let brokered = secrets.filter(|declared| declared.deliver == Delivery::Brokered);
+        let path = surroundings.variable("PATH");
+        let programs: Vec<PathBuf> = path
+            .map(|path| std::env::split_paths(path).collect())
+            .unwrap_or_default();
+        let mut visible = Visible::of_instance(
+            surroundings.variable("HOME").map(Path::new),
+            self.home.path(),
+            &programs,
+        );
+        visible.readable.push(folders.package.clone());
+        let own = [&folders.home, &folders.tmp, &folders.runtime_secrets];
+        visible.writable.extend(own.into_iter().cloned());
+        let volumes = manifest.state.volumes.iter();
+        visible
+            .writable
+            .extend(volumes.map(|volume| self.layout.volume(&instance.id, volume.as_str())));
+        Ok(Network {
+            name: instance.name.to_string(),
+            is_command: false,
+            rules: self.policy_rules(instance, manifest).await?,
+            brokered: brokered.filter_map(broker).collect(),
+            record: self.layout.net(&instance.id),
+            require_enforcement: surroundings.require_enforcement,
+            visible,
         })
     }
 
@@ -135,6 +201,7 @@ struct Making<'a> {
     surroundings: &'a Surroundings,
     settings: &'a BTreeMap<String, String>,
     ports: &'a Ports,
+    brokered: &'a [Broker],
     resolve: &'a dyn Fn(&Reference) -> String,
 }
 
@@ -203,8 +270,21 @@ impl Making<'_> {
         let settings = settings.map(|(name, value)| (name.into(), value.into()));
         let own = service.env.iter();
         let own = own.map(|(name, value)| (name.into(), value.render(self.resolve).into()));
-        let all: BTreeMap<OsString, OsString> =
-            base.into_iter().chain(settings).chain(own).collect();
+        let is_for = |broker: &&Broker| {
+            let mut secrets = self.manifest.secrets_of(&service.name);
+            secrets.any(|secret| secret.name == broker.name)
+        };
+        let placeholders = self.brokered.iter().filter(is_for);
+        let placeholders = placeholders.map(|broker| {
+            let placeholder = OsString::from(&broker.placeholder);
+            (OsString::from(broker.name.as_str()), placeholder)
+        });
+        let all: BTreeMap<OsString, OsString> = base
+            .into_iter()
+            .chain(settings)
+            .chain(own)
+            .chain(placeholders)
+            .collect();
         all.into_iter().collect()
     }
 

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use mira_sandbox::Confinement;
 use rustix::fs::Mode;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
@@ -21,11 +22,11 @@ use super::sys::{self, Image};
 const NOT_STARTED: i32 = 127;
 
 /// Starts the service; returns its process once it is the program.
-pub(super) fn start(launch: &Launch<'_>) -> io::Result<Pid> {
+pub(super) fn start(launch: &Launch<'_>, confinement: Option<&Confinement>) -> io::Result<Pid> {
     let (reasons, reason) = pipe_with(PipeFlags::CLOEXEC)?;
     let image = Image::new(launch.program, &launch.arguments, &launch.environment);
     let keeper = getpid();
-    let child = sys::fork(|| become_service(launch, &image, keeper, reason.as_fd()))?;
+    let child = sys::fork(|| become_service(launch, confinement, &image, keeper, reason.as_fd()))?;
     drop(reason);
     release_output()?;
     let mut errno = Vec::new();
@@ -39,11 +40,12 @@ pub(super) fn start(launch: &Launch<'_>) -> io::Result<Pid> {
 
 fn become_service(
     launch: &Launch<'_>,
+    confinement: Option<&Confinement>,
     image: &Image<'_>,
     keeper: Pid,
     reason: BorrowedFd<'_>,
 ) -> i32 {
-    let errno = match prepare(launch, keeper) {
+    let errno = match prepare(launch, confinement, keeper) {
         Ok(()) => image.execute(),
         Err(error) => error.raw_os_error(),
     };
@@ -52,7 +54,11 @@ fn become_service(
     NOT_STARTED
 }
 
-fn prepare(launch: &Launch<'_>, keeper: Pid) -> rustix::io::Result<()> {
+fn prepare(
+    launch: &Launch<'_>,
+    confinement: Option<&Confinement>,
+    keeper: Pid,
+) -> rustix::io::Result<()> {
     setsid()?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // It may have died before.
@@ -66,11 +72,12 @@ fn prepare(launch: &Launch<'_>, keeper: Pid) -> rustix::io::Result<()> {
     umask(Mode::RWXG | Mode::RWXO);
     chdir(launch.folder)?;
     sys::default_signals();
-    Ok(())
+    // Last: what is given up here may be needed before.
+    confinement.map_or(Ok(()), Confinement::apply)
 }
 
 /// Lets go of the service's output, so that its end is seen when the service's tree has ended.
-fn release_output() -> io::Result<()> {
+pub(super) fn release_output() -> io::Result<()> {
     let null = sys::open_null()?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use mira_sandbox::Entrance;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 
 /// What a keeper is to start, before it is a message.
@@ -30,6 +31,8 @@ pub(crate) struct NewLaunch<'a> {
     pub(crate) files: Vec<(&'a SecretName, &'a SecretValue)>,
     /// The soft limit on open files.
     pub(crate) open_files: u64,
+    /// The room that it is started in.
+    pub(crate) room: Option<&'a Entrance>,
 }
 
 /// Where a message goes: first counted, then written.
@@ -197,6 +200,8 @@ mod tests {
             files_folder: Path::new("/x"),
             files: vec![(&name, &two)],
             open_files: 1024,
+            room: None,
+            room: None,
         };
         let message = launch.message();
         let read = Launch::parse(&message).unwrap();

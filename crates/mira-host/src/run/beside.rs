@@ -17,13 +17,14 @@ use super::spawn::Launch;
 use super::streams::{self, Outputs};
 use super::terminal::{self, Windows};
 use super::wait::poll_until;
-use super::{Outcome, Report, RunError, sys};
+use super::{Outcome, Report, RunError, RunRoom, sys};
 
 /// Runs a program beside us; with nothing to redact its streams are our own.
 pub(super) fn run(
     program: &Program,
     environment: Environment,
     needles: &Arc<NeedleSet>,
+    room: Option<&RunRoom>,
     on_start: &mut dyn FnMut(u32),
 ) -> Result<Report, RunError> {
     let watch = Watch::begin()?;
@@ -36,6 +37,7 @@ pub(super) fn run(
         program,
         environment: &environment,
         watch: &watch,
+        room,
         stdio: streams::borrowed(rustix::stdio::stdin(), &given),
     };
     let process = launch.beside()?;

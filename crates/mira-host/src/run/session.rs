@@ -25,7 +25,7 @@ use super::spawn::Launch;
 use super::streams::{self, Outputs};
 use super::terminal::{self, OuterTerminal, Pty, Windows};
 use super::wait::poll_until;
-use super::{Outcome, Report, RunError, sys};
+use super::{Outcome, Report, RunError, RunRoom, sys};
 
 /// As much as a terminal takes in one piece.
 const KEYS_BYTES: usize = 4096;
@@ -35,6 +35,7 @@ pub(super) fn run(
     program: &Program,
     environment: Environment,
     needles: &Arc<NeedleSet>,
+    room: Option<&RunRoom>,
     on_start: &mut dyn FnMut(u32),
 ) -> Result<Report, RunError> {
     let watch = Watch::begin()?;
@@ -53,6 +54,7 @@ pub(super) fn run(
         program,
         environment: &environment,
         watch: &watch,
+        room,
         stdio: streams::borrowed(slave.as_fd(), &given),
     };
     let monitor = launch.in_session(slave.as_fd(), foreground)?;

@@ -15,7 +15,7 @@ use super::monitor::{self, Monitor};
 use super::program::Program;
 use super::signals::Watch;
 use super::sys::{self, Image, SignalSet, forbid_core};
-use super::{RunError, streams};
+use super::{RunError, RunRoom, streams};
 
 /// The shell's code for a program that could not be started; seen by nobody, since the reason travels by pipe.
 const NOT_STARTED: i32 = 127;
@@ -25,6 +25,7 @@ pub(super) struct Launch<'a> {
     pub(super) program: &'a Program,
     pub(super) environment: &'a Environment,
     pub(super) watch: &'a Watch,
+    pub(super) room: Option<&'a RunRoom>,
     pub(super) stdio: [BorrowedFd<'a>; 3],
 }
 
@@ -38,6 +39,7 @@ impl Launch<'_> {
         let birth = Birth {
             stdio: self.stdio,
             watch: self.watch,
+            room: self.room,
             mask: &mask,
             reason: reason.as_fd(),
             parent: getpid(),
@@ -80,6 +82,7 @@ impl Launch<'_> {
                     let birth = Birth {
                         stdio: self.stdio,
                         watch: self.watch,
+                        room: self.room,
                         mask: &mask,
                         reason: reason.as_fd(),
                         parent,
@@ -123,6 +126,7 @@ impl Launch<'_> {
 struct Birth<'a> {
     stdio: [BorrowedFd<'a>; 3],
     watch: &'a Watch,
+    room: Option<&'a RunRoom>,
     mask: &'a SignalSet,
     reason: BorrowedFd<'a>,
     parent: Pid,
@@ -141,6 +145,10 @@ impl Birth<'_> {
     }
 
     fn prepare(&self) -> rustix::io::Result<()> {
+        if let Some(room) = self.room {
+            // First: the new rights that come with it undo what is asked for next.
+            room.enter()?;
+        }
         die_with(self.parent)?;
         forbid_core()?;
         let [stdin, stdout, stderr] = self.stdio;
@@ -156,7 +164,8 @@ impl Birth<'_> {
         }
         self.watch.undo_in_child();
         self.mask.restore();
-        Ok(())
+        // Last: what is given up here may be needed before.
+        self.room.map_or(Ok(()), RunRoom::confine)
     }
 }
 

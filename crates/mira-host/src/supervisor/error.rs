@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::network::NetworkError;
 use crate::service::{FolderError, ProgramError, ServiceError, SpecError};
 
 /// Why an instance does not run.
@@ -20,6 +21,9 @@ pub enum StartError {
     /// A folder of it cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// Its network is not there.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A program that it needs is missing.
     #[error("service {service:?} cannot be started: {error}")]
     Program {
@@ -71,6 +75,18 @@ pub enum StartError {
         /// Its main process.
         pid: u32,
     },
+}
+
+/// Why the rules of an instance's network were not replaced.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// There is no such instance.
+    #[error(transparent)]
+    NotThere(#[from] StopError),
+    /// It cannot be done.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 }
 
 /// Why an instance was not stopped.

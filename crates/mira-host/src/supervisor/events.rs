@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use mira_gate::Refused;
 use tokio::sync::Notify;
 
 use crate::logs::LogLine;
@@ -27,6 +28,8 @@ pub enum Event {
     },
     /// A service wrote a line.
     Line(Arc<LogLine>),
+    /// A try to call a host was refused.
+    Refused(Arc<Refused>),
     /// This many lines were lost here, because they were not read in time. They are in the logs.
     Lost(u64),
 }
@@ -35,7 +38,7 @@ impl Event {
     fn bytes(&self) -> usize {
         match self {
             Self::Line(line) => EVENT_BYTES + line.line.len(),
-            Self::State { .. } | Self::Lost(_) => EVENT_BYTES,
+            Self::Refused(_) | Self::State { .. } | Self::Lost(_) => EVENT_BYTES,
         }
     }
 }
@@ -94,7 +97,7 @@ impl Queue {
         let bytes = event.bytes();
         // States are few, and what a reader must not miss: there is twice the room for them.
         let room = match event {
-            Event::Line(_) => bytes_max,
+            Event::Line(_) | Event::Refused(_) => bytes_max,
             Event::State { .. } | Event::Lost(_) => 2 * bytes_max,
         };
         if inner.bytes + bytes <= room {
@@ -199,6 +202,7 @@ mod tests {
                 Event::Line(line) => line.line.clone(),
                 Event::Lost(count) => format!("lost {count}"),
                 Event::State { service, .. } => service.to_string(),
+                Event::Refused(refused) => refused.host.to_string(),
             });
         }
         texts

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::future::pending;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use http_body_util::Empty;
@@ -11,7 +10,6 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::kept::Kept;
@@ -99,8 +97,8 @@ impl<'a> Checks<'a> {
 
     async fn passes(&self, check: &Check) -> bool {
         match check {
-            Check::Tcp { port } => connect(*port).await.is_some(),
-            Check::Http { port, path } => answers(*port, path).await.unwrap_or(false),
+            Check::Tcp { port } => self.context.connect(*port).await.is_some(),
+            Check::Http { port, path } => self.answers(*port, path).await.unwrap_or(false),
             Check::Command(words) => self.succeeds(words).await.unwrap_or(false),
         }
     }
@@ -117,30 +115,26 @@ impl<'a> Checks<'a> {
             .ok()?;
         Some(kept.ended().await == End::Exited(0))
     }
-}
 
-async fn connect(port: u16) -> Option<TcpStream> {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()
-}
-
-/// Asks for a path; returns whether the status says that all is well.
-async fn answers(port: u16, path: &str) -> Option<bool> {
-    let stream = TokioIo::new(connect(port).await?);
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES_MAX);
-    let (mut sender, connection) = builder.handshake(stream).await.ok()?;
-    let request = Request::get(path)
-        .header(HOST, format!("127.0.0.1:{port}"))
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .ok()?;
-    let answer = sender.send_request(request);
-    tokio::pin!(answer);
-    let answer = tokio::select! {
-        answer = &mut answer => answer,
-        // The answer may have come with the connection's end.
-        _ = connection => answer.await,
-    };
-    let status = answer.ok()?.status();
-    Some(status.is_success() || status.is_redirection())
+    /// Asks for a path; returns whether the status says that all is well.
+    async fn answers(&self, port: u16, path: &str) -> Option<bool> {
+        let stream = TokioIo::new(self.context.connect(port).await?);
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX);
+        let (mut sender, connection) = builder.handshake(stream).await.ok()?;
+        let request = Request::get(path)
+            .header(HOST, format!("127.0.0.1:{port}"))
+            .header(CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .ok()?;
+        let answer = sender.send_request(request);
+        tokio::pin!(answer);
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            // The answer may have come with the connection's end.
+            _ = connection => answer.await,
+        };
+        let status = answer.ok()?.status();
+        Some(status.is_success() || status.is_redirection())
+    }
 }

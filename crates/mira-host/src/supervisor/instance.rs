@@ -1,17 +1,21 @@
 //! An instance that is there: its services, and how they are brought up and down together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use mira_gate::Refused;
 use mira_redact::NeedleSet;
+use mira_secret::SecretName;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::events::{Events, Hub};
+use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
+use crate::network::{Ingress, NetworkMode, Net};
 use crate::service::{
     Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
 };
@@ -24,10 +28,32 @@ const KILL_WAIT: Duration = Duration::from_secs(20);
 pub(super) struct Prepared {
     spec: InstanceSpec,
     needles: NeedleSet,
+    network: Option<(Arc<Net>, NetworkMode)>,
+    ingress: Ingress,
+}
+
+impl Prepared {
+    /// Opens the services' ports for the user, where services are in a room.
+    pub(super) async fn open_ports(&mut self) -> Result<(), StartError> {
+        let Some((net, _)) = &self.network else {
+            return Ok(());
+        };
+        let services = self.spec.services.iter();
+        let ports: Vec<u16> = services.flat_map(|service| service.ports.clone()).collect();
+        self.ingress = Ingress::open(net, &ports).await.map_err(|(port, _)| {
+            let uses = |service: &&ServiceSpec| service.ports.contains(&port);
+            let service = self.spec.services.iter().find(uses);
+            let service = service
+                .map(|service| service.name.clone())
+                .unwrap_or_default();
+            StartError::PortTaken { service, port }
+        })?;
+        Ok(())
+    }
 }
 
 /// Checks an instance, and makes its folders. Nothing is started.
-pub(super) fn prepare(spec: InstanceSpec) -> Result<Prepared, StartError> {
+pub(super) fn prepare(spec: InstanceSpec, config: &Config) -> Result<Prepared, StartError> {
     spec.check()?;
     provide_folders(&spec)?;
     for service in &spec.services {
@@ -54,7 +80,23 @@ pub(super) fn prepare(spec: InstanceSpec) -> Result<Prepared, StartError> {
         needles.add(value.name.as_str(), value.value.expose());
     }
     let needles = needles.build();
-    Ok(Prepared { spec, needles })
+    let network = match &spec.network {
+        None => None,
+        Some(network) => {
+            let value = |name: &SecretName| {
+                let named = spec.values.iter().find(|value| value.name == *name);
+                named.map(|value| &value.value)
+            };
+            let (net, mode) = Net::open(network, value, &config.room)?;
+            Some((Arc::new(net), mode))
+        }
+    };
+    Ok(Prepared {
+        spec,
+        needles,
+        network,
+        ingress: Ingress::default(),
+    })
 }
 
 /// An instance that is there.
@@ -66,6 +108,8 @@ pub(super) struct Instance {
     config: Arc<Config>,
     needles: Arc<NeedleSet>,
     open_files: u64,
+    network: Option<(Arc<Net>, NetworkMode)>,
+    _ingress: Ingress,
     /// Held by whoever brings it up or down.
     turn: Mutex<()>,
     /// Goes with it, which is what the other ends wait for.
@@ -101,7 +145,12 @@ impl Service {
 
 impl Instance {
     pub(super) fn new(prepared: Prepared, config: Arc<Config>, open_files: u64) -> Self {
-        let Prepared { spec, needles } = prepared;
+        let Prepared {
+            spec,
+            needles,
+            network,
+            ingress,
+        } = prepared;
         let hub = Arc::new(Hub::new(config.backlog_bytes_max));
         let services = spec.services.iter().map(|service| Service {
             spec: service.clone(),
@@ -115,6 +164,8 @@ impl Instance {
             config,
             needles: Arc::new(needles),
             open_files,
+            network,
+            _ingress: ingress,
             turn: Mutex::default(),
             alive: watch::channel(()).0,
         }
@@ -126,6 +177,12 @@ impl Instance {
 
     /// Has the services run, from now on and for as long as this instance is there.
     pub(super) fn run(&self) {
+        if let Some(net) = self.net() {
+            tokio::spawn(tell_refusals(
+                net.gate().refusals(),
+                Arc::downgrade(&self.hub),
+            ));
+        }
         for service in &self.services {
             let needed = |need: &&Service| service.spec.depends_on.contains(&need.spec.name);
             let needs = self.services.iter().filter(needed);
@@ -136,6 +193,7 @@ impl Instance {
                     config: Arc::clone(&self.config),
                     needles: Arc::clone(&self.needles),
                     open_files: self.open_files,
+                    net: self.net().map(Arc::clone),
                 },
                 status: service.status.clone(),
                 goal: service.goal.subscribe(),
@@ -143,6 +201,10 @@ impl Instance {
             };
             tokio::spawn(runner.run());
         }
+    }
+
+    pub(super) fn net(&self) -> Option<&Arc<Net>> {
+        self.network.as_ref().map(|(net, _)| net)
     }
 
     pub(super) fn state(&self) -> InstanceState {
@@ -153,6 +215,7 @@ impl Instance {
             services: services
                 .map(|service| (Arc::clone(&service.status.service), service.status.now()))
                 .collect(),
+            network: self.network.as_ref().map(|(_, mode)| mode.clone()),
         }
     }
 
@@ -234,6 +297,21 @@ impl Instance {
             stopped.unwrap_or(Ok(()))?;
         }
         Ok(())
+    }
+}
+
+/// Tells of what the gate refuses, for as long as there is anybody to tell.
+async fn tell_refusals(mut refusals: broadcast::Receiver<Refused>, hub: Weak<Hub>) {
+    loop {
+        match refusals.recv().await {
+            Ok(refused) => match hub.upgrade() {
+                Some(hub) => hub.publish([Event::Refused(Arc::new(refused))]),
+                None => return,
+            },
+            // All of them are in the record.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -4,13 +4,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use mira_sandbox::Entrance;
 use mira_secret::SecretBytes;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncWriteExt;
@@ -20,7 +21,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::KeeperProgram;
-use crate::keeper::{NewLaunch, REPORT_BYTES, Report, order_kill, order_signal};
+use crate::keeper::{NewLaunch, REPORT_BYTES, Report, order_kill, order_signal, send_with_room};
 use crate::run::Outcome;
 use crate::service::{End, ServiceError, StopSignal, not_started};
 
@@ -93,14 +94,22 @@ impl Kept {
     ) -> Result<Self, ServiceError> {
         let mut kept = Self::spawn(keeper, label, outlets).map_err(ServiceError::System)?;
         let message = launch.message();
-        let started = timeout(START_WAIT, kept.tell_launch(&message));
+        let started = timeout(START_WAIT, kept.tell_launch(&message, launch.room));
         let report = started
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(ServiceError::System)?;
         match report {
             Some(Report::Started(pid)) => {
-                kept.pid = u32::try_from(pid).unwrap_or_default();
+                let inside = u32::try_from(pid).unwrap_or_default();
+                kept.pid = match launch.room {
+                    None => inside,
+                    // Where it has ended already, its keeper stands for it.
+                    Some(_) => {
+                        let keeper = kept.keeper.id().unwrap_or_default();
+                        seen_from_outside(keeper, inside).unwrap_or(keeper)
+                    }
+                };
                 Ok(kept)
             }
             Some(Report::NotStarted(errno)) => {
@@ -142,9 +151,13 @@ impl Kept {
         })
     }
 
-    async fn tell_launch(&mut self, message: &SecretBytes) -> io::Result<Option<Report>> {
+    async fn tell_launch(
+        &mut self,
+        message: &SecretBytes,
+        room: Option<&Entrance>,
+    ) -> io::Result<Option<Report>> {
         let len = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.control.write_all(&len.to_ne_bytes()).await?;
+        send_with_room(self.control.as_fd(), len.to_ne_bytes(), room)?;
         // EXPOSE: to the keeper, which hands it to the program: its environment and files.
         self.control.write_all(message.expose()).await?;
         self.report().await
@@ -187,7 +200,7 @@ impl Kept {
         use std::os::unix::process::ExitStatusExt;
         let status = self.keeper.try_wait().ok().flatten();
         match (self.ended, status) {
-            (Some(Outcome::Exited(_)), Some(status)) => status.signal().is_none(),
+            (Some(_), Some(status)) if status.signal().is_none() => true,
             // It dies by the signal that the program died by.
             (Some(Outcome::Signaled(signal)), Some(status)) => {
                 signal != libc::SIGKILL && status.signal() == Some(signal)
@@ -210,6 +223,24 @@ impl Kept {
         // If the keeper is gone, so is the program. There is always room: orders are few.
         self.control.try_write(&[order]).ok();
     }
+}
+
+/// Returns the process that has the number `inside` in the PID namespace that this keeper made: pid_namespaces(7).
+fn seen_from_outside(keeper: u32, inside: u32) -> Option<u32> {
+    let first = children(keeper)?.first().copied()?;
+    children(first)?.into_iter().find(|process| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+        let status = status.unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let last = numbers.and_then(|numbers| numbers.split_ascii_whitespace().last());
+        last.is_some_and(|number| number.parse() == Ok(inside))
+    })
+}
+
+fn children(process: u32) -> Option<Vec<u32>> {
+    let list = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
+    let numbers = list.split_ascii_whitespace();
+    numbers.map(|number| number.parse().ok()).collect()
 }
 
 fn outlet() -> io::Result<(pipe::Receiver, Stdio)> {

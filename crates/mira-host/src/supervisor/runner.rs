@@ -3,12 +3,14 @@
 //! One task per service runs this. What it should do is set by the instance, in a [`Goal`]; how it fares is in its [`Status`].
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mira_redact::NeedleSet;
+use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
@@ -22,6 +24,7 @@ use super::output::{Log, Pump};
 use super::status::Status;
 use crate::keeper::{self, NewLaunch};
 use crate::lease::Lease;
+use crate::network::Net;
 use crate::service::{
     End, InstanceSpec, Phase, Restart, ServiceError, ServiceSpec, ServiceState, find_program,
 };
@@ -45,6 +48,7 @@ pub(super) struct Context {
     pub(super) config: Arc<Config>,
     pub(super) needles: Arc<NeedleSet>,
     pub(super) open_files: u64,
+    pub(super) net: Option<Arc<Net>>,
 }
 
 impl Context {
@@ -53,7 +57,15 @@ impl Context {
     }
 
     pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
-        self.service.variables(&self.spec, &self.files_folder())
+        let own = self.service.variables(&self.spec, &self.files_folder());
+        let Some(net) = &self.net else {
+            return own;
+        };
+        // What the service sets itself is its own business: it may know better where its certificates are.
+        let set: Vec<_> = own.iter().map(|(name, _)| name.clone()).collect();
+        let added = net.variables().into_iter();
+        let added = added.filter(|(name, _)| !set.contains(name));
+        own.into_iter().chain(added).collect()
     }
 
     fn files_folder(&self) -> PathBuf {
@@ -76,6 +88,15 @@ impl Context {
             files_folder: Path::new(""),
             files: Vec::new(),
             open_files: self.open_files,
+            room: self.net.as_ref().and_then(|net| net.entrance()),
+        }
+    }
+
+    /// Connects to a port of the service.
+    pub(super) async fn connect(&self, port: u16) -> Option<TcpStream> {
+        match &self.net {
+            Some(net) => net.connect(port).await.ok(),
+            None => TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok(),
         }
     }
 }

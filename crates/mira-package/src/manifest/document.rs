@@ -304,10 +304,16 @@ pub(super) struct Secret {
     /// How services get it.
     #[serde(default)]
     pub(super) deliver: Delivery,
-    /// The hosts whose requests may carry it, spelled as in `network.allow`. Needed for `brokered`.
+    /// The hosts whose requests may carry it, spelled as in `network.allow`, but not `*`. Needed for `brokered`. The app may call them
+    /// without their being in `network.allow`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = LIST_MAX), example = json!(["api.openai.com"]))]
     pub(super) hosts: Vec<String>,
+    /// Parameters of the URL's query in which a `brokered` secret is put too, for services that take their key nowhere else. A header is
+    /// better: addresses get into the logs of servers, headers rarely do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = LIST_MAX), inner(regex(pattern = PARAMETER)), example = json!(["api_key"]))]
+    pub(super) query: Vec<String>,
     /// The services that get it. Left out: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = SERVICES_MAX), example = json!(["web"]))]
@@ -316,6 +322,9 @@ pub(super) struct Secret {
 
 /// The name of an environment variable, as POSIX has it.
 const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+/// The name of a parameter, in characters that no client escapes.
+const PARAMETER: &str = "^[A-Za-z0-9._~-]{1,64}$";
 
 /// How a service gets a secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -326,7 +335,7 @@ pub enum Delivery {
     Env,
     /// As a file in memory, whose path is in the variable `NAME_FILE`
     File,
-    /// Not at all: the gate puts it into requests to `hosts`. Mira has no gate yet, so an app with such a secret is not started
+    /// Not at all: the variable holds a placeholder, and the gate puts the value into the headers of requests to `hosts`
     Brokered,
 }
 
@@ -396,12 +405,15 @@ pub struct Retention {
     pub monthly: u32,
 }
 
-/// Where an app calls. Recorded and shown; nothing enforces it until Mira has its gate.
+/// Where an app calls. All else is refused, and the person can allow more or less, host by host.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct Network {
     /// Hosts: a name (`api.openai.com`), all names below one (`*.example.org`, which is not `example.org` itself), or an IP address
     /// (`192.0.2.1`, `[2001:db8::1]`), in lower case, with no scheme and no path. A port may follow (`:8443`); without one it is 443.
+    ///
+    /// `*` is all names, for an app that reads whatever its user points it at; `*:80` adds http. Such an app can send what it knows
+    /// anywhere, and a person who opens it is told. Names that lead into a private network are refused unless they stand here themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = LIST_MAX), example = json!(["api.openai.com", "*.example.org:8443"]))]
     pub(super) allow: Vec<String>,

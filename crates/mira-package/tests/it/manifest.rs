@@ -132,12 +132,17 @@ fn a_good_file_becomes_types() {
     assert_eq!(required, ["OPENAI_API_KEY"]);
     assert_eq!(app.secrets[1].deliver, Delivery::File);
     assert!(app.secrets[2].hosts[1].matches("raw.githubusercontent.com", 443));
+    assert_eq!(
+        app.secrets[2].query,
+        ["access_token".into(), "x-key.~1".into()]
+    );
 
     assert_eq!(app.settings[1].default, "");
     assert_eq!(app.state.volumes.len(), 2);
     assert_eq!(app.state.autosave, Some(Duration::from_secs(3600)));
     assert_eq!(app.state.retention.unwrap().daily, 7);
-    assert_eq!(app.network.len(), 4);
+    assert_eq!(app.network.len(), 5);
+    assert!(app.network[4].matches("anybody.example.org", 80));
     assert_eq!(
         (
             app.webhooks[0].service.as_str(),

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use mira_host::supervisor;
@@ -17,7 +17,7 @@ use mira_host::supervisor;
 use super::follow::Following;
 use super::{Desk, start};
 use crate::lines;
-use crate::wire::{Failure, InstanceState, Stopped};
+use crate::wire::{self, Failure, InstanceState, RuleSpec, Stopped};
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
@@ -25,6 +25,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/instances/{id}/start", post(start))
         .route("/v1/instances/{id}/stop", post(stop))
         .route("/v1/instances/{id}/discard", post(discard))
+        .route("/v1/instances/{id}/rules", put(rules))
         .route("/v1/instances/{id}/events", get(events))
         .route(
             "/v1/instances/{id}/services/{service}/restart",
@@ -80,6 +81,24 @@ async fn restart(
             failed(StatusCode::NOT_FOUND, &error)
         }
         Err(error) => failed(StatusCode::CONFLICT, &error),
+    }
+}
+
+/// Replaces the rules of an instance's network.
+async fn rules(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    Json(rules): Json<Vec<RuleSpec>>,
+) -> Response {
+    let _work = desk.at_work();
+    let rules = match wire::rules(rules) {
+        Ok(rules) => rules,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, &error),
+    };
+    match desk.supervisor.replace_rules(&id, &rules) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error @ supervisor::RulesError::NotThere(_)) => failed(StatusCode::NOT_FOUND, &error),
+        Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
 }
 

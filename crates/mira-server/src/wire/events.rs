@@ -1,7 +1,9 @@
 //! What the supervisor tells of instances: states and log lines, redacted before they got here.
 
 use jiff::Timestamp;
+use mira_gate::Reason;
 use mira_host::logs::LogLine;
+use mira_host::network::NetworkMode;
 use mira_host::run::Stream;
 use mira_host::service::{self, Phase};
 use mira_host::supervisor;
@@ -21,6 +23,8 @@ pub struct InstanceState {
     pub services: Vec<ServiceState>,
     /// How the snapshots fare that are taken by themselves, if any are.
     pub autosave: Option<AutosaveState>,
+    /// How far its network is enforced; nothing where it has none of its own.
+    pub network: Option<NetworkMode>,
 }
 
 impl InstanceState {
@@ -95,6 +99,7 @@ impl From<&supervisor::InstanceState> for InstanceState {
                 .map(|(service, state)| ServiceState::new(service, state))
                 .collect(),
             autosave: None,
+            network: instance.network.clone(),
         }
     }
 }
@@ -127,6 +132,17 @@ pub enum Event {
         /// How they fare now.
         state: AutosaveState,
     },
+    /// A try to call a host was refused.
+    Refused {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        reason: String,
+        /// Whether a decision of the person could allow it.
+        can_be_allowed: bool,
+    },
     /// The reader was too slow, and missed this many events.
     Missed {
         /// How many.
@@ -146,6 +162,12 @@ impl From<supervisor::Event> for Event {
                 stream: line.stream.to_string(),
                 line: line.line.clone(),
                 partial: line.partial,
+            },
+            supervisor::Event::Refused(refused) => Self::Refused {
+                host: refused.host.to_string(),
+                port: refused.port,
+                reason: refused.reason.to_string(),
+                can_be_allowed: matches!(refused.reason, Reason::NotListed | Reason::Rule(_)),
             },
             supervisor::Event::Lost(events) => Self::Missed { events },
         }
@@ -209,6 +231,7 @@ mod tests {
                 name: "a".to_owned(),
                 services: phases.iter().map(|phase| service(phase)).collect(),
                 autosave: None,
+                network: None,
             };
             assert_eq!(instance.phase(), expect, "{phases:?}");
         };

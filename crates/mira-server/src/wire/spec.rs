@@ -10,6 +10,8 @@ use mira_host::service::{
 use mira_secret::{ENTRY_BYTES_MAX, SecretName, SecretValue};
 use serde::{Deserialize, Serialize};
 
+use super::network::NetworkSpec;
+
 /// An instance without its values. Paths and words are UTF-8 here: a manifest can hold no others.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -18,6 +20,7 @@ pub(crate) struct Spec {
     name: String,
     folders: FoldersSpec,
     services: Vec<Service>,
+    network: Option<NetworkSpec>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -135,6 +138,7 @@ impl TryFrom<&InstanceSpec> for Spec {
             id: spec.id.clone(),
             name: spec.name.clone(),
             folders,
+            network: spec.network.as_ref().map(TryInto::try_into).transpose()?,
             services: spec
                 .services
                 .iter()
@@ -262,6 +266,7 @@ impl Spec {
                 .map(ServiceSpec::try_from)
                 .collect::<Result<_, _>>()?,
             values,
+            network: self.network.map(TryInto::try_into).transpose()?,
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::instances::{Instance, NewInstance, live};
 use crate::store::Store;
 
 impl Store {
-    /// Begins a copy of an instance: another id and name, the same package and settings; no binding, no port.
+    /// Begins a copy of an instance: another id and name, the same package, settings and decisions about hosts; no binding, no port.
     ///
     /// `agreed` says whether the user agreed to its package for the copy too.
     ///
@@ -35,6 +35,14 @@ impl Store {
             sqlx::query(
                 "INSERT INTO settings (instance_id, name, value)
                  SELECT $1, name, value FROM settings WHERE instance_id = $2",
+            )
+            .bind(copy.id.as_str())
+            .bind(source.id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(
+                "INSERT INTO net_decisions (instance_id, host, allow, decided_ms)
+                 SELECT $1, host, allow, decided_ms FROM net_decisions WHERE instance_id = $2",
             )
             .bind(copy.id.as_str())
             .bind(source.id.as_str())

@@ -29,7 +29,7 @@ impl Store {
         self.told(work).await
     }
 
-    /// Finishes a deletion: the instance, its bindings, settings and ports are gone. One that is gone already is no error.
+    /// Finishes a deletion: the instance, its bindings, settings, ports and decisions are gone. One that is gone already is no error.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Bindings, settings and publishers: set, replaced, listed, removed.
+//! Bindings, settings, decisions and publishers: set, replaced, listed, removed.
 
 use mira_store::{SETTING_BYTES_MAX, StoreError};
 
@@ -75,6 +75,57 @@ fn settings_are_set_replaced_and_unset() {
         assert!(store.unset_setting(&id, "URL").await.unwrap());
         assert!(!store.unset_setting(&id, "URL").await.unwrap());
         assert_eq!(store.settings(&id).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn decisions_are_kept_in_the_order_in_which_they_were_made() {
+    let place = Place::new();
+    run(async {
+        let store = place.store().await;
+        let id = store.insert_instance(&new()).await.unwrap().id;
+        let other = store.insert_instance(&new()).await.unwrap().id;
+        let hosts = ["b.example.org", "*.example.org", "a.example.org:8443"];
+        for host in hosts {
+            store.decide(&id, host, true).await.unwrap();
+        }
+        // Decided anew, it is the last one.
+        store.decide(&id, hosts[0], false).await.unwrap();
+        let decisions = store.decisions(&id).await.unwrap();
+        let told: Vec<(&str, bool)> = decisions
+            .iter()
+            .map(|decision| (&*decision.host, decision.allow))
+            .collect();
+        assert_eq!(
+            told,
+            [(hosts[1], true), (hosts[2], true), (hosts[0], false)]
+        );
+        assert!(
+            decisions.is_sorted_by(|one, next| one.decided < next.decided),
+            "{decisions:?}"
+        );
+        assert_eq!(store.decisions(&other).await.unwrap(), []);
+
+        assert!(store.forget_decision(&id, hosts[1]).await.unwrap());
+        assert!(!store.forget_decision(&id, hosts[1]).await.unwrap());
+        assert!(!store.forget_decision(&other, hosts[2]).await.unwrap());
+        assert_eq!(store.decisions(&id).await.unwrap().len(), 2);
+    });
+}
+
+/// The clock was set back by years after the last decision.
+#[test]
+fn a_decision_is_later_than_the_last_one_whatever_the_clock_does() {
+    let place = Place::new();
+    let id = place.with_instance().id;
+    run(async { place.store().await.decide(&id, "a", true).await }).unwrap();
+    place.sqlite("UPDATE net_decisions SET decided_ms = 4000000000000");
+    run(async {
+        let store = place.store().await;
+        store.decide(&id, "b", true).await.unwrap();
+        let decisions = store.decisions(&id).await.unwrap();
+        assert_eq!(decisions[1].host, "b");
+        assert_eq!(decisions[1].decided.as_millisecond(), 4_000_000_000_001);
     });
 }
 

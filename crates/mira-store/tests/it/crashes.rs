@@ -69,7 +69,7 @@ fn a_writer_without_room_says_so_and_leaves_all_that_it_acknowledged() {
 #[test]
 fn an_opener_without_room_leaves_what_another_opens() {
     let mut failed = 0;
-    for blocks in (0..160).step_by(4) {
+    for blocks in (0..240).step_by(6) {
         let place = Place::new();
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let mut shell = Command::new("sh");

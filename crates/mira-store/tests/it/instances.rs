@@ -187,6 +187,7 @@ fn a_deletion_is_found_until_it_is_finished_and_takes_all_with_it() {
             let request = port("web");
             store.set_binding(id, "KEY", "OPENAI").await.unwrap();
             store.set_setting(id, "URL", "x").await.unwrap();
+            store.decide(id, "api.example.org", true).await.unwrap();
             store.allocate_port(id, &request, &|_| true).await.unwrap();
         }
         let refused = store.finish_delete(&gone.id).await;
@@ -219,9 +220,11 @@ fn a_deletion_is_found_until_it_is_finished_and_takes_all_with_it() {
         assert_eq!(store.bindings(&gone.id).await.unwrap(), []);
         assert_eq!(store.settings(&gone.id).await.unwrap(), []);
         assert_eq!(store.ports(&gone.id).await.unwrap(), []);
+        assert_eq!(store.decisions(&gone.id).await.unwrap(), []);
         assert_eq!(store.bindings(&stays.id).await.unwrap().len(), 1);
         assert_eq!(store.settings(&stays.id).await.unwrap().len(), 1);
         assert_eq!(store.ports(&stays.id).await.unwrap().len(), 1);
+        assert_eq!(store.decisions(&stays.id).await.unwrap().len(), 1);
         store.check().await.unwrap();
     });
 }
@@ -246,6 +249,7 @@ fn nothing_is_added_to_an_instance_that_is_being_deleted_or_gone() {
                 store.set_desired(id, Desired::Running).await,
                 store.set_binding(id, "KEY", "OPENAI").await,
                 store.set_setting(id, "URL", "x").await,
+                store.decide(id, "api.example.org", true).await,
                 store.allocate_port(id, &web, &|_| true).await.map(drop),
             ];
             for refused in refused {
@@ -274,6 +278,7 @@ fn texts_that_are_not_fit_are_refused_and_not_repeated() {
             store.set_binding(&id, bad, "OPENAI").await,
             store.set_binding(&id, "KEY", bad).await,
             store.set_setting(&id, bad, "x").await,
+            store.decide(&id, bad, true).await,
             store.set_setting(&id, "URL", "canary\0").await,
             store
                 .allocate_port(&id, &port(bad), &|_| true)
@@ -357,7 +362,7 @@ fn port(service: &str) -> PortRequest {
 }
 
 #[test]
-fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
+fn a_copy_has_package_settings_and_decisions_and_is_nobodys_until_it_is_finished() {
     let place = Place::new();
     run(async {
         let store = place.store().await;
@@ -371,6 +376,10 @@ fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
             .unwrap();
         store
             .set_binding(&source.id, "KEY", "MY_KEY")
+            .await
+            .unwrap();
+        store
+            .decide(&source.id, "api.example.org", false)
             .await
             .unwrap();
         let taken = store
@@ -400,6 +409,11 @@ fn a_copy_has_package_and_settings_and_is_nobodys_until_it_is_finished() {
         );
         assert_eq!(store.settings(&copy.id).await.unwrap()[0].value, "small");
         assert_eq!(store.bindings(&copy.id).await.unwrap(), []);
+        assert_eq!(
+            store.decisions(&copy.id).await.unwrap(),
+            store.decisions(&source.id).await.unwrap()
+        );
+        assert_eq!(store.decisions(&copy.id).await.unwrap().len(), 1);
 
         let abandoned = store.begin_copy(&source, None, false).await.unwrap();
         store.begin_delete(&abandoned.id).await.unwrap();

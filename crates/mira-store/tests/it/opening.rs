@@ -30,12 +30,12 @@ fn another_sqlite_reads_it() {
     );
     assert_eq!(place.sqlite("PRAGMA journal_mode"), "wal");
     assert_eq!(place.sqlite("PRAGMA integrity_check"), "ok");
-    assert_eq!(place.sqlite("SELECT version FROM _sqlx_migrations"), "1");
+    assert_eq!(place.sqlite("SELECT version FROM _sqlx_migrations"), "1\n2");
     let tables = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_master
         WHERE type = 'table' ORDER BY name)";
     assert_eq!(
         place.sqlite(tables),
-        "_sqlx_migrations bindings guesses instances ports publishers settings"
+        "_sqlx_migrations bindings guesses instances net_decisions ports publishers settings"
     );
 }
 
@@ -81,7 +81,7 @@ fn a_newer_schema_is_refused() {
             error,
             OpenError::Newer {
                 found: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -104,10 +104,26 @@ fn an_older_schema_is_brought_up_to_date() {
     // As if the file had been made, and the process killed before the first migration.
     run(async { place.store().await.close().await });
     place.sqlite(
-        "DROP TABLE ports; DROP TABLE settings; DROP TABLE bindings; DROP TABLE instances;
+        "DROP TABLE ports; DROP TABLE settings; DROP TABLE bindings; DROP TABLE net_decisions; DROP TABLE instances;
          DROP TABLE guesses; DROP TABLE publishers; DELETE FROM _sqlx_migrations",
     );
     place.with_instance();
+}
+
+#[test]
+fn a_database_of_the_first_version_keeps_its_instances() {
+    let place = Place::new();
+    let made = place.with_instance();
+    place.sqlite("DROP TABLE net_decisions; DELETE FROM _sqlx_migrations WHERE version > 1");
+    run(async {
+        let store = place.store().await;
+        store
+            .decide(&made.id, "api.example.org", true)
+            .await
+            .unwrap();
+        assert_eq!(store.decisions(&made.id).await.unwrap().len(), 1);
+        assert_eq!(store.instances().await.unwrap(), [made]);
+    });
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What is known of an instance and of the machine it is on: names, states and times, never a value.
 
-use mira_host::instances::{Source, autosaved};
-use mira_host::logs::{Filter, LogLine, read};
+use std::io;
+
+use mira_gate::{Filter, Outcome, Reader, Row};
+use mira_host::instances::{NetworkMode, Source, autosaved};
+use mira_host::logs::{Filter as LogFilter, LogLine, read};
 use mira_package::manifest::{Delivery, Manifest};
 use mira_server::InstanceState;
 use mira_store::Instance;
@@ -79,6 +82,7 @@ pub(super) fn gather(
         "services": state.map(|state| &state.services),
         "autosave": state.and_then(|state| state.autosave.as_ref()),
         "snapshots": vault.as_mut().map(|vault| snapshots(apps, instance, vault)),
+        "net": net(apps, instance),
         "logs": logs(apps, instance, manifest, state, lines),
     }))
 }
@@ -175,6 +179,28 @@ fn snapshots(apps: &Apps, instance: &Instance, vault: &mut Vault) -> Value {
     }
 }
 
+/// How much is in the network record, and whether it holds all that there was; not with whom.
+fn net(apps: &Apps, instance: &Instance) -> Value {
+    let folder = apps.instances.layout().net(&instance.id);
+    let read = || {
+        let mode = NetworkMode::read(&folder)?;
+        let mut reader = Reader::new(&folder, Filter::default());
+        Ok((mode, reader.read()?, reader.unreadable()))
+    };
+    let (mode, rows, unreadable) = match read() {
+        Ok(read) => read,
+        Err(error) => return io::Error::to_string(&error).into(),
+    };
+    let count = |wanted: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| wanted(row)).count();
+    json!({
+        "mode": mode.map(|mode| mode.to_string()),
+        "allowed": count(&|row| row.verdict == Outcome::Allowed),
+        "refused": count(&|row| row.verdict == Outcome::Refused),
+        "open": count(&|row| row.open),
+        "unreadable": unreadable,
+    })
+}
+
 /// The last lines of each service's log.
 fn logs(
     apps: &Apps,
@@ -192,10 +218,10 @@ fn logs(
     services.dedup();
     let folder = apps.instances.layout().logs(&instance.id);
     let of = |service: String| {
-        let filter = Filter {
+        let filter = LogFilter {
             service: Some(service.clone()),
             tail: Some(lines),
-            ..Filter::default()
+            ..LogFilter::default()
         };
         let lines = match read(&folder, &filter) {
             Ok(lines) => lines.iter().map(line_json).collect(),

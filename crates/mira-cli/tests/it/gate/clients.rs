@@ -232,7 +232,7 @@ fn git() -> Client {
             .status();
         assert!(made.unwrap().success());
         for origin in [&street.allowed, &street.brokered] {
-            origin.put_folder("/repository.git", &folder);
+            origin.serve_folder("/repository.git", &folder);
         }
     };
     git

@@ -38,6 +38,7 @@ fn instance(services: Vec<ServiceSpec>) -> InstanceSpec {
         },
         services,
         values: Vec::new(),
+        network: None,
     }
 }
 

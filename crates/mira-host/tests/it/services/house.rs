@@ -37,7 +37,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let memory = tempfile::tempdir_in("/dev/shm").unwrap();
         std::fs::create_dir(folder.path().join("package")).unwrap();
-        let mut config = Config::new("keep", Leases::at(folder.path().join("leases")));
+        let mut config = Config::new("keep", "room", Leases::at(folder.path().join("leases")));
         config.keeper = KeeperProgram {
             program: example(),
             arguments: vec!["keep".into()],
@@ -90,6 +90,7 @@ impl House {
             folders: self.folders(),
             services,
             values: Vec::new(),
+            network: None,
         }
     }
 

@@ -9,7 +9,7 @@ use mira_secret::{NameError, SecretName};
 use super::Check;
 use crate::manifest::document::{self, Delivery};
 use crate::manifest::name::Name;
-use crate::manifest::{SecretSpec, Setting};
+use crate::manifest::{HostPattern, Hosts, SecretSpec, Setting};
 
 /// Variables that the host itself gives to each service.
 const HOST_VARIABLES: &[&str] = &["PATH", "HOME", "TMPDIR"];
@@ -46,6 +46,19 @@ impl Check<'_> {
                 "add `hosts: [api.example.org]`".to_owned(),
             );
         }
+        for (index, host) in secret.hosts.iter().enumerate() {
+            if host
+                .parse()
+                .is_ok_and(|host: HostPattern| host.hosts == Hosts::Any)
+            {
+                self.fault(
+                    &format!("{path}.hosts[{index}]"),
+                    "`*` is all hosts, and a secret goes only to those that it is for",
+                    "name them, such as `api.example.org` or `*.example.org`".to_owned(),
+                );
+            }
+        }
+        let query = self.parameters(&format!("{path}.query"), secret);
         let services = self.recipients(&format!("{path}.services"), secret.services.as_deref());
         Some(SecretSpec {
             name: name?,
@@ -54,8 +67,38 @@ impl Check<'_> {
             how_to_obtain: how_to_obtain?,
             deliver: secret.deliver,
             hosts: hosts?,
+            query: query?,
             services: services?,
         })
+    }
+
+    /// Reads the parameters of a query that carry a secret.
+    fn parameters(&mut self, path: &str, secret: &document::Secret) -> Option<Vec<Box<str>>> {
+        if secret.deliver != Delivery::Brokered && !secret.query.is_empty() {
+            self.fault(
+                path,
+                "only a brokered secret is put into queries",
+                "add `deliver: brokered`, or take `query` away".to_owned(),
+            );
+        }
+        self.unique(
+            path,
+            "parameter",
+            secret.query.iter().map(String::as_str),
+            "",
+        );
+        let mut names = Vec::with_capacity(secret.query.len());
+        for (index, name) in secret.query.iter().enumerate() {
+            match is_parameter(name) {
+                true => names.push(name.as_str().into()),
+                false => self.fault(
+                    &format!("{path}[{index}]"),
+                    "a parameter is called by 1 to 64 letters, digits, hyphens, dots, underscores and tildes",
+                    "such as `api_key`".to_owned(),
+                ),
+            }
+        }
+        (names.len() == secret.query.len()).then_some(names)
     }
 
     #[expect(
@@ -216,6 +259,15 @@ impl Check<'_> {
             told.push(variable.path);
         }
     }
+}
+
+/// Whether a text is the name of a parameter that no client escapes: the unreserved characters of RFC 3986.
+fn is_parameter(name: &str) -> bool {
+    // LIMIT: longer than any service calls its key.
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// A variable of a service's environment, and where it comes from.

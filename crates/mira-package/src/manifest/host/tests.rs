@@ -24,10 +24,13 @@ fn a_pattern_has_one_spelling() {
         "xn--bcher-kva.example",
         "a-b.3com.example:1",
         "1password.com:65535",
+        "*",
+        "*:80",
     ] {
         check(same, Ok(same));
     }
     check("api.openai.com:443", Ok("api.openai.com"));
+    check("*:443", Ok("*"));
 
     check("", Err(HostError::Empty));
     check(":443", Err(HostError::Empty));
@@ -40,8 +43,7 @@ fn a_pattern_has_one_spelling() {
     check("api。openai。com", Err(HostError::NotAscii));
     check("API.openai.com", Err(HostError::UpperCase));
     check("api.openai.com.", Err(HostError::TrailingDot));
-    check("*", Err(HostError::Wildcard));
-    check("*:443", Err(HostError::Wildcard));
+    check("**", Err(HostError::Wildcard));
     check("*.*.org", Err(HostError::Wildcard));
     check("a.*.org", Err(HostError::Wildcard));
     check("*example.org", Err(HostError::Wildcard));
@@ -115,6 +117,13 @@ fn a_request_is_meant_or_not() {
     check("*.example.org", "a.evil-example.org", 443, false);
     check("*.example.org", "*.example.org", 443, false);
     check("*.example.org", "a_b.example.org", 443, false);
+
+    check("*", "example.org", 443, true);
+    check("*", "localhost", 443, true);
+    check("*", "example.org", 80, false);
+    check("*", "192.0.2.1", 443, false);
+    check("*", "[2001:db8::1]", 443, false);
+    check("*", "*", 443, false);
 
     check("127.0.0.1:80", "127.0.0.1", 80, true);
     for other in [

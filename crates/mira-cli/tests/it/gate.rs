@@ -1,0 +1,5 @@
+//! The egress gate around real instances.
+
+mod clients;
+mod quiet;
+mod street;

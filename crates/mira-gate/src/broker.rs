@@ -1,0 +1,123 @@
+//! Brokered secrets: put into requests that may carry them, and taken out of what comes back.
+//!
+//! INVARIANT: a value goes into a header, or into a parameter of a query that the policy names, of a request to a host that the policy names for it, and
+//! nowhere else. A placeholder that stands anywhere else ends the request before it is sent, or before it is sent whole.
+
+pub(crate) mod aws;
+mod placeholder;
+mod scrub;
+mod substitute;
+
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use mira_redact::NeedleSet;
+
+use crate::policy::{Brokered, Policy, Reason};
+
+pub use placeholder::placeholder;
+pub(crate) use scrub::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
+
+/// The secrets of a policy, ready to be looked for.
+pub(crate) struct Broker {
+    /// Finds placeholders: a pattern's number is the secret's place in the policy. There is none without secrets.
+    placeholders: Option<AhoCorasick>,
+    /// How long the longest placeholder is, in bytes.
+    longest: usize,
+    /// Finds values.
+    needles: Arc<NeedleSet>,
+}
+
+impl Broker {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let placeholders = || policy.secrets().iter().map(|secret| &*secret.placeholder);
+        let mut needles = NeedleSet::builder();
+        for secret in policy.secrets() {
+            // EXPOSE: to the set of what is taken out of answers, which locks and wipes it.
+            needles.add(secret.name.as_str(), secret.value.expose());
+        }
+        Self {
+            placeholders: (!policy.secrets().is_empty()).then(|| {
+                AhoCorasick::builder()
+                    .match_kind(MatchKind::LeftmostLongest)
+                    .build(placeholders())
+                    .expect("placeholders are few and short")
+            }),
+            longest: placeholders().map(str::len).max().unwrap_or(0),
+            needles: Arc::new(needles.build()),
+        }
+    }
+
+    /// Returns what answers are searched for.
+    pub(crate) fn needles(&self) -> &Arc<NeedleSet> {
+        &self.needles
+    }
+
+    /// Begins to look for placeholders where none belongs: in a body.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.placeholders.as_ref().map(|_| Watch::default())
+    }
+
+    /// Returns the secret whose placeholder stands in a text.
+    fn find<'a>(&self, policy: &'a Policy, text: &[u8]) -> Option<&'a Brokered> {
+        let found = self.placeholders.as_ref()?.find(text)?;
+        policy.secrets().get(found.pattern().as_usize())
+    }
+
+    /// Refuses a text that a placeholder stands in.
+    fn forbid(&self, policy: &Policy, text: &[u8]) -> Result<(), Reason> {
+        let found = self.find(policy, text);
+        found.map_or(Ok(()), |secret| {
+            Err(Reason::Placeholder(secret.name.clone()))
+        })
+    }
+}
+
+/// So much of a body is searched for placeholders.
+// LIMIT: a program that puts a placeholder into a body is told so by its first attempts; what is sent on is no secret.
+const WATCHED_BYTES_MAX: usize = 64 * 1024;
+
+/// What was seen of a body that is searched for placeholders.
+#[derive(Default)]
+pub(crate) struct Watch {
+    seen: usize,
+    /// The end of what was seen, in which a placeholder may have begun.
+    tail: Vec<u8>,
+}
+
+impl Watch {
+    /// Looks at the next piece of the body.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the request ends here, if a placeholder is in there.
+    pub(crate) fn look(
+        &mut self,
+        broker: &Broker,
+        policy: &Policy,
+        piece: &[u8],
+    ) -> Result<(), Reason> {
+        let left = WATCHED_BYTES_MAX.saturating_sub(self.seen);
+        let (piece, _) = piece.split_at(piece.len().min(left));
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.seen += piece.len();
+        broker.forbid(policy, piece)?;
+        if !self.tail.is_empty() {
+            let (head, _) = piece.split_at(piece.len().min(broker.longest));
+            self.tail.extend_from_slice(head);
+            broker.forbid(policy, &self.tail)?;
+        }
+        if piece.len() >= broker.longest {
+            self.tail.clear();
+        }
+        let (_, end) = piece.split_at(piece.len().saturating_sub(broker.longest));
+        if self.tail.is_empty() {
+            self.tail.extend_from_slice(end);
+        }
+        let excess = self.tail.len().saturating_sub(broker.longest);
+        self.tail.drain(..excess);
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! Requests through the gate, over real sockets, to a host of the test's own.
+
+mod origin;
+mod refused;
+mod scrubbed;
+mod sent;
+mod streamed;
+mod trusted;
+mod world;

@@ -1,0 +1,357 @@
+//! The network of an instance, or of one command: a gate, and a room around the processes where the system can make one.
+//!
+//! In a room the processes have no network but loopback, and every way out of it leads to the gate: the network is **enforced**. Where the system
+//! makes no rooms, they are told to use the gate as their proxy, and nothing keeps them from doing otherwise: it is **recorded**, and said so wherever it
+//! is shown.
+//!
+//! INVARIANT: the gate is there before the first process is, and outlives the last one; where it cannot be, nothing is started.
+
+mod command;
+mod ingress;
+mod mode;
+mod trust;
+mod view;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mira_gate::{
+    Access, Audit, AuditError, Brokered, Gate, GateConfig, GateError, Keep, Limits, Policy,
+    Resolver, RoomOpenings, Roots, Rule, Serving, TrustError,
+};
+use mira_package::manifest::HostPattern;
+use mira_sandbox::{Entrance, Helper, Refusal, Room, RoomSpec};
+use mira_secret::{SecretBytes, SecretName, SecretValue};
+
+pub use command::CommandNetwork;
+pub(crate) use ingress::Ingress;
+pub use mode::NetworkMode;
+pub use view::Visible;
+
+/// What a network is to be.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Whom the policy is for: what denials and the record say.
+    pub name: String,
+    /// Whether it is a command's, rather than an instance's.
+    pub is_command: bool,
+    /// What may be called; the last rule that fits decides.
+    pub rules: Vec<Rule>,
+    /// The secrets that the gate puts into requests.
+    pub brokered: Vec<Broker>,
+    /// The folder of the record.
+    pub record: PathBuf,
+    /// Start nothing where it cannot be enforced.
+    pub require_enforcement: bool,
+    /// What the processes see of the file system.
+    pub visible: Visible,
+}
+
+/// A brokered secret, but for its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Its name.
+    pub name: SecretName,
+    /// What the processes have instead of the value.
+    pub placeholder: String,
+    /// The hosts whose requests may carry it.
+    pub hosts: Vec<HostPattern>,
+    /// The parameters of a URL's query in which it is put too.
+    pub query: Vec<String>,
+}
+
+/// Why there is no network, and so nothing is started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// It has to be enforced, and cannot be.
+    #[error("the network cannot be enforced here, and that is required: {0}")]
+    NotEnforced(Refusal),
+    /// The room could not be made.
+    #[error(transparent)]
+    Room(#[from] Refusal),
+    /// The record cannot be kept.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// There are no certificates that could be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The gate cannot run.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The system refused something.
+    #[error("the network cannot be set up: {what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> NetworkError {
+    move |source| NetworkError::System { what, source }
+}
+
+/// A network that is there.
+#[derive(Debug)]
+pub struct Net {
+    name: String,
+    is_command: bool,
+    gate: Gate,
+    brokered: Vec<(Broker, SecretValue)>,
+    way: Way,
+    trust: trust::Files,
+    /// Its end is the end of all connections.
+    serving: Mutex<Serving>,
+}
+
+/// How its processes get to the gate.
+#[derive(Debug)]
+enum Way {
+    Room {
+        room: Arc<Room>,
+        entrance: Entrance,
+        ports: Mutex<BTreeSet<u16>>,
+    },
+    Proxy {
+        /// With the password that is asked for there.
+        url: SecretBytes,
+    },
+}
+
+impl Net {
+    /// Makes a network; `values` are those of the brokered secrets. It takes milliseconds, and must be called on a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Says what cannot be: nothing is to be started then.
+    pub fn open<'a>(
+        spec: &Network,
+        values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
+        helper: &Helper,
+    ) -> Result<(Self, NetworkMode), NetworkError> {
+        let mut folder = DirBuilder::new();
+        let made = folder.recursive(true).mode(0o700).create(&spec.record);
+        made.map_err(system("the folder of the record"))?;
+        let with_value = |broker: &Broker| {
+            let value = copied(&broker.name, values(&broker.name)?)?;
+            Some((broker.clone(), value))
+        };
+        let brokered: Vec<_> = spec.brokered.iter().filter_map(with_value).collect();
+        let policy = policy(&spec.name, spec.is_command, &spec.rules, &brokered);
+        let ports = policy.ports();
+        let gate = Gate::new(GateConfig {
+            policy,
+            audit: Audit::open(&spec.record, &spec.name, Keep::default())?,
+            resolver: Resolver::system(),
+            roots: Roots::system()?,
+            limits: Limits::default(),
+        })?;
+        let refused = mira_sandbox::probe(helper).err();
+        let mode = match &refused {
+            None => NetworkMode::Enforced,
+            Some(refusal) => NetworkMode::Recorded {
+                why: refusal.to_string(),
+            },
+        };
+        mode.write(&spec.record).map_err(system("the record"))?;
+        let (way, serving, trust) = match refused {
+            Some(refusal) if spec.require_enforcement => {
+                return Err(NetworkError::NotEnforced(refusal));
+            }
+            Some(_) => proxy(&gate, &spec.record)?,
+            None => room(&gate, spec, &ports, helper)?,
+        };
+        let net = Self {
+            name: spec.name.clone(),
+            is_command: spec.is_command,
+            gate,
+            brokered,
+            way,
+            trust,
+            serving: Mutex::new(serving),
+        };
+        Ok((net, mode))
+    }
+
+    /// Returns the room that processes are to be started in, if there is one.
+    #[must_use]
+    pub fn entrance(&self) -> Option<&Entrance> {
+        match &self.way {
+            Way::Room { entrance, .. } => Some(entrance),
+            Way::Proxy { .. } => None,
+        }
+    }
+
+    /// Returns another way into the room, if there is one.
+    pub(crate) fn new_entrance(&self) -> io::Result<Option<Entrance>> {
+        match &self.way {
+            Way::Room { entrance, .. } => entrance.try_clone().map(Some),
+            Way::Proxy { .. } => Ok(None),
+        }
+    }
+
+    /// Returns the gate.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Returns the variables by which programs find the gate, and trust it.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = self.trust.variables();
+        if let Way::Proxy { url } = &self.way {
+            // EXPOSE: to the processes that are to use the proxy, and to whoever may read their environment.
+            let url = OsString::from_vec(url.expose().to_vec());
+            for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+                variables.push((name.to_lowercase().into(), url.clone()));
+                variables.push((name.into(), url.clone()));
+            }
+            // Services of the instance reach each other without it.
+            for name in ["NO_PROXY", "no_proxy"] {
+                variables.push((name.into(), "127.0.0.1,localhost,::1".into()));
+            }
+            variables.push(("NODE_USE_ENV_PROXY".into(), "1".into()));
+        }
+        variables
+    }
+
+    /// Replaces the rules; connections that the new ones refuse are closed.
+    ///
+    /// # Errors
+    ///
+    /// A port cannot be listened on; the rules are the old ones then.
+    pub fn replace(&self, rules: &[Rule]) -> Result<(), NetworkError> {
+        let policy = policy(&self.name, self.is_command, rules, &self.brokered);
+        if let Way::Room { room, ports, .. } = &self.way {
+            let mut listening = ports.lock().unwrap_or_else(PoisonError::into_inner);
+            for port in policy.ports() {
+                if listening.insert(port) {
+                    let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+                    let added = serving.add(room.listen(port)?);
+                    added.map_err(system("a port of the room"))?;
+                }
+            }
+        }
+        self.gate.replace(policy);
+        Ok(())
+    }
+
+    /// Connects to a port of 127.0.0.1 where its processes are.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there, or the room is gone.
+    pub async fn connect(&self, port: u16) -> io::Result<tokio::net::TcpStream> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        match &self.way {
+            Way::Room { room, .. } => {
+                let socket = room.socket().map_err(io::Error::other)?;
+                let stream = std::net::TcpStream::from(socket);
+                stream.set_nonblocking(true)?;
+                tokio::net::TcpSocket::from_std_stream(stream)
+                    .connect(address)
+                    .await
+            }
+            Way::Proxy { .. } => tokio::net::TcpStream::connect(address).await,
+        }
+    }
+}
+
+fn policy(
+    name: &str,
+    is_command: bool,
+    rules: &[Rule],
+    brokered: &[(Broker, SecretValue)],
+) -> Policy {
+    let mut builder = Policy::builder(name);
+    if is_command {
+        builder.of_command();
+    }
+    for rule in rules {
+        builder.rule(rule.clone());
+    }
+    for (broker, value) in brokered {
+        let Some(value) = copied(&broker.name, value) else {
+            continue;
+        };
+        builder.broker(Brokered {
+            name: broker.name.clone(),
+            placeholder: broker.placeholder.as_str().into(),
+            value,
+            hosts: broker.hosts.clone(),
+            query: broker
+                .query
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        });
+    }
+    builder.build()
+}
+
+/// Returns a copy of a value, in locked memory of its own.
+fn copied(name: &SecretName, value: &SecretValue) -> Option<SecretValue> {
+    // EXPOSE: to the gate's policy, which puts it into requests.
+    SecretValue::new(name, SecretBytes::copy_from(value.expose())).ok()
+}
+
+/// Makes a room whose ways out lead to the gate.
+fn room(
+    gate: &Gate,
+    spec: &Network,
+    ports: &[u16],
+    helper: &Helper,
+) -> Result<(Way, Serving, trust::Files), NetworkError> {
+    // Where nothing is allowed on them, a denial is told in words.
+    let ports: BTreeSet<u16> = ports.iter().copied().chain([80, 443]).collect();
+    let trust = trust::Files::in_room();
+    let mut view = spec.visible.view();
+    view.files.extend(trust.contents(gate.trust())?);
+    let (room, openings) = Room::make(
+        helper,
+        &RoomSpec {
+            ports: ports.iter().copied().collect(),
+            view,
+        },
+    )?;
+    let entrance = room.entrance().map_err(system("the room"))?;
+    let serving = gate.serve_room(RoomOpenings {
+        listeners: openings.listeners,
+        dns: openings.dns,
+        proxy: openings.proxy,
+        watch: openings.watch,
+        service: None,
+    });
+    let serving = serving.map_err(system("the gate in the room"))?;
+    let way = Way::Room {
+        room: Arc::new(room),
+        entrance,
+        ports: Mutex::new(ports),
+    };
+    Ok((way, serving, trust))
+}
+
+/// Has the gate listen for processes that are told to use it.
+fn proxy(gate: &Gate, record: &Path) -> Result<(Way, Serving, trust::Files), NetworkError> {
+    let trust = trust::Files::beside(record);
+    for (path, content) in trust.contents(gate.trust())? {
+        std::fs::write(path, content).map_err(system("the certificates of the gate"))?;
+    }
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listener = listener.map_err(system("the proxy's port"))?;
+    let address = listener.local_addr().map_err(system("the proxy's port"))?;
+    let access = Access::make().map_err(|error| system("a password of the proxy")(error.into()))?;
+    let url = access.url(address);
+    let serving = gate.serve_proxy(listener, access);
+    Ok((Way::Proxy { url }, serving.map_err(system("the proxy"))?, trust))
+}
