@@ -218,9 +218,8 @@ fn git() -> Client {
     let mut git = shell("git.sh");
     git.fine = ["A commit", "HEAD"];
     // `x-access-token`, a colon and the value.
-    git.carried = Some(
-        "Basic eC1hY2Nlc3MtdG9rZW46c2stcHJvai03RnEybVh2OUxyVDRiV2M4Wm5ZZA==".to_owned(),
-    );
+    git.carried =
+        Some("Basic eC1hY2Nlc3MtdG9rZW46c2stcHJvai03RnEybVh2OUxyVDRiV2M4Wm5ZZA==".to_owned());
     git.events.clear();
     git.prepare = |street| {
         let folder = street.home.path().join("repository.git");
@@ -366,7 +365,10 @@ fn an_mcp_server_from_npm_works_in_a_room() {
     server.events.clear();
     let output = street.walk(&server);
     let said = said(&output);
-    assert!(said.contains("sum The sum of 2 and 40 is 42."), "{output:?}");
+    assert!(
+        said.contains("sum The sum of 2 and 40 is 42."),
+        "{output:?}"
+    );
     let key = said.lines().find_map(|line| line.strip_prefix("key "));
     let key = key.unwrap();
     assert!(key.len() >= 20 && !key.contains("redacted"), "{output:?}");
@@ -378,7 +380,10 @@ fn an_mcp_server_from_npm_works_in_a_room() {
 fn a_client_that_goes_by_no_variable_goes_past_the_gate_where_there_are_no_rooms() {
     let street = Street::new(false);
     let output = street.walk(&python("aiohttp_client.py"));
-    assert!(told(&output).contains("recorded, not enforced"), "{output:?}");
+    assert!(
+        told(&output).contains("recorded, not enforced"),
+        "{output:?}"
+    );
     assert_eq!(street.refused.connections(), 1);
     assert_eq!(street.rows(), Vec::<Value>::new());
     // It has no secret to take along.
@@ -386,6 +391,8 @@ fn a_client_that_goes_by_no_variable_goes_past_the_gate_where_there_are_no_rooms
     assert!(requests.iter().all(|request| !holds(request, VALUE)));
 
     let mut strict = street.run();
-    let refused = strict.args(["--require-enforcement", "--", "true"]).output();
+    let refused = strict
+        .args(["--require-enforcement", "--", "true"])
+        .output();
     assert_eq!(refused.unwrap().status.code(), Some(1));
 }

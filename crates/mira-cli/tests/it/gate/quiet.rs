@@ -76,11 +76,7 @@ fn the_record_has_the_destinations_that_a_capture_has() {
     assert_eq!(captured, BTreeSet::from(both));
     let refused = rows.iter().filter(|row| row["verdict"] == "refused");
     let refused: BTreeSet<&str> = refused.filter_map(|row| row["host"].as_str()).collect();
-    assert!(refused.is_superset(&BTreeSet::from([
-        REFUSED.0,
-        REFUSED.1,
-        "nobody.test"
-    ])));
+    assert!(refused.is_superset(&BTreeSet::from([REFUSED.0, REFUSED.1, "nobody.test"])));
 }
 
 /// Returns where a packet goes: `… > 192.0.2.1.443: …`.
@@ -129,7 +125,11 @@ fn mira_run_calls_nobody() {
     set(&home, "KEY", VALUE);
     for gate in [&[][..], &["--gate"], &["--broker", "KEY=api.brokered.test"]] {
         let trace = home.path().join("trace");
-        traced(&home, &trace, &[&[MIRA, "run"], gate, &["--", "true"]].concat());
+        traced(
+            &home,
+            &trace,
+            &[&[MIRA, "run"], gate, &["--", "true"]].concat(),
+        );
         assert_calls_nobody(&trace);
     }
 }
@@ -162,8 +162,21 @@ fn a_trace_shows_who_is_called() {
     // What the two tests before this one look for is found where it is.
     let home = TestHome::new();
     let trace = home.path().join("trace");
-    let try_it = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 9))";
-    traced(&home, &trace, &["unshare", "-Urn", "sh", "-c", "ip link set lo up; ip route add local default dev lo; exec python3 -c \"$1\"", "sh", try_it]);
+    let try_it =
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 9))";
+    traced(
+        &home,
+        &trace,
+        &[
+            "unshare",
+            "-Urn",
+            "sh",
+            "-c",
+            "ip link set lo up; ip route add local default dev lo; exec python3 -c \"$1\"",
+            "sh",
+            try_it,
+        ],
+    );
     let found = std::panic::catch_unwind(|| assert_calls_nobody(&trace));
     assert!(found.is_err());
 }
