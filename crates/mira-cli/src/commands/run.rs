@@ -42,7 +42,7 @@ pub(crate) struct Args {
     prefer: Option<Prefer>,
 
     #[command(flatten)]
-    gate: gate::Args,
+    gate: gate::GateArgs,
 
     #[command(flatten)]
     unlock: UnlockArgs,

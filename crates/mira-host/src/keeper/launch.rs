@@ -201,7 +201,6 @@ mod tests {
             files: vec![(&name, &two)],
             open_files: 1024,
             room: None,
-            room: None,
         };
         let message = launch.message();
         let read = Launch::parse(&message).unwrap();
@@ -225,6 +224,7 @@ mod tests {
             files_folder: Path::new(""),
             files: Vec::new(),
             open_files: 0,
+            room: None,
         };
         let message = launch.message();
         for len in 0..message.len() {

@@ -76,7 +76,10 @@ impl Files {
     pub(super) fn contents(&self, trust: &Trust) -> Result<Vec<(PathBuf, Vec<u8>)>, TrustError> {
         let (bundle, java) = (trust.bundle(), trust.java_store()?);
         let mut files = vec![
-            (self.certificate(), trust.certificate().into_bytes()),
+            (
+                self.certificate(),
+                trust.certificate().into_bytes(),
+            ),
             (self.bundle(), bundle.as_bytes().to_vec()),
             (self.java_store(), java.clone()),
         ];

@@ -181,7 +181,13 @@ fn cells(row: &Row) -> [String; 10] {
         0 if row.open || row.milliseconds.is_none() => "-".to_owned(),
         number => bytes(number),
     };
-    let what = row.what.as_ref().map(|what| format!(" {}", shown(what)));
+    let mut how = row.how.clone();
+    how.extend(row.what.iter().map(|what| format!(" {}", shown(what))));
+    how.extend(
+        row.packets
+            .filter(|packets| *packets > 1)
+            .map(|packets| format!(", {packets} times")),
+    );
     let status = match row.status {
         _ if row.open => "open".to_owned(),
         Some(status) => status.to_string(),
@@ -200,7 +206,7 @@ fn cells(row: &Row) -> [String; 10] {
         shown(&row.instance),
         row.service.as_deref().map_or("-".to_owned(), shown),
         format!("{host}:{}", row.port),
-        format!("{}{}", row.how, what.unwrap_or_default()),
+        how,
         status,
         of_bytes(row.sent),
         of_bytes(row.received),

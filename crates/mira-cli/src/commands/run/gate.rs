@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use mira_gate::{Origin, Rule, placeholder};
-use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
+use mira_host::network::{Broker, CommandNetwork, NetworkMode, Network, NetworkError, Visible};
 use mira_host::run::RunRoom;
 use mira_host::supervisor::room_helper;
 use mira_package::manifest::{HostPattern, Hosts};
@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::ui::Ui;
 
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct GateArgs {
     /// Let the program call nothing but what --allow and --broker name, and record every try
     #[arg(long, help_heading = "Network")]
     gate: bool,
@@ -73,7 +73,7 @@ fn parse_brokered(text: &str) -> Result<Brokered, String> {
     })
 }
 
-impl Args {
+impl GateArgs {
     /// Returns whether the program has a placeholder for this secret.
     pub(super) fn brokers(&self, name: &SecretName) -> bool {
         self.broker.iter().any(|brokered| brokered.name == *name)
@@ -92,7 +92,7 @@ pub(super) struct Gate {
 
 /// Opens the gate, if there is to be one.
 pub(super) fn open(
-    args: &Args,
+    args: &GateArgs,
     home: &Home,
     program: &str,
     chosen: &[Chosen],

@@ -11,9 +11,9 @@ use crate::error::CommandError;
 use crate::ui::Ui;
 
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct GateArgs {}
 
-impl Args {
+impl GateArgs {
     pub(super) fn brokers(&self, _name: &SecretName) -> bool {
         false
     }
@@ -23,7 +23,7 @@ impl Args {
 pub(super) enum Gate {}
 
 pub(super) fn open(
-    _args: &Args,
+    _args: &GateArgs,
     _home: &Home,
     _program: &str,
     _chosen: &[Chosen],

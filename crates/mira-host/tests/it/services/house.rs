@@ -175,6 +175,7 @@ impl Followed<'_> {
         self.seen.push(match &event {
             Event::State { service, state } => format!("{service} {}", state.phase),
             Event::Line(line) => format!("{}: {}", line.service, line.line),
+            Event::Refused(refused) => format!("refused {}", refused.host),
             Event::Lost(count) => format!("lost {count}"),
         });
         Some(event)
