@@ -9,7 +9,7 @@
 use std::io::{IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, Signal, chdir, getcwd, pidfd_open, pidfd_send_signal};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
@@ -126,7 +127,7 @@ impl World {
                 let all = ThreadNameSpaceType::USER
                     | ThreadNameSpaceType::NETWORK
                     | ThreadNameSpaceType::MOUNT;
-                move_into_thread_name_spaces(std::os::fd::AsFd::as_fd(&inside), all)?;
+                move_into_thread_name_spaces(inside.as_fd(), all)?;
                 chdir(folder)?;
                 Ok(())
             });
@@ -186,19 +187,23 @@ impl World {
         network_of(pid).is_some_and(|network| network == self.network)
     }
 
-    /// Returns false if the process does not end.
+    /// Kills a process if it is of this world; returns false if that cannot be done.
     fn kill(&self, pid: Pid) -> bool {
-        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-            return true;
+        let ended = |error| error == Errno::SRCH;
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => process,
+            Err(error) => return ended(error),
         };
         // Looked at again: the number may have become another process's.
         if !self.holds(pid) {
             return true;
         }
-        drop(pidfd_send_signal(&process, Signal::KILL));
+        if let Err(error) = pidfd_send_signal(&process, Signal::KILL) {
+            return ended(error);
+        }
         let patience = Timespec::try_from(WAIT_MAX).expect("it fits");
-        let mut ended = [PollFd::new(&process, PollFlags::IN)];
-        poll(&mut ended, Some(&patience)).is_ok_and(|count| count > 0)
+        let mut end = [PollFd::new(&process, PollFlags::IN)];
+        poll(&mut end, Some(&patience)).is_ok_and(|count| count > 0)
     }
 }
 

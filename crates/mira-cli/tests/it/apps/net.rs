@@ -263,7 +263,11 @@ fn the_record_is_shown_to_people_and_programs() {
     entry.status(200);
     entry.used(&"MODEL_KEY".parse().unwrap());
     drop(entry);
-    record.refused("evil.example.com", How::Packet("udp"));
+    let packets = How::Packet {
+        protocol: "udp",
+        packets: 12,
+    };
+    record.refused("evil.example.com", packets);
     let _open = record.allowed("open.example.org");
     NetworkMode::Recorded {
         why: "user namespaces are off".to_owned(),
@@ -307,7 +311,7 @@ fn the_record_is_shown_to_people_and_programs() {
         rows[2][3..],
         [
             "evil.example.com:443",
-            "packet udp",
+            "packet udp, 12 times",
             "-",
             "-",
             "-",
