@@ -2,17 +2,20 @@
 //!
 //! Its routes:
 //!
-//! - `/echo`: the request as JSON, and each of its headers again as `x-echo-` and its name.
+//! - `/echo` and below: the request as JSON, and each of its headers again as `x-echo-` and its name.
 //! - `/gzip`, `/deflate`, `/br`, `/zstd`: the same, in that encoding.
 //! - `/sse`: one event for each call of [`Origin::emit`].
+//! - `/v1/chat/completions`: a model's answer of one word, or those events, as it is asked for.
 //! - `/ws`: a WebSocket that says again what it is told.
 //! - `/redirect?to=URL`: elsewhere.
 //! - `/big?bytes=COUNT`: that many bytes.
 //! - `/aws/…`: whether the request is signed with the keys of [`Origin::set_aws_keys`].
+//! - the files of [`Origin::serve_folder`].
 //!
 //! INVARIANT: nothing here waits for time to pass.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -69,6 +72,8 @@ struct Shared {
     /// What `/sse` sends, and whether that is all.
     events: watch::Sender<(Vec<String>, bool)>,
     aws: Mutex<Option<AwsKeys>>,
+    /// Paths, and the folders whose files are below them.
+    folders: Mutex<Vec<(String, PathBuf)>>,
 }
 
 /// A running server, ended on drop together with its connections.
@@ -135,6 +140,11 @@ impl Origin {
     /// Sets the keys that requests to `/aws` are to be signed with.
     pub fn set_aws_keys(&self, keys: AwsKeys) {
         *lock(&self.shared.aws) = Some(keys);
+    }
+
+    /// Serves the files of a folder below a path. Whatever a path asks for of the test's own machine, it gets.
+    pub fn serve_folder(&self, path: &str, folder: &Path) {
+        lock(&self.shared.folders).push((path.to_owned(), folder.to_owned()));
     }
 
     /// Returns how many connections were made, whatever came of them.
