@@ -42,7 +42,7 @@ pub(super) fn inside(
     Ok(ended.map(|(_, status)| outcome(status)))
 }
 
-/// Makes the first process of the namespace at home in it, unless the one that entered has died.
+/// Makes the first process of the namespace at home in it; `entered` is the process that entered the room.
 fn settle(entered: &impl std::os::fd::AsFd) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // It may have died before.
