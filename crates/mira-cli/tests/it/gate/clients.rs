@@ -168,7 +168,7 @@ impl Street {
 
         // The allowed host's own certificate was shown: its connections were not looked into.
         let rows = self.rows();
-        let of = |host: &str| rows.iter().filter(move |row| row["host"] == host);
+        let of = |host: &'static str| rows.iter().filter(move |row| row["host"] == host);
         assert!(of(ALLOWED.0).count() > 0 && of(ALLOWED.0).all(|row| row["how"] == "tunnel"));
         assert!(of(BROKERED.0).any(|row| row["how"] == "https"), "{rows:?}");
         let is_refused = |row: &Value| row["verdict"] == "refused";
@@ -180,9 +180,11 @@ impl Street {
 macro_rules! tests {
     ($($name:ident: $client:expr => $($test:ident),+;)+) => {
         $(mod $name {
+            use super::*;
+
             $(#[test]
             fn $test() {
-                super::$test(&super::$client);
+                super::$test(&$client);
             })+
         })+
     };
@@ -204,7 +206,7 @@ tests! {
     node_undici: node("undici.mjs") => in_a_room, by_variables;
     node_axios: node("axios.mjs") => in_a_room, by_variables;
     go_net_http: go() => in_a_room, by_variables;
-    java_http_client: client(&["java", &super::data("Client.java")]) => in_a_room;
+    java_http_client: client(&["java", &data("Client.java")]) => in_a_room;
 }
 
 fn wget() -> Client {
