@@ -11,7 +11,7 @@ use mira_secret::{SecretName, SecretValue};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{NetworkMode, Net, Network, NetworkError, system};
+use super::{Net, Network, NetworkError, NetworkMode, system};
 use crate::run::{RunRoom, without_signals};
 
 /// How long the ends of connections may take to be recorded when the command has ended.

@@ -60,7 +60,11 @@ fn shell(file: &str) -> Client {
 }
 
 fn python(file: &str) -> Client {
-    client(&[&installed("python/bin/python"), &data(file)])
+    let mut client = client(&[&installed("python/bin/python"), &data(file)]);
+    // What is compiled is kept, but not among the tests.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-cache");
+    client.variables = vec![("PYTHONPYCACHEPREFIX", cache.to_str().unwrap().to_owned())];
+    client
 }
 
 fn node(file: &str) -> Client {
@@ -127,14 +131,14 @@ impl Street {
         run.arg("--").args(&client.words);
         run.args([ALLOWED, BROKERED, REFUSED].map(|(name, _)| format!("https://{name}")));
         run.envs(client.variables.iter().cloned());
-        let output = thread::scope(|scope| {
+        thread::scope(|scope| {
             if !client.events.is_empty() {
                 scope.spawn(|| self.emit(&client.events, 1));
             }
-            run.output().unwrap()
-        });
-        assert!(output.status.success(), "{output:?}");
-        output
+            let output = run.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            output
+        })
     }
 
     /// Checks what every walk leaves behind, refused or not by whom.
@@ -192,7 +196,8 @@ macro_rules! tests {
 
 tests! {
     curl: shell("curl.sh") => in_a_room, by_variables;
-    wget: wget() => in_a_room, by_variables;
+    wget: wget() => in_a_room;
+    wget_with_its_option: wget_with_its_option() => by_variables;
     git: git() => in_a_room, by_variables;
     python_urllib: python("urllib_client.py") => in_a_room, by_variables;
     python_requests: python("requests_client.py") => in_a_room, by_variables;
@@ -206,13 +211,19 @@ tests! {
     node_undici: node("undici.mjs") => in_a_room, by_variables;
     node_axios: node("axios.mjs") => in_a_room, by_variables;
     go_net_http: go() => in_a_room, by_variables;
-    java_http_client: client(&["java", &super::data("Client.java")]) => in_a_room;
+    java_http_client: client(&["java", &data("Client.java")]) => in_a_room;
 }
 
 fn wget() -> Client {
     let mut wget = shell("wget.sh");
     wget.proxied = "Forbidden";
     wget.events.clear();
+    wget
+}
+
+fn wget_with_its_option() -> Client {
+    let mut wget = wget();
+    wget.variables = vec![("WITH_OPTION", "1".to_owned())];
     wget
 }
 
@@ -249,7 +260,7 @@ git -C "$1" update-server-info
 
 fn aiohttp() -> Client {
     let mut aiohttp = python("aiohttp_client.py");
-    aiohttp.variables = vec![("TRUST_ENV", "1".to_owned())];
+    aiohttp.variables.push(("TRUST_ENV", "1".to_owned()));
     aiohttp
 }
 
@@ -334,13 +345,17 @@ mod rust_reqwest {
         let answer = request.send().await.unwrap();
         say(&format!("brokered {}", answer.status()));
         let mut events = client.get(format!("{brokered}/sse")).send().await.unwrap();
+        let mut rest = String::new();
         while let Some(piece) = events.chunk().await.unwrap() {
-            // Each is sent once the one before it was answered.
-            let event = std::str::from_utf8(&piece).unwrap();
-            let event = event.strip_prefix("data: ").unwrap().trim();
-            say(&format!("event {event}"));
-            let answer = client.get(format!("{allowed}/echo?ack={event}"));
-            answer.send().await.unwrap();
+            rest.push_str(std::str::from_utf8(&piece).unwrap());
+            while let Some((line, after)) = rest.split_once('\n') {
+                if let Some(event) = line.strip_prefix("data: ") {
+                    say(&format!("event {event}"));
+                    let answer = client.get(format!("{allowed}/echo?ack={event}"));
+                    answer.send().await.unwrap();
+                }
+                rest = after.to_owned();
+            }
         }
         match client.get(&refused).send().await {
             Ok(answer) => say(&format!("refused {}", answer.text().await.unwrap())),

@@ -48,7 +48,7 @@ impl Street {
             world,
         };
         if !rooms {
-            let mut prepare = street.command("sh");
+            let mut prepare = street.powerful("sh");
             let prepared = prepare.args(["-ec", WITHOUT_ROOMS]).status();
             assert!(prepared.unwrap().success());
         }
@@ -57,7 +57,15 @@ impl Street {
 
     /// Prepares a program that runs in the world, outside of any gate, in the home.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = self.world.command(program);
+        self.prepared(self.world.command(program))
+    }
+
+    /// Prepares one that may do everything to the world.
+    pub(crate) fn powerful(&self, program: &str) -> Command {
+        self.prepared(self.world.powerful(program))
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
         command
             .env_clear()
             .envs(self.home.env().iter().cloned())

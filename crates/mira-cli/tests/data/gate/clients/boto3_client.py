@@ -25,7 +25,7 @@ def converse(endpoint, **config):
     except botocore.exceptions.ClientError as error:
         return error.response["ResponseMetadata"]["HTTPStatusCode"], error
     except botocore.exceptions.BotoCoreError as error:
-        return repr(error)
+        return error, error.kwargs.get("error")
 
 
 said("key", os.environ["AWS_SECRET_ACCESS_KEY"])

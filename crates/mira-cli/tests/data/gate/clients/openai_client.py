@@ -22,4 +22,4 @@ for piece in client(BROKERED).chat.completions.create(stream=True, **QUESTION):
 try:
     client(REFUSED).chat.completions.create(**QUESTION)
 except openai.OpenAIError as error:
-    said("refused", error, repr(error.__cause__))
+    said("refused", error, error.body, repr(error.__cause__))
