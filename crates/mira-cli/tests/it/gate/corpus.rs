@@ -25,7 +25,13 @@ fn every_way_out_is_refused_and_recorded_and_would_be_noticed() {
     let canary = Canary::new("KEY", value.clone());
     let sweep = Sweep::new(&[canary]);
     let stage = Stage::new(&tries);
-    let results = stage.run(&value);
+    stage.open(&value);
+    let files = stage.files();
+    let results = stage.run();
+    assert!(
+        stage.files() == files,
+        "a file of somebody else's was changed"
+    );
 
     let (fine, results) = results.split_first().unwrap();
     each_was_refused(&tries, results);
@@ -33,7 +39,7 @@ fn every_way_out_is_refused_and_recorded_and_would_be_noticed() {
     nobody_heard(&heard);
     the_value_went_where_it_may(&heard, &value);
     assert!(text(fine, "fine").contains("/fine"), "{fine}");
-    each_is_recorded(&tries, stage.rows());
+    each_is_recorded(&tries, results, stage.rows());
 
     // The app made a request with the secret, and has never had it.
     let process = stage.house.pid("corpus", "tries");
@@ -41,6 +47,8 @@ fn every_way_out_is_refused_and_recorded_and_would_be_noticed() {
     let environment = fs::read(format!("/proc/{process}/environ")).unwrap();
     sweep.bytes("its environment", &environment).assert_clean();
     sweep.folder(&stage.house.file("corpus", "")).assert_clean();
+    let record = sweep.folder(&stage.outside());
+    assert!(!record.is_clean(), "the sweep sees what it looks for");
     stage.mira(&["stop", "corpus"], 0);
 
     each_gets_through_where_nobody_refuses(&tries, &stage.control());
@@ -93,7 +101,7 @@ fn the_value_went_where_it_may(heard: &[Value], value: &str) {
 }
 
 /// Finds for each try a refused row of its own.
-fn each_is_recorded(tries: &[Value], rows: Vec<Value>) {
+fn each_is_recorded(tries: &[Value], results: &[Value], rows: Vec<Value>) {
     let mut refused: Vec<Value> = rows
         .into_iter()
         .filter(|row| text(row, "verdict") == "refused")
@@ -104,11 +112,14 @@ fn each_is_recorded(tries: &[Value], rows: Vec<Value>) {
         match refused.iter().position(|row| fits(row, wanted)) {
             Some(at) => drop(refused.swap_remove(at)),
             None => {
-                let near = refused.iter().filter(|row| bare(row) == bare(wanted));
-                let near: Vec<String> = near.map(Value::to_string).collect();
-                faults.push(format!("{}: {wanted}, but {near:?}", text(known, "try")));
+                let result = results.iter().find(|result| result["try"] == known["try"]);
+                faults.push(format!("{wanted} of {}", result.unwrap()));
             }
         }
+    }
+    if !faults.is_empty() {
+        let left = refused.iter();
+        faults.extend(left.map(|row| format!("not expected: {row}")));
     }
     none("not recorded", faults);
 }

@@ -110,8 +110,8 @@ impl Stage {
         command.output().unwrap()
     }
 
-    /// Opens the app and lets it try; returns what it says of each try, and before that of what it may do.
-    pub(crate) fn run(&self, value: &str) -> Vec<Value> {
+    /// Opens the app, which has a secret of this value then, and has not tried anything yet.
+    pub(crate) fn open(&self, value: &str) {
         let neighbour = self.house.app("neighbour", NEIGHBOUR);
         self.mira(&["open", neighbour.path(), "-d"], 0);
         let app = self.house.app("corpus", MANIFEST);
@@ -119,6 +119,10 @@ impl Stage {
         app.write("targets.json", &self.targets().to_string());
         self.mira(&["open", &app.pack(), "-d"], 3);
         self.house.save("corpus", "KEY", value);
+    }
+
+    /// Lets the app try; returns what it says of what it may do, and then of each try.
+    pub(crate) fn run(&self) -> Vec<Value> {
         self.mira(&["start", "corpus", "-d"], 0);
         lines(&self.house.file("corpus", "state/data/results"))
     }
@@ -141,7 +145,23 @@ impl Stage {
 
     /// Returns what those outside have heard so far.
     pub(crate) fn heard(&self) -> Vec<Value> {
-        lines(&self.house.home.path().join("outside/record"))
+        lines(&self.outside().join("record"))
+    }
+
+    /// Returns the folder in which those outside write down what they hear.
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.house.home.path().join("outside")
+    }
+
+    /// Returns what stands in the files that the app was told of, but for those that Mira writes meanwhile.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let targets = fs::read(self.app.join("targets.json")).unwrap();
+        let targets: Value = serde_json::from_slice(&targets).unwrap();
+        let files = targets["files"].as_object().unwrap().iter();
+        files
+            .filter(|(name, _)| *name != "database")
+            .map(|(name, path)| (name.clone(), fs::read(path.as_str().unwrap()).unwrap()))
+            .collect()
     }
 
     /// Returns the rows of the app's record of the network.

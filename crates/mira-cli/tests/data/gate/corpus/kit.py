@@ -88,6 +88,10 @@ def row(host, port, rule, how=None):
     return {"host": host, "port": port, "rule": rule} | ({"how": how} if how else {})
 
 
+# What the record has of a request to the proxy of which nobody can say where it was to go.
+UNREADABLE = row("localhost", PROXY[1], "malformed request to the proxy")
+
+
 def judged(answer):
     """Tells from an answer whether it is one of somebody outside who has heard what they must not."""
     if b"outside" in answer and MARK in answer:

@@ -132,13 +132,13 @@ def udp6(me):
     say_datagram(socket.AF_INET6, ("2606:4700:4700::1111", 53), WORDS)
 
 
-@attempt("addresses", row("224.0.0.251", 5353, NO_WAY, "packet"), control=False)
+@attempt("addresses", control=False)
 def udp_multicast(me):
     """UDP to everybody who listens on the local network for names."""
     say_datagram(socket.AF_INET, ("224.0.0.251", 5353), WORDS)
 
 
-@attempt("addresses", row("255.255.255.255", 9, NO_WAY, "packet"), control=False)
+@attempt("addresses", control=False)
 def udp_broadcast(me):
     """UDP to everybody on the local network."""
     say_datagram(socket.AF_INET, ("255.255.255.255", 9), WORDS)
@@ -184,7 +184,7 @@ def sctp(me):
         raise Reached("connected")
 
 
-@attempt("addresses", row("149.112.112.112", 53, NO_WAY, "packet"))
+@attempt("addresses", row("149.112.112.112", 0, NO_WAY, "packet"))
 def udplite(me):
     """UDP-Lite to a public resolver."""
     say_datagram(socket.AF_INET, ("149.112.112.112", 53), WORDS, protocol=socket.IPPROTO_UDPLITE)

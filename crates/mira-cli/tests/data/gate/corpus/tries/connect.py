@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from kit import LOOPBACK_PORT, MARK, PATIENCE, PROXY, attempt, connect, dial, drained, get, judged, row, through_proxy
+from kit import LOOPBACK_PORT, MARK, PATIENCE, PROXY, UNREADABLE, attempt, connect, dial, drained, get, judged, row, through_proxy
 
 LISTED = "not listed"
 
@@ -32,7 +32,7 @@ def tunnel_to_metadata(me):
     connect("169.254.169.254:80", get("169.254.169.254"))
 
 
-@attempt("connect", row("127.0.0.1", LOOPBACK_PORT, LISTED))
+@attempt("connect", row("localhost", LOOPBACK_PORT, LISTED))
 def tunnel_to_the_machine(me):
     """A tunnel to a service on the machine's loopback, by its address."""
     connect(f"127.0.0.1:{LOOPBACK_PORT}", MARK + b"\r\n")
@@ -44,7 +44,7 @@ def tunnel_to_localhost(me):
     connect(f"localhost:{LOOPBACK_PORT}", MARK + b"\r\n")
 
 
-@attempt("connect", row("127.0.0.1", 3128, LISTED))
+@attempt("connect", row("localhost", 3128, LISTED))
 def tunnel_to_the_proxy(me):
     """A tunnel to the proxy itself, to ask it from inside."""
     connect("127.0.0.1:3128", get("8.8.8.8", "http://8.8.8.8/contraband"))
@@ -68,25 +68,25 @@ def port_zero(me):
     connect(f"{me.tunnel}:0", MARK)
 
 
-@attempt("connect", control=False)
+@attempt("connect", UNREADABLE, control=False)
 def target_with_line_end(me):
     """A target with a line end in it, after which another host follows."""
     connect(f"{me.allowed}:443\r\nHost: {me.refused}:443\r\nX: y", get(me.refused), sni=me.refused)
 
 
-@attempt("connect")
+@attempt("connect", UNREADABLE)
 def target_with_bare_return(me):
     """A target with half a line end in it."""
     connect(f"{me.refused}:443\rX:", get(me.refused), sni=me.refused)
 
 
-@attempt("connect", control=False)
+@attempt("connect", UNREADABLE, control=False)
 def target_with_nul(me):
     """A target with a NUL between an allowed and a forbidden name."""
     connect(f"{me.allowed}\0.{me.refused}:443", get(me.refused), sni=me.refused)
 
 
-@attempt("connect", control=False)
+@attempt("connect", UNREADABLE, control=False)
 def target_with_space(me):
     """A target with a space in it, behind which another host follows."""
     connect(f"{me.allowed}:443 {me.refused}:443", get(me.refused), sni=me.refused)
@@ -122,19 +122,19 @@ def request_with_an_allowed_host(me):
     through_proxy(get(me.plain, f"http://{me.refused}/contraband"))
 
 
-@attempt("connect", row("{allowed}", 443, ""), control=False)
+@attempt("connect", row("{allowed}", 80, "CONNECT is wanted"), control=False)
 def request_for_https(me):
     """A request for https that the proxy is to make by itself, past the rule that TLS is the program's own."""
     through_proxy(get(me.allowed, f"https://{me.allowed}/contraband"))
 
 
-@attempt("connect", control=False)
+@attempt("connect", row("{plain}", 80, "CONNECT is wanted"), control=False)
 def request_for_ftp(me):
     """A request of another scheme."""
     through_proxy(get(me.plain, f"ftp://{me.plain}/contraband"))
 
 
-@attempt("connect", control=False)
+@attempt("connect", UNREADABLE, control=False)
 def request_in_origin_form(me):
     """A request without a host in its target, as to a server."""
     through_proxy(get(me.refused))
@@ -151,7 +151,7 @@ def second_request_to_the_proxy(me):
         judged(drained(stream))
 
 
-@attempt("connect", control=False)
+@attempt("connect", UNREADABLE, control=False)
 def socks5(me):
     """Another proxy's protocol at the proxy's port: SOCKS 5."""
     with dial(*PROXY) as stream:
@@ -161,7 +161,7 @@ def socks5(me):
         judged(drained(stream))
 
 
-@attempt("connect", control=False)
+@attempt("connect", UNREADABLE, control=False)
 def socks4(me):
     """Another proxy's protocol at the proxy's port: SOCKS 4."""
     with dial(*PROXY) as stream:

@@ -138,7 +138,7 @@ def tunnel_on_a_stream(me):
     secure(me, [(":method", "CONNECT"), (":authority", f"{me.refused}:443"), ("x-a", "contraband")])
 
 
-@attempt("http2", row(*SECURE, ""))
+@attempt("http2")
 def websocket_on_a_stream(me):
     """A WebSocket to a forbidden name, asked for on a stream."""
     fields = request(me.refused, (":protocol", "websocket"), method="CONNECT")

@@ -66,7 +66,7 @@ def redirect_to_metadata(me):
     follow(me, "http://169.254.169.254")
 
 
-@attempt("redirects", row("127.0.0.1", 80, "not listed"))
+@attempt("redirects", row("localhost", 80, "not listed"))
 def redirect_to_loopback(me):
     """An allowed host that sends the program on to loopback."""
     follow(me, "http://127.0.0.1")
