@@ -25,10 +25,11 @@ pub(super) fn inside(
     room.enter()?;
     drop(room);
     unshare(UnshareFlags::NEWPID)?;
-    // Its end is ours.
+    // Its end is ours: the end of a pipe that we hold until then, and it does not.
     let (entered, alive) = pipe_with(PipeFlags::CLOEXEC)?;
-    let first = sys::fork(move || {
-        drop(alive);
+    let mut alive = Some(alive);
+    let first = sys::fork(|| {
+        drop(alive.take());
         let kept = settle(&entered).and_then(|()| keep(&confinement));
         match kept {
             Ok(Some(Outcome::Exited(code))) => code,
@@ -40,6 +41,7 @@ pub(super) fn inside(
     birth::release_output()?;
     let wait = || waitpid(Some(first), WaitOptions::empty());
     let ended = rustix::io::retry_on_intr(wait)?;
+    drop(alive);
     Ok(ended.map(|(_, status)| outcome(status)))
 }
 
