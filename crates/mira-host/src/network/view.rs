@@ -83,9 +83,13 @@ impl Visible {
     /// Returns it as a room takes it.
     pub(super) fn view(&self) -> View {
         let show = |writable: bool| {
-            move |path: &PathBuf| Shown {
-                path: path.clone(),
-                writable,
+            move |path: &PathBuf| {
+                let shown = || Shown {
+                    path: path.clone(),
+                    writable,
+                };
+                // A folder for secret files is there only where there are any.
+                path.exists().then(shown)
             }
         };
         let files = [
@@ -99,8 +103,8 @@ impl Visible {
             show: self
                 .readable
                 .iter()
-                .map(show(false))
-                .chain(self.writable.iter().map(show(true)))
+                .filter_map(show(false))
+                .chain(self.writable.iter().filter_map(show(true)))
                 .collect(),
             files: files
                 .map(|(path, text)| (path.into(), text.as_bytes().to_vec()))
