@@ -25,6 +25,7 @@ use mira_package::signature::PublisherKey;
 use mira_store::{Instance, InstanceName, NewInstance, Store};
 use mira_vault::home::Home;
 
+pub use crate::network::NetworkMode;
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
 pub use claims::Claim;
 pub use copies::Unpacked;
@@ -32,7 +33,6 @@ pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;
 pub use mira_age::Key;
-pub use crate::network::NetworkMode;
 pub use secrets::{Resolution, Source, Wanted};
 pub use snapshots::{SNAPSHOT_PASSWORD, autosaved, retention};
 pub use spec::Surroundings;

@@ -353,5 +353,9 @@ fn proxy(gate: &Gate, record: &Path) -> Result<(Way, Serving, trust::Files), Net
     let access = Access::make().map_err(|error| system("a password of the proxy")(error.into()))?;
     let url = access.url(address);
     let serving = gate.serve_proxy(listener, access);
-    Ok((Way::Proxy { url }, serving.map_err(system("the proxy"))?, trust))
+    Ok((
+        Way::Proxy { url },
+        serving.map_err(system("the proxy"))?,
+        trust,
+    ))
 }

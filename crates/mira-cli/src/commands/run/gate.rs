@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use mira_gate::{Origin, Rule, placeholder};
-use mira_host::network::{Broker, CommandNetwork, NetworkMode, Network, NetworkError, Visible};
+use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
 use mira_host::run::RunRoom;
 use mira_host::supervisor::room_helper;
 use mira_package::manifest::{HostPattern, Hosts};

@@ -252,7 +252,7 @@ fn the_record_is_shown_to_people_and_programs() {
     assert!(
         nothing
             .stderr_text()
-            .contains("no run of caller is recorded yet"),
+            .contains("the network of caller is enforced"),
         "{nothing:?}"
     );
 
