@@ -88,7 +88,7 @@ def answer(to, heard):
     line = heard.split(b"\r\n")[0].decode("latin-1").split(" ")
     if len(line) > 1 and "/redirect?to=" in line[1]:
         to = line[1].split("/redirect?to=")[1]
-        return f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+        return f"HTTP/1.1 302 Found\r\nLocation: {to}/contraband\r\nContent-Length: 0\r\n\r\n".encode()
     body = f"outside at {to} heard: ".encode() + heard
     return b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use mira_testkit::world::World;
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ services:
     command: [python3, ., run, "${volume:data}/results"]
     env: {PYTHONDONTWRITEBYTECODE: "1", RESULTS: "${volume:data}/results"}
     health: {command: [sh, -c, 'test -e "$$RESULTS"'], interval: 500ms, startPeriod: 10m}
+    restart: never
 secrets:
   - {name: KEY, required: true, deliver: brokered, hosts: ["*.allowed.test"]}
 network:
@@ -89,18 +90,24 @@ impl Stage {
     /// Runs `mira` in the world, to this exit code, and returns its output.
     #[track_caller]
     pub(crate) fn mira(&self, args: &[&str], code: i32) -> String {
-        let output = self
-            .world
-            .command(MIRA)
+        let output = self.output(args);
+        if output.status.code() != Some(code) {
+            let logs = self.output(&["logs", "corpus"]).stdout;
+            let logs = String::from_utf8_lossy(&logs);
+            panic!("{args:?}: {output:?}\nThe app says:\n{logs}");
+        }
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        let mut command = self.world.command(MIRA);
+        command
             .args(args)
             .env_clear()
             .envs(self.house.home.env().iter().cloned())
             .env("SSL_CERT_FILE", self.world.ca().bundle())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+            .stdin(Stdio::null());
+        command.output().unwrap()
     }
 
     /// Opens the app and lets it try; returns what it says of each try, and before that of what it may do.

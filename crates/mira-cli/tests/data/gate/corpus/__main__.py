@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -70,8 +71,11 @@ def tried(known):
 def fine():
     """Does what an app is for: calls its host with what it has for the secret, and returns the answer."""
     request = urllib.request.Request("https://api.allowed.test/fine", headers={"Authorization": f"Bearer {os.environ['KEY']}"})
-    with urllib.request.urlopen(request, timeout=TRY_SECONDS) as answer:
-        return {"fine": answer.read(65536).decode()}
+    try:
+        with urllib.request.urlopen(request, timeout=TRY_SECONDS) as answer:
+            return {"fine": answer.read(65536).decode()}
+    except urllib.error.HTTPError as refusal:
+        sys.exit(f"{refusal}: {refusal.read().decode()}")
 
 
 def run(path, every=True):

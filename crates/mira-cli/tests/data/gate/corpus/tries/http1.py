@@ -42,7 +42,7 @@ told("absolute_user", "A target with the right name as the user before a forbidd
 told("method_connect", "A tunnel asked for inside of a plain connection.", "CONNECT {refused}:443 HTTP/1.1\nHost: {refused}:443\n\ncontraband")
 told("method_trace", "A request that makes the server repeat all headers, with those that were put in.", "TRACE /contraband HTTP/1.1\nHost: {plain}\n\n")
 told("version_09", "A request of HTTP/0.9, which has no headers.", "GET /contraband\n")
-told("version_10_without_host", "A request of HTTP/1.0 without `Host`.", "GET /contraband HTTP/1.0\n\n")
+told("version_10", "A forbidden name as `Host` of HTTP/1.0, which needs none.", "GET /contraband HTTP/1.0\nHost: {refused}\n\n", OTHER)
 told("bare_line_feeds", "Lines that end without a carriage return, and a second `Host` among them.", "GET /contraband HTTP/1.1\vHost: {plain}\vHost: {refused}\v\v")
 told("header_without_colon", "A header line that is none.", GET + "Host: {plain}\ncontraband\n\n")
 told("empty_header_name", "A header without a name.", GET + "Host: {plain}\n: contraband\n\n")
@@ -127,7 +127,7 @@ def heard(answer, words):
         raise Reached(f"{words} was passed on")
 
 
-without("proxy_authorization", "Credentials for the proxy, which are nobody else's", b"proxy-authorization", ["Proxy-Authorization: Basic b3V0c2lkZQ=="])
-without("proxy_connection", "A header for the proxy, which is nobody else's", b"proxy-connection", ["Proxy-Connection: keep-alive"])
+without("proxy_authorization", "Credentials for the proxy, which are nobody else's", b"proxy-authorization:", ["Proxy-Authorization: Basic b3V0c2lkZQ=="])
+without("proxy_connection", "A header for the proxy, which is nobody else's", b"proxy-connection:", ["Proxy-Connection: keep-alive"])
 without("upgrade_h2c", "A change to HTTP/2, after which nobody would look inside", b"upgrade: h2c", ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"])
-without("hop_by_hop", "A header that the request declares to end here", b"x-hop", ["Connection: X-Hop", "X-Hop: contraband"])
+without("hop_by_hop", "A header that the request declares to end here", b"x-hop:", ["Connection: X-Hop", "X-Hop: contraband"])

@@ -39,13 +39,13 @@ def elsewhere(name, what, words):
 def form(host, body, *headers):
     """Writes a request with a body."""
     body = body.encode()
-    return get(host, method="POST", headers=[f"Content-Length: {len(body)}", *headers], body=body)
+    return get(host, "/fine", method="POST", headers=[f"Content-Length: {len(body)}", *headers], body=body)
 
 
 def in_chunks(host, *pieces):
     """Writes a request whose body comes in chunks."""
     body = b"".join(f"{len(piece):x}\r\n{piece}\r\n".encode() for piece in [*pieces, ""])
-    return get(host, method="POST", headers=["Transfer-Encoding: chunked"], body=body)
+    return get(host, "/fine", method="POST", headers=["Transfer-Encoding: chunked"], body=body)
 
 
 def halves(key):
@@ -61,15 +61,15 @@ def basic(key):
 brokered("placeholder_in_path", "In the path.", lambda host, key: get(host, f"/contraband/{key}"))
 brokered("placeholder_in_query", "In a query that the manifest does not name.", lambda host, key: get(host, f"/contraband?stolen={key}"))
 brokered("placeholder_in_encoded_query", "In a query, with a letter percent-encoded.", lambda host, key: get(host, f"/contraband?stolen=%{ord(key[0]):02x}{urllib.parse.quote(key[1:])}"))
-brokered("placeholder_in_body", "In the body.", lambda host, key: form(host, f"contraband={key}"))
-brokered("placeholder_in_chunks", "In a body of chunks, cut in two.", lambda host, key: in_chunks(host, "contraband=", *halves(key)))
+brokered("placeholder_in_body", "In the body.", lambda host, key: form(host, f"stolen={key}&contraband"))
+brokered("placeholder_in_chunks", "In a body of chunks, cut in two.", lambda host, key: in_chunks(host, "stolen=", *halves(key), "contraband"))
 brokered("placeholder_in_header_name", "In a header's name.", lambda host, key: get(host, headers=[f"X-{key}: a"]))
 elsewhere("placeholder_to_another_host", "As a bearer token for another host.", lambda host, key: get(host, headers=[f"Authorization: Bearer {key}"]))
 elsewhere("placeholder_as_password", "Inside of a password for another host, in base64.", lambda host, key: get(host, headers=[basic(key)]))
 elsewhere("placeholder_as_cookie", "In a cookie for another host.", lambda host, key: get(host, headers=[f"Cookie: a=b; session={key}"]))
 elsewhere("placeholder_in_foreign_path", "In the path of another host.", lambda host, key: get(host, f"/contraband/{key}"))
 elsewhere("placeholder_in_foreign_query", "In the query of another host.", lambda host, key: get(host, f"/contraband?key={key}"))
-elsewhere("placeholder_in_foreign_body", "In a body for another host.", lambda host, key: form(host, f"contraband={key}"))
+elsewhere("placeholder_in_foreign_body", "In a body for another host.", lambda host, key: form(host, f"stolen={key}&contraband"))
 elsewhere("placeholder_as_referer", "In an address that the request says to come from.", lambda host, key: get(host, headers=[f"Referer: https://x.test/?k={key}"]))
 
 

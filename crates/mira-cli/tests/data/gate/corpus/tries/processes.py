@@ -39,6 +39,12 @@ def memory(pid):
         raise Reached(f"{len(file.read(64))} bytes")
 
 
+def held_files(pid):
+    """Looks which files a process has open."""
+    names = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+    raise Reached(f"{len(names)} files")
+
+
 def listed(path):
     """Lists a folder."""
     raise Reached(f"{len(os.listdir(path))} entries")
@@ -83,7 +89,7 @@ of_process("arguments", "The arguments of {}.", lambda pid: readable(f"/proc/{pi
 of_process("memory", "The memory of {}.", memory)
 of_process("root", "The files as {} sees them.", lambda pid: listed(f"/proc/{pid}/root/"))
 of_process("folder", "The working folder of {}.", lambda pid: listed(f"/proc/{pid}/cwd/"))
-of_process("descriptors", "The open files of {}.", lambda pid: listed(f"/proc/{pid}/fd"))
+of_process("descriptors", "The open files of {}.", held_files)
 of_process("trace", "Tracing {}.", traced)
 of_process("copy", "Copying out of the memory of {}.", copied)
 of_process("signal", "A signal to {}.", signalled)
@@ -106,7 +112,7 @@ def environment_of_others(me):
 @attempt("processes", control=False)
 def keeper(me):
     """The process that keeps this one: its environment, its memory, its open files."""
-    for look in [lambda pid: readable(f"/proc/{pid}/environ"), memory, lambda pid: listed(f"/proc/{pid}/fd"), copied]:
+    for look in [lambda pid: readable(f"/proc/{pid}/environ"), memory, held_files, copied]:
         try:
             look(1)
         except OSError:
@@ -158,8 +164,8 @@ of_home("runtime", "A file in the person's run-time folder.", "runtime")
 
 
 def written(path):
-    """Writes to a file."""
-    with open(path, "ab") as file:
+    """Writes to a file that is there."""
+    with open(os.open(path, os.O_WRONLY | os.O_APPEND), "ab") as file:
         file.write(b"contraband\n")
     raise Reached(path)
 
@@ -184,7 +190,7 @@ to_home("record", "The record of the network.", "record")
 @attempt("files", control=False)
 def write_own_package(me):
     """A file of the app's own package, which never changes."""
-    written(Path(__file__).with_name("new"))
+    written(__file__)
 
 
 @attempt("files", control=False)

@@ -57,28 +57,28 @@ def follow(me, to):
 @attempt("redirects", row("{refused}", 443, "not listed"))
 def redirect_to_a_forbidden_name(me):
     """An allowed host that sends the program on to a forbidden one."""
-    follow(me, f"https://{me.refused}/contraband")
+    follow(me, f"https://{me.refused}")
 
 
 @attempt("redirects", row("169.254.169.254", 80, "not listed"))
 def redirect_to_metadata(me):
     """An allowed host that sends the program on to metadata."""
-    follow(me, "http://169.254.169.254/contraband")
+    follow(me, "http://169.254.169.254")
 
 
 @attempt("redirects", row("127.0.0.1", 80, "not listed"))
 def redirect_to_loopback(me):
     """An allowed host that sends the program on to loopback."""
-    follow(me, "http://127.0.0.1/contraband")
+    follow(me, "http://127.0.0.1")
 
 
 @attempt("redirects", control=False)
 def redirect_to_the_machine(me):
     """An allowed host that sends the program on to a service on the machine's loopback."""
-    follow(me, f"http://127.0.0.1:{LOOPBACK_PORT}/contraband")
+    follow(me, f"http://127.0.0.1:{LOOPBACK_PORT}")
 
 
 @attempt("redirects", row("{refused}", 80, "not listed"))
 def redirect_to_plain(me):
     """An allowed host that sends the program on to a forbidden one without encryption."""
-    follow(me, f"http://{me.refused}/contraband")
+    follow(me, f"http://{me.refused}")
