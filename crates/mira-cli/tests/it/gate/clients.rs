@@ -285,13 +285,19 @@ fn boto3() -> Client {
 /// Builds the client in Go.
 fn go() -> Client {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let program = folder.join(format!("client-{}", std::process::id()));
+    let (program, new) = (
+        "client-in-go",
+        format!("client-in-go-{}", std::process::id()),
+    );
+    let (program, new) = (folder.join(program), folder.join(new));
     let built = Command::new("go")
         .args(["build", "-o"])
-        .args([&program, Path::new(&data("client.go"))])
+        .args([&new, Path::new(&data("client.go"))])
         .env("GOCACHE", folder.join("go-cache"))
         .status();
     assert!(built.unwrap().success());
+    // Another test may be running the one that was there.
+    std::fs::rename(new, &program).unwrap();
     let mut go = client(&[program.to_str().unwrap()]);
     go.proxied = "Forbidden";
     go
