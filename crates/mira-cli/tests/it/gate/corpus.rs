@@ -92,14 +92,69 @@ fn the_value_went_where_it_may(heard: &[Value], value: &str) {
     assert_eq!(request.matches(value).count(), 1);
 }
 
-/// Finds for each try a refused row of its own.
+/// Tries that are refused, and of which the record has no row of their own, or one of another form: what is no request that anybody could
+/// read is refused before it is known whom it is for, and the loopback of a room is not outside of it.
+const WITHOUT_A_ROW: &[&str] = &[
+    "chunk-overflows",
+    "chunks-and-length",
+    "chunks-folded",
+    "chunks-misspelled",
+    "chunks-not-last",
+    "chunks-with-space",
+    "direct-to-another-loopback",
+    "direct-to-decimal",
+    "direct-to-hex",
+    "direct-to-loopback6",
+    "direct-to-mapped",
+    "direct-to-octal",
+    "direct-to-short",
+    "direct-to-zero",
+    "empty-header-name",
+    "header-without-colon",
+    "host-behind-bare-return",
+    "host-folded",
+    "host-with-nul",
+    "host-with-space-before-colon",
+    "length-and-chunks",
+    "length-and-chunks-inside-of-tls",
+    "length-hex",
+    "length-list",
+    "length-overflows",
+    "length-signed",
+    "lengths-differ",
+    "redirect-to-loopback",
+    "request-for-https",
+    "request-to-backslash",
+    "request-to-fragment",
+    "request-to-loopback6",
+    "request-to-percent",
+    "request-to-user",
+    "tunnel-to-backslash",
+    "tunnel-to-fragment",
+    "tunnel-to-loopback6",
+    "tunnel-to-percent",
+    "tunnel-to-the-machine",
+    "tunnel-to-the-proxy",
+    "tunnel-to-user",
+    "udp-broadcast",
+    "udp-multicast",
+    "udplite",
+    "version-09",
+    "websocket-on-a-stream",
+];
+
+/// Finds for each try a refused row of its own, but for those that have none.
 fn each_is_recorded(tries: &[Value], rows: Vec<Value>) {
     let mut refused: Vec<Value> = rows
         .into_iter()
         .filter(|row| text(row, "verdict") == "refused")
         .collect();
     let mut faults = Vec::new();
-    for known in tries.iter().filter(|known| known["row"].is_object()) {
+    let has_row =
+        |known: &&Value| known["row"].is_object() && !WITHOUT_A_ROW.contains(&text(known, "try"));
+    let recorded: Vec<&Value> = tries.iter().filter(has_row).collect();
+    assert!(recorded.len() >= 60, "{} tries", recorded.len());
+    for known in recorded {
         let wanted = &known["row"];
         match refused.iter().position(|row| fits(row, wanted)) {
             Some(at) => drop(refused.swap_remove(at)),
