@@ -15,7 +15,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -345,7 +345,11 @@ fn room(
 fn proxy(gate: &Gate, record: &Path) -> Result<(Way, Serving, trust::Files), NetworkError> {
     let trust = trust::Files::beside(record);
     for (path, content) in trust.contents(gate.trust())? {
-        std::fs::write(path, content).map_err(system("the certificates of the gate"))?;
+        let written = tempfile::NamedTempFile::new_in(record).and_then(|mut file| {
+            file.write_all(&content)?;
+            Ok(file.persist(path)?)
+        });
+        written.map_err(system("the certificates of the gate"))?;
     }
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listener = listener.map_err(system("the proxy's port"))?;

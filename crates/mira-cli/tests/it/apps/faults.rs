@@ -128,7 +128,7 @@ fn a_disk_that_is_full_of_logs_stops_no_service_and_is_told() {
     // More than the disk holds; then it waits to be told to end.
     app.write(
         "noisy.sh",
-        "mkfifo \"$HOME/done\"; head -c 3000000 /dev/urandom | base64; : > \"$HOME/done\"; exec sleep infinity\n",
+        "mkfifo \"$HOME/done\"; head -c 3000024 /dev/urandom | base64; : > \"$HOME/done\"; exec sleep infinity\n",
     );
     let package = app.pack();
     let script = format!(

@@ -87,7 +87,7 @@ def held(pid):
 of_process("environment", "The environment of {}.", lambda pid: readable(f"/proc/{pid}/environ"))
 of_process("arguments", "The arguments of {}.", lambda pid: readable(f"/proc/{pid}/cmdline"))
 of_process("memory", "The memory of {}.", memory)
-of_process("root", "The files as {} sees them.", lambda pid: listed(f"/proc/{pid}/root/"))
+of_process("root", "The files as {} sees them.", lambda pid: listed(f"/proc/{pid}/" + "root/."))
 of_process("folder", "The working folder of {}.", lambda pid: listed(f"/proc/{pid}/cwd/"))
 of_process("descriptors", "The open files of {}.", held_files)
 of_process("trace", "Tracing {}.", traced)
