@@ -29,7 +29,14 @@ knocks("keyring", "The keyring's own socket.")
 knocks("agent", "The agent's socket that signs with the person's ssh keys.")
 knocks("resolver", "The resolver's socket, which makes look-ups for others.")
 knocks("journal", "The journal's socket, which takes datagrams.", socket.SOCK_DGRAM)
-knocks("supervisor", "The supervisor's socket, which hands out values.")
+
+
+@attempt("sockets")
+def socket_supervisor(me):
+    """The supervisor's socket, which hands out values."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(target("sockets", "supervisor"))
+        raise Reached("connected")
 
 
 @attempt("sockets")
