@@ -127,7 +127,7 @@ def netlink_link(me):
     netlink(16, struct.pack("=BBHiII", 0, 0, 0, 0, 0, 0) + struct.pack("=HH", 4 + len(kind), 18) + kind)
 
 
-@attempt("sockets")
+@attempt("sockets", control=False)
 def tun_device(me):
     """A network device that the program itself speaks for."""
     with open("/dev/net/tun", "r+b", buffering=0):
