@@ -27,9 +27,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::audit::{Attempt, How};
 use crate::denial::Denial;
-use crate::policy::{Reason, Verdict};
+use crate::policy::Reason;
 use crate::shared::Shared;
 use forward::denied;
 
@@ -137,18 +136,9 @@ async fn serve<I>(
 
 /// Records that a connection was refused before any of its requests could be.
 fn unserved(gate: &Shared, site: &Site, reason: Reason) {
-    let verdict = Verdict::Refused(reason);
-    let text = site.host.to_string();
-    let attempt = Attempt {
-        service: site.service.as_deref(),
-        host: &text,
-        address: None,
-        port: site.port,
-        how: How::Tunnel,
-        verdict: &verdict,
-    };
+    let host = site.host.to_string();
     // Nothing left, so nothing is lost if this cannot be written.
-    gate.refuse(&attempt).ok();
+    gate.refuse_connection(site.service.as_deref(), &host, site.port, reason);
 }
 
 /// Whether a connection ended with a request that is not one: hyper answers it by itself.

@@ -298,7 +298,8 @@ impl Client {
     fn unreadable(&self) {
         let service = self.service.as_deref();
         let reason = Reason::Malformed("request to the proxy");
-        self.engine.refuse(service, LOCALHOST, self.port, reason);
+        let gate = &self.engine.shared;
+        gate.refuse_connection(service, LOCALHOST, self.port, reason);
     }
 
     fn no_proxy_request(&self) -> Response<Answer> {
@@ -311,9 +312,10 @@ impl Client {
 
     /// Records a refusal, and returns what the program is told.
     fn refused(&self, host: &str, port: u16, reason: Reason) -> Response<Answer> {
-        let reason = self
-            .engine
-            .refuse(self.service.as_deref(), host, port, reason);
+        let reason =
+            self.engine
+                .shared
+                .refuse_connection(self.service.as_deref(), host, port, reason);
         let denial = Denial::new(&self.engine.policy(), host, port, reason);
         denial.response().map(Answer::own)
     }

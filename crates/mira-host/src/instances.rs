@@ -25,7 +25,6 @@ use mira_package::signature::PublisherKey;
 use mira_store::{Instance, InstanceName, NewInstance, Store};
 use mira_vault::home::Home;
 
-pub use crate::network::NetworkMode;
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
 pub use claims::Claim;
 pub use copies::Unpacked;

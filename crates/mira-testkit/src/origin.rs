@@ -16,22 +16,20 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::server::{Arrivals, Server, lock};
 
 mod routes;
 mod serve;
 mod sigv4;
 
 pub use sigv4::AwsKeys;
-
-// LIMIT: a request comes within a second of its cause; a minute tells a loaded machine from a client that never asks.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A request that arrived, with whatever was in it: a failing test may print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +64,8 @@ impl Seen {
 /// What the server's thread and the test share.
 #[derive(Default)]
 struct Shared {
-    requests: Mutex<Vec<Seen>>,
+    requests: Arrivals<Seen>,
     connections: Mutex<usize>,
-    changed: Condvar,
     /// What `/sse` sends, and whether that is all.
     events: watch::Sender<(Vec<String>, bool)>,
     aws: Mutex<Option<AwsKeys>>,
@@ -80,8 +77,7 @@ struct Shared {
 pub struct Origin {
     address: SocketAddr,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _server: Server,
 }
 
 impl std::fmt::Debug for Origin {
@@ -102,19 +98,16 @@ impl Origin {
     pub fn start(listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = listener.local_addr().expect("a bound socket has one");
         let shared = Arc::new(Shared::default());
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("origin".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || serve::serve(listener, tls, &shared, stopped)
-            })
-            .expect("a thread can be had");
+        let server = Server::start("origin", listener, {
+            let shared = Arc::clone(&shared);
+            async move |listener| {
+                serve::accept(&listener, tls.map(TlsAcceptor::from), &shared).await
+            }
+        });
         Self {
             address,
             shared,
-            stop: Some(stop),
-            thread: Some(thread),
+            _server: server,
         }
     }
 
@@ -156,7 +149,7 @@ impl Origin {
     /// Returns the requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Seen> {
-        lock(&self.shared.requests).clone()
+        self.shared.requests.all()
     }
 
     /// Returns the requests once there are that many.
@@ -167,34 +160,7 @@ impl Origin {
     #[track_caller]
     #[must_use]
     pub fn wait_for_requests(&self, count: usize) -> Vec<Seen> {
-        let requests = lock(&self.shared.requests);
-        let (requests, waited) = self
-            .shared
-            .changed
-            .wait_timeout_while(requests, WAIT_MAX, |requests| requests.len() < count)
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            !waited.timed_out(),
-            "{} requests came, {count} were expected",
-            requests.len()
-        );
-        requests.clone()
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        // Dropping the sender tells the thread to stop.
-        self.stop = None;
-        // Where it panicked, a test has failed for it already.
-        drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
-impl Shared {
-    fn record(&self, request: Seen) {
-        lock(&self.requests).push(request);
-        self.changed.notify_all();
+        self.shared.requests.wait_for(count)
     }
 }
 
@@ -211,11 +177,6 @@ impl From<&Seen> for Value {
             "body_sha256": seen.body_sha256,
         })
     }
-}
-
-/// A test that panicked while it held a lock has failed already; the others go on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

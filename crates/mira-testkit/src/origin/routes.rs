@@ -24,7 +24,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::{Seen, Shared, lock, sigv4};
+use super::{Seen, Shared, sigv4};
+use crate::server::lock;
 
 pub(super) type Body = BoxBody<Bytes, Infallible>;
 

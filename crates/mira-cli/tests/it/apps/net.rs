@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use mira_gate::{Attempt, Audit, Entry, How, Keep, Reason, Verdict};
-use mira_host::instances::NetworkMode;
+use mira_host::network::NetworkMode;
 use mira_package::manifest::{Host, HostPattern};
 use mira_testkit::home::{Run, TestHome};
 use serde_json::{Value, json};
