@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::process::{output_of, run as run_command};
+use crate::process::{output_of, run as run_command, run_quiet};
 use crate::repository::Repository;
 use crate::say;
 
@@ -89,7 +89,7 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
             .join(&host)
             .join("release")
             .join(target);
-        run_command(
+        run_quiet(
             Command::new(built)
                 .arg(format!("-max_total_time={}", args.seconds))
                 .arg(format!("-artifact_prefix={}/", artifacts.display()))

@@ -28,6 +28,21 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs a command, with no input; what it writes is shown only if it fails.
+pub(crate) fn run_quiet(command: &mut Command) -> anyhow::Result<()> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{}`", spelled(command)))?;
+    if !output.status.success() {
+        for stream in [&output.stdout, &output.stderr] {
+            crate::say::note(&String::from_utf8_lossy(stream));
+        }
+        bail!("`{}` ended with {}", spelled(command), output.status);
+    }
+    Ok(())
+}
+
 /// Runs a command, with no input, and returns what it writes to stdout.
 pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
     let output = command

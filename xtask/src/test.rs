@@ -96,6 +96,8 @@ impl Step {
 struct Counts {
     passed: u64,
     failed: u64,
+    /// The runner's lines about those that did not pass, or not at once.
+    told: Vec<String>,
 }
 
 impl Counts {
@@ -137,6 +139,9 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<ExitCo
         steps.step(step.name(), || step.run(repository, &mut counts));
     }
     let good = steps.summary();
+    for line in &counts.told {
+        say::line(line);
+    }
     say::line(&format!(
         "{} passed, {} failed",
         counts.passed, counts.failed
@@ -166,9 +171,14 @@ fn tests(repository: &Repository, counts: &mut Counts) -> anyhow::Result<()> {
         "--no-fail-fast",
     ]);
     nextest.args(["--color=never", "--cargo-quiet", "--status-level=slow"]);
+    let mut summed_up = false;
     run_seen(&mut nextest, Stream::Err, |line| {
-        if line.trim_start().starts_with("Summary [") {
+        let line = line.trim_start();
+        if line.starts_with("Summary [") {
             counts.add(line);
+            summed_up = true;
+        } else if summed_up && line.contains("::") {
+            counts.told.push(line.to_owned());
         }
     })?;
     ensure!(counts.passed > before, "no test ran");
@@ -208,7 +218,7 @@ mod tests {
         let check = |line: &str, passed: u64, failed: u64| {
             let mut counts = Counts::default();
             counts.add(line);
-            assert_eq!(counts, Counts { passed, failed }, "{line}");
+            assert_eq!((counts.passed, counts.failed), (passed, failed), "{line}");
         };
         check(
             "     Summary [   1.234s] 12 tests run: 12 passed, 0 skipped",

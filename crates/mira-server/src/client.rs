@@ -19,8 +19,8 @@ use tokio::net::UnixStream;
 use crate::lines;
 use crate::socket::Place;
 use crate::wire::{
-    Autosave, Event, Failure, InstanceState, NotText, RuleSpec, START_PROTOCOL, Spec, StartLine,
-    StartRequest, Stopped, ValueHead,
+    Autosave, Event, Failure, InstanceState, LEAVING, NotText, RuleSpec, START_PROTOCOL, Spec,
+    StartLine, StartRequest, Stopped, ValueHead,
 };
 
 /// How long a supervisor that was just started has until it listens.
@@ -289,7 +289,7 @@ impl Client {
                 Err(error @ (ClientError::Refused(_) | ClientError::OtherVersion)) => {
                     return Err(error);
                 }
-                // It has just ended.
+                // It has just ended, or is about to.
                 Err(error) => last = error,
             }
         }
@@ -326,6 +326,9 @@ async fn upgrade(stream: UnixStream, id: &str) -> Result<Upgraded, ClientError> 
     match answer.status() {
         StatusCode::SWITCHING_PROTOCOLS => Ok(TokioIo::new(hyper::upgrade::on(answer).await?)),
         StatusCode::NOT_FOUND => Err(ClientError::OtherVersion),
+        LEAVING => Err(ClientError::Connection(io::Error::other(
+            "it is about to end",
+        ))),
         _ => Err(ClientError::Refused(
             parse::<Failure>(answer).await?.message,
         )),

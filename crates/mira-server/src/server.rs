@@ -2,6 +2,9 @@
 //!
 //! One that was started on demand leaves after the last instance was stopped; any leaves on SIGTERM, SIGINT or when it is asked
 //! to, after it stopped what it runs.
+//!
+//! INVARIANT: that it leaves is decided once, while no request is worked on, and no start is taken after that, so that nothing
+//! begins in a process that is about to end.
 
 mod api;
 mod autosave;
@@ -10,8 +13,7 @@ mod start;
 
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mira_host::supervisor::{Config, StopError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
@@ -89,7 +91,7 @@ async fn run(
         supervisor: Supervisor::new(options.config)?,
         autosaves: Autosaves::default(),
         on_demand: options.on_demand,
-        busy: AtomicUsize::new(0),
+        work: Mutex::default(),
         asked: Notify::new(),
         leave: Notify::new(),
     });
@@ -137,19 +139,35 @@ struct Desk {
     supervisor: Supervisor,
     autosaves: Autosaves,
     on_demand: bool,
-    /// How many requests are being worked on.
-    busy: AtomicUsize,
+    work: Mutex<Work>,
     /// The first request has come.
     asked: Notify,
     leave: Notify,
 }
 
+/// What is being worked on.
+#[derive(Debug, Default)]
+struct Work {
+    /// The number of requests.
+    requests: usize,
+    /// No start is taken any more.
+    leaving: bool,
+}
+
 impl Desk {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes note of a request, for as long as what is returned lives.
     fn at_work(self: &Arc<Self>) -> AtWork {
-        self.busy.fetch_add(1, Ordering::SeqCst);
-        self.asked.notify_one();
-        AtWork(Arc::clone(self))
+        AtWork::begin(self, &mut self.work())
+    }
+
+    /// As [`at_work`](Self::at_work), for a request that begins something; `None` if it was decided to leave.
+    fn at_work_unless_leaving(self: &Arc<Self>) -> Option<AtWork> {
+        let mut work = self.work();
+        (!work.leaving).then(|| AtWork::begin(self, &mut work))
     }
 
     /// Stops an instance, and waits for its last snapshot; returns how that went, if one was due.
@@ -160,6 +178,7 @@ impl Desk {
 
     /// Stops all instances, and waits for their last snapshots.
     async fn shut_down(&self) -> Result<(), StopError> {
+        self.work().leaving = true;
         let stopped = self.supervisor.shutdown().await;
         self.autosaves.finish().await;
         stopped
@@ -169,15 +188,19 @@ impl Desk {
     async fn never_asked(&self) {
         if self.on_demand {
             let asked = timeout(FIRST_REQUEST_WAIT, self.asked.notified());
-            if asked.await.is_err() && self.is_idle() {
+            if asked.await.is_err() && self.leaves(&mut self.work()) {
                 return;
             }
         }
         pending().await
     }
 
-    fn is_idle(&self) -> bool {
-        self.busy.load(Ordering::SeqCst) == 0 && self.supervisor.states().is_empty()
+    /// Decides whether it leaves for want of anything to do.
+    fn leaves(&self, work: &mut Work) -> bool {
+        if self.on_demand && work.requests == 0 && self.supervisor.states().is_empty() {
+            work.leaving = true;
+        }
+        work.leaving
     }
 }
 
@@ -186,6 +209,12 @@ impl Desk {
 struct AtWork(Arc<Desk>);
 
 impl AtWork {
+    fn begin(desk: &Arc<Desk>, work: &mut Work) -> Self {
+        work.requests += 1;
+        desk.asked.notify_one();
+        Self(Arc::clone(desk))
+    }
+
     fn desk(&self) -> &Desk {
         &self.0
     }
@@ -193,9 +222,11 @@ impl AtWork {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        let Desk { busy, leave, .. } = &*self.0;
-        if busy.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.on_demand && self.0.is_idle() {
-            leave.notify_one();
+        let Self(desk) = self;
+        let mut work = desk.work();
+        work.requests -= 1;
+        if desk.leaves(&mut work) {
+            desk.leave.notify_one();
         }
     }
 }

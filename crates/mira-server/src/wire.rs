@@ -7,6 +7,7 @@ mod events;
 mod network;
 mod spec;
 
+use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use autosave::AutosaveSpec;
@@ -18,6 +19,9 @@ pub(crate) use spec::{Spec, ValueHead};
 
 /// The name of the protocol that a start is upgraded to.
 pub(crate) const START_PROTOCOL: &str = "mira-start";
+
+/// The answer to a start that came while the supervisor was about to end: another one is to be asked.
+pub(crate) const LEAVING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// The longest start request, in bytes, without the values.
 // LIMIT: a manifest has at most 256 KiB; what is made of it is not many times that.

@@ -17,6 +17,11 @@ use super::{Rotation, file_name};
 // LIMIT: enough for the vault and the database to be written: whoever has a full disk has to be able to stop what fills it.
 const FREE_BYTES_MIN: u64 = 1024 * 1024;
 
+/// What has to be free beyond that before a log goes on that found its disk full, in bytes.
+// LIMIT: more than is usually appended at once, so that no short line gets in where many were lost: the log has one gap, and is
+// in trouble for as long as nobody made room.
+const ROOM_AGAIN_BYTES_MIN: u64 = 1024 * 1024;
+
 /// A service's log. It is opened when it is first written to.
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -24,6 +29,8 @@ pub(crate) struct LogFile {
     service: String,
     rotation: Rotation,
     open: Option<Open>,
+    /// The disk had no room for what was appended last.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +46,7 @@ impl LogFile {
             service: service.to_owned(),
             rotation,
             open: None,
+            full: false,
         }
     }
 
@@ -54,7 +62,12 @@ impl LogFile {
             self.rotate()?;
             open = self.open()?;
         }
-        let written = has_room(&open.file, added).and_then(|()| open.file.write_all(lines));
+        let room = match self.full {
+            true => added.max(ROOM_AGAIN_BYTES_MIN),
+            false => added,
+        };
+        let written = has_room(&open.file, room).and_then(|()| open.file.write_all(lines));
+        self.full = matches!(&written, Err(error) if error.kind() == io::ErrorKind::StorageFull);
         if written.is_ok() {
             open.len += added;
             self.open = Some(open);

@@ -22,12 +22,14 @@ use super::follow::Following;
 use super::{AtWork, Desk};
 use crate::lines;
 use crate::wire::{
-    Autosave, Failure, START_PROTOCOL, START_REQUEST_BYTES_MAX, StartLine, StartRequest,
+    Autosave, Failure, LEAVING, START_PROTOCOL, START_REQUEST_BYTES_MAX, StartLine, StartRequest,
 };
 
 /// Answers a request to start an instance, and goes on with it once HTTP is left behind.
 pub(super) fn answer(desk: Arc<Desk>, id: String, mut request: Request) -> Response {
-    let work = desk.at_work();
+    let Some(work) = desk.at_work_unless_leaving() else {
+        return failed(LEAVING, &io::Error::other("the supervisor is about to end"));
+    };
     if !asks_for_start(request.headers()) {
         let error = io::Error::other("a start needs an upgrade to mira-start");
         return failed(StatusCode::UPGRADE_REQUIRED, &error);
