@@ -75,7 +75,7 @@ impl From<hyper::Error> for ClientError {
 }
 
 /// Starts a supervisor for a place, and returns once it listens or has ended.
-pub trait Spawn {
+pub trait Spawn: Sync {
     /// Starts it, and waits for at most `timeout`.
     ///
     /// # Errors

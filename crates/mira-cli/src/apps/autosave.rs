@@ -1,6 +1,6 @@
 //! Snapshots that the supervisor takes by itself: what it is handed for them, and how they fare, for people.
 
-use mira_host::instances::{Unpacked, autosaved, retention};
+use mira_host::instances::{Unpacked, autosaved};
 use mira_host::service::Value;
 use mira_server::{Autosave, AutosaveState};
 use mira_store::Instance;
@@ -22,9 +22,9 @@ pub(crate) fn plan(
     values: &mut Vec<Value>,
 ) -> Result<Option<Autosave>, CommandError> {
     let manifest = &unpacked.manifest;
-    let Some(interval) = autosaved(manifest) else {
+    if autosaved(manifest).is_none() {
         return Ok(None);
-    };
+    }
     let Some(vault) = vault else {
         ui.say(&format!(
             "{} asks for snapshots by itself, and there is no vault for their password: none is taken; `mira init` makes a vault",
@@ -32,16 +32,8 @@ pub(crate) fn plan(
         ));
         return Ok(None);
     };
-    let instances = &apps.instances;
-    let password = instances.snapshot_password(instance, vault)?.name;
-    values.extend(instances.undelivered(instance, manifest, vault)?);
-    Ok(Some(Autosave {
-        interval,
-        repository: instances.layout().snapshots(&instance.id),
-        volumes: instances.volumes(&instance.id, manifest),
-        retention: manifest.state.retention.as_ref().map(retention),
-        password,
-    }))
+    let plan = Autosave::plan(&apps.instances, instance, manifest, vault, values);
+    Ok(plan?)
 }
 
 /// Returns what there is to say of an instance's snapshots, if they fail.

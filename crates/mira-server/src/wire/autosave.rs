@@ -4,8 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mira_host::instances::{InstanceError, Instances, autosaved, retention};
+use mira_host::service::Value;
+use mira_package::manifest::Manifest;
 use mira_secret::SecretName;
 use mira_snapshot::{Findings, Retention, Volume};
+use mira_store::Instance;
+use mira_vault::Vault;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{NotText, NotUnderstood, milliseconds, path};
@@ -27,6 +32,35 @@ pub struct Autosave {
     pub retention: Option<Retention>,
     /// Under which name their password is among the instance's values; no service gets it.
     pub password: SecretName,
+}
+
+impl Autosave {
+    /// Returns what the supervisor needs to take snapshots of an instance, if its app asks for that. What is to be looked for in
+    /// them, and their password, are added to the values.
+    ///
+    /// # Errors
+    ///
+    /// A value cannot be read, or the password cannot be saved.
+    pub fn plan(
+        instances: &Instances,
+        instance: &Instance,
+        manifest: &Manifest,
+        vault: &mut Vault,
+        values: &mut Vec<Value>,
+    ) -> Result<Option<Self>, InstanceError> {
+        let Some(interval) = autosaved(manifest) else {
+            return Ok(None);
+        };
+        let password = instances.snapshot_password(instance, vault)?.name;
+        values.extend(instances.undelivered(instance, manifest, vault)?);
+        Ok(Some(Self {
+            interval,
+            repository: instances.layout().snapshots(&instance.id),
+            volumes: instances.volumes(&instance.id, manifest),
+            retention: manifest.state.retention.as_ref().map(retention),
+            password,
+        }))
+    }
 }
 
 /// An [`Autosave`] as it is sent.

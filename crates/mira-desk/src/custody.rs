@@ -1,0 +1,104 @@
+//! The vault, opened for a request and closed with it.
+//!
+//! INVARIANT: no root key outlives a request here; what unlocks the vault is its key provider, asked each time.
+
+use std::time::Duration;
+
+use mira_host::lease::{Holder, Leases};
+use mira_secret::SecretBytes;
+use mira_vault::home::Home;
+use mira_vault::{AskError, LockedVault, Passphrase, UnlockOptions, Vault, VaultError};
+
+use crate::error::DeskError;
+
+/// How long a passphrase that was given in the desk unlocks the vault.
+// LIMIT: a working day, as on the command line.
+const UNLOCK_TTL: Duration = Duration::from_secs(8 * 60 * 60);
+
+/// The way to the vault of a home.
+#[derive(Clone, Debug)]
+pub struct Custody {
+    home: Home,
+}
+
+impl Custody {
+    /// Names the home; nothing is opened yet.
+    #[must_use]
+    pub fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Opens the vault, and does something with it.
+    pub(crate) async fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vault) -> Result<R, DeskError> + Send + 'static,
+    ) -> Result<R, DeskError> {
+        let home = self.home.clone();
+        blocking(move || work(&mut open(&home)?)).await
+    }
+
+    /// Opens the vault if there is one, and does something with it or without it.
+    pub(crate) async fn with_if_there<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(Option<&mut Vault>) -> Result<R, DeskError> + Send + 'static,
+    ) -> Result<R, DeskError> {
+        let home = self.home.clone();
+        blocking(move || work(open_if_there(&home)?.as_mut()))
+        .await
+    }
+
+    /// Unlocks the vault by its passphrase, for a while.
+    pub(crate) async fn unlock(&self, passphrase: SecretBytes) -> Result<(), DeskError> {
+        let home = self.home.clone();
+        let options = UnlockOptions {
+            cache_ttl: Some(UNLOCK_TTL),
+            ..UnlockOptions::default()
+        };
+        blocking(move || {
+            let mut passphrase = Some(passphrase);
+            let mut ask = || {
+                let given = passphrase.take().map(Passphrase::new);
+                given.ok_or_else(|| AskError::new("the passphrase is wrong"))
+            };
+            let vault = LockedVault::read(&home)?.unlock(&mut ask, &options)?;
+            match vault.cache_error() {
+                Some(error) => Err(DeskError::failed(format!(
+                    "the passphrase is right, and this machine cannot remember it: {error}"
+                ))),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Returns who holds which secrets at the moment.
+    pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DeskError> {
+        let leases = Leases::at(self.home.leases());
+        blocking(move || leases.holders().map_err(|error| DeskError::failed(format!("who holds secrets cannot be read: {error}")))).await
+    }
+}
+
+fn open(home: &Home) -> Result<Vault, VaultError> {
+    let mut ask = || Err(AskError::new("it is locked"));
+    LockedVault::read(home)?.unlock(&mut ask, &UnlockOptions::default())
+}
+
+/// Opens the vault if there is one. It may take its time.
+pub(crate) fn open_if_there(home: &Home) -> Result<Option<Vault>, VaultError> {
+    match open(home) {
+        Err(VaultError::NoVault { .. }) => Ok(None),
+        vault => vault.map(Some),
+    }
+}
+
+/// Does what may take its time, beside the requests of others.
+pub(crate) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, DeskError> + Send + 'static,
+) -> Result<R, DeskError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(DeskError::failed("it was given up half-way; the server's log says why")))
+}

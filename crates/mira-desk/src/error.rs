@@ -1,0 +1,109 @@
+//! What a request is answered when it is not done: a status and words for whoever asked, as a page or as JSON.
+//!
+//! INVARIANT: the words of a failure within are told on the server's side alone; who asked gets those that are meant for people.
+
+use axum::http::StatusCode;
+use mira_host::instances::InstanceError;
+use mira_server::ClientError;
+use mira_store::{SharedError, StoreError};
+use mira_vault::{FaultKind, VaultError};
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct DeskError {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+}
+
+impl DeskError {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What was sent cannot be taken.
+    pub(crate) fn unfit(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+
+    pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
+    }
+
+    pub(crate) fn failed(message: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message.to_string())
+    }
+}
+
+impl From<VaultError> for DeskError {
+    fn from(error: VaultError) -> Self {
+        let status = match error.kind() {
+            FaultKind::Missing => StatusCode::NOT_FOUND,
+            FaultKind::Locked => StatusCode::LOCKED,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let hint = match error.kind() {
+            FaultKind::Missing => Some("`mira init` on the machine of this server makes a vault."),
+            FaultKind::Locked => Some("`mira unlock` on the machine of this server unlocks it for a while."),
+            _ => None,
+        };
+        Self {
+            hint: hint.map(str::to_owned),
+            ..Self::new(status, error.to_string())
+        }
+    }
+}
+
+impl From<SharedError> for DeskError {
+    fn from(error: SharedError) -> Self {
+        let status = match &error {
+            SharedError::NoSuchUser => StatusCode::NOT_FOUND,
+            SharedError::NameTaken { .. } | SharedError::LastAdmin | SharedError::Stale => StatusCode::CONFLICT,
+            SharedError::ScopeAboveRole => StatusCode::FORBIDDEN,
+            SharedError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<StoreError> for DeskError {
+    fn from(error: StoreError) -> Self {
+        let status = match &error {
+            StoreError::NoSuchInstance { .. } => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<ClientError> for DeskError {
+    fn from(error: ClientError) -> Self {
+        let status = match &error {
+            ClientError::Refused(_) => StatusCode::CONFLICT,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<InstanceError> for DeskError {
+    fn from(error: InstanceError) -> Self {
+        let status = match &error {
+            InstanceError::Missing { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}

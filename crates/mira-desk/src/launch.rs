@@ -1,0 +1,78 @@
+//! Bringing an instance up with what is saved, and changing what it may call: what `mira start -d` and `mira net allow` do.
+
+use mira_host::instances::{Instances, Surroundings};
+use mira_package::manifest::HostPattern;
+use mira_secret::SecretName;
+use mira_server::{Autosave, Started, Starting};
+use mira_store::{Desired, Instance};
+use mira_vault::Vault;
+
+use crate::Handle;
+use crate::custody::{blocking, open_if_there};
+use crate::error::DeskError;
+
+/// Starts an instance; returns once all its services are up.
+pub(crate) async fn start(desk: &Handle, instance: &Instance) -> Result<(), DeskError> {
+    let (begun, wanted) = (desk.clone(), instance.clone());
+    // The vault is read here, and it is not to be kept waiting for anything else.
+    let runtime = tokio::runtime::Handle::current();
+    let mut starting = blocking(move || runtime.block_on(begin(&begun, &wanted))).await?;
+    let store = desk.house.instances.store();
+    let up = loop {
+        match starting.next().await {
+            Ok(Some(Started::Event(_))) => {}
+            Ok(Some(Started::Up)) => break Ok(()),
+            Ok(Some(Started::Failed(message))) => break Err(DeskError::failed(format!("{} did not start: {message}", instance.name))),
+            Ok(Some(Started::Stopped) | None) => break Err(DeskError::failed(format!("{} was stopped before it was up", instance.name))),
+            Err(error) => break Err(error.into()),
+        }
+    };
+    let desired = if up.is_ok() { Desired::Running } else { Desired::Stopped };
+    store.set_desired(&instance.id, desired).await?;
+    up
+}
+
+async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError> {
+    let instances = &desk.house.instances;
+    let (instance, claim) = instances.claim(instance).await?;
+    let Some(unpacked) = instances.unpacked(&instance)? else {
+        return Err(DeskError::failed(format!("the package of {} is encrypted", instance.name)).hint(format!("`mira start {}` asks for its password.", instance.name)));
+    };
+    let manifest = &unpacked.manifest;
+    if unpacked.sealed.is_some() {
+        return Err(DeskError::failed(format!("the package of {} has sealed secrets", instance.name)).hint(format!("`mira start {}` asks for their password.", instance.name)));
+    }
+    let mut vault: Option<Vault> = match Instances::needs_vault(manifest) {
+        true => open_if_there(desk.custody.home())?,
+        false => None,
+    };
+    let resolution = instances.resolve(&instance, manifest, vault.as_ref(), &[] as &[SecretName]).await?;
+    let mut values = instances.values(&instance, &resolution, vault.as_ref(), Vec::new())?;
+    let autosave = match &mut vault {
+        Some(vault) => Autosave::plan(instances, &instance, manifest, vault, &mut values)?,
+        None => None,
+    };
+    drop(vault);
+    let surroundings = Surroundings {
+        variables: desk.house.variables.clone(),
+        require_enforcement: false,
+    };
+    let spec = instances.spec(&instance, &unpacked, values, &surroundings).await?;
+    let starting = desk.house.client.start(&spec, autosave.as_ref(), false, &*desk.house.spawn).await?;
+    // The values are the supervisor's from here on.
+    drop(spec);
+    drop(claim);
+    Ok(starting)
+}
+
+/// Decides whether an instance may call hosts, from now on.
+pub(crate) async fn decide(desk: &Handle, instance: &Instance, hosts: &HostPattern, allow: bool) -> Result<(), DeskError> {
+    let instances = &desk.house.instances;
+    instances.store().decide(&instance.id, &hosts.to_string(), allow).await?;
+    if let Some(unpacked) = instances.unpacked(instance)? {
+        let rules = instances.policy_rules(instance, &unpacked.manifest).await?;
+        // Where it does not run, they are read when it is started.
+        desk.house.client.replace_rules(instance.id.as_str(), &rules).await?;
+    }
+    Ok(())
+}

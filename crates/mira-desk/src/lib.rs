@@ -1,0 +1,46 @@
+//! The desk: pages and an API over HTTP, with users, sessions and roles.
+//!
+//! [`serve`] listens until it is told to end. What instances do is asked of the supervisor over its socket; the vault is opened
+//! for a request and closed with it.
+//!
+//! INVARIANT: every route is in one table with the role that it needs, and is checked against it before its handler runs; no
+//! answer holds a secret's value.
+
+mod access;
+mod api;
+mod assets;
+mod custody;
+mod error;
+mod form;
+mod guard;
+mod house;
+mod launch;
+mod listen;
+mod pages;
+mod routes;
+mod tls;
+
+pub use access::password::{PasswordError, hash_password};
+pub use custody::Custody;
+pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
+pub use routes::describe;
+pub use tls::{Certificate, TlsError};
+
+use std::sync::Arc;
+
+use mira_store::Shared;
+
+use access::Logins;
+use house::House;
+
+/// What requests work on.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) shared: Shared,
+    pub(crate) custody: Custody,
+    pub(crate) house: House,
+    pub(crate) logins: Logins,
+    pub(crate) options: DeskOptions,
+}
+
+pub(crate) type Handle = Arc<Desk>;

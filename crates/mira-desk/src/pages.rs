@@ -1,0 +1,195 @@
+//! Pages: what they all have around them, and how a refusal is shown.
+
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod health;
+pub(crate) mod instance;
+pub(crate) mod instances;
+pub(crate) mod network;
+pub(crate) mod secrets;
+pub(crate) mod users;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::response::{Html, IntoResponse, Response};
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, html};
+use mira_store::Role;
+use serde_json::json;
+
+use crate::access::Identity;
+use crate::assets;
+use crate::error::DeskError;
+
+/// A whole page.
+#[derive(Debug)]
+pub(crate) struct Page(Markup);
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        Html(self.0.into_string()).into_response()
+    }
+}
+
+/// A part of a page, for what is loaded into one.
+#[derive(Debug)]
+pub(crate) struct Part(pub(crate) Markup);
+
+impl IntoResponse for Part {
+    fn into_response(self) -> Response {
+        Html(self.0.into_string()).into_response()
+    }
+}
+
+/// The pages that the bar at the side leads to, and the role that sees each.
+const PLACES: [(&str, &str, Role); 6] = [
+    ("/", "Secrets", Role::Viewer),
+    ("/instances", "Apps", Role::Viewer),
+    ("/network", "Network", Role::Viewer),
+    ("/audit", "Audit", Role::Admin),
+    ("/users", "Users", Role::Admin),
+    ("/health", "Health", Role::Viewer),
+];
+
+/// Returns whether a path is the API's: what answers there speaks JSON.
+pub(crate) fn is_api(path: &str) -> bool {
+    path.starts_with("/api/")
+}
+
+/// Puts together a page for somebody signed in; `here` is the place in the bar.
+pub(crate) fn page(identity: &Identity, here: &str, title: &str, body: &Markup) -> Page {
+    let bar = html! {
+        nav class="bar" aria-label="Desk" {
+            a class="brand" href="/" { "Mira" }
+            ul {
+                @for (path, name, role) in PLACES {
+                    @if identity.may(role) {
+                        li { a href=(path) aria-current=[(path == here).then_some("page")] { (name) } }
+                    }
+                }
+            }
+            div class="who" {
+                a href="/account" aria-current=[(here == "/account").then_some("page")] { (identity.name()) }
+                form method="post" action="/logout" hx-boost="false" { button class="quiet" { "Sign out" } }
+            }
+        }
+    };
+    Page(frame(title, &html! {
+        a class="skip" href="#main" { "To the content" }
+        (bar)
+        main id="main" tabindex="-1" { (body) }
+    }))
+}
+
+fn frame(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="htmx-config" content=r#"{"includeIndicatorStyles":false,"allowEval":false,"selfRequestsOnly":true,"historyCacheSize":0}"#;
+                title { (title) " · Mira" }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href=(assets::STYLE.path);
+                script src=(assets::HTMX.path) defer {}
+                script src=(assets::SSE.path) defer {}
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// Shows where one signs in.
+pub(crate) fn login_page(next: &str, trouble: Option<&str>, has_users: bool) -> Page {
+    Page(frame("Sign in", &html! {
+        main id="main" class="alone" {
+            h1 { "Mira" }
+            @if let Some(trouble) = trouble { p class="trouble" role="alert" { (trouble) } }
+            @if has_users {
+                form method="post" action="/login" {
+                    input type="hidden" name="next" value=(next);
+                    label { "Name" input name="name" autocomplete="username" required autofocus maxlength="64"; }
+                    label { "Password" input type="password" name="password" autocomplete="current-password" required maxlength="1024"; }
+                    button { "Sign in" }
+                }
+            } @else {
+                p { "Nobody can sign in by name yet." }
+            }
+            p class="hint" { "On the machine that Mira runs on, " code { "mira desk" } " opens this desk without a password." }
+        }
+    }))
+}
+
+/// Shows why something was not done, to whoever asked for this path.
+pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
+    if is_api(path) {
+        return (error.status, Json(json!({"message": error.message, "hint": error.hint}))).into_response();
+    }
+    let page = Page(frame("Not done", &html! {
+        main id="main" class="alone" {
+            h1 { "That was not done" }
+            p class="trouble" role="alert" { (error.message) }
+            @if let Some(hint) = &error.hint { p class="hint" { (hint) } }
+            p { a href="/" { "To the desk" } }
+        }
+    }));
+    (error.status, page).into_response()
+}
+
+impl IntoResponse for DeskError {
+    /// Leaves the words to the guard, which knows what was asked.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+pub(crate) async fn no_such_page() -> DeskError {
+    DeskError::not_found("such page")
+}
+
+/// Returns a time as it is shown: to the minute, in UTC.
+pub(crate) fn when(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// A time, with its exact value for programs.
+pub(crate) fn time(time: Timestamp) -> Markup {
+    html! { time datetime=(time.to_string()) { (when(time)) } }
+}
+
+/// A number of things, in words.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+/// A table that scrolls by itself where the page is narrow.
+pub(crate) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
+    html! {
+        div class="wide" role="region" aria-label=(caption) tabindex="0" {
+            table {
+                caption class="unseen" { (caption) }
+                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+/// A word in a colour that says how good it is; the word says it too.
+pub(crate) fn badge(word: &str) -> Markup {
+    let class = match word {
+        "up" | "allowed" | "ok" | "trusted" => "good",
+        "failed" | "refused" | "denied" | "bad" => "bad",
+        "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale" => "soon",
+        _ => "plain",
+    };
+    html! { span class={ "badge " (class) } { (word) } }
+}

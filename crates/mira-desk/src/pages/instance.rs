@@ -1,0 +1,305 @@
+//! One instance: how its services fare, what it needs, what it says, where it may call.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::sse::{Event as Sse, KeepAlive, Sse as Stream};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use maud::{Markup, html};
+use mira_host::instances::Source;
+use mira_host::logs::{Filter, LogLine, read};
+use mira_host::network::NetworkMode;
+use mira_package::manifest::{HostPattern, Manifest};
+use mira_secret::{Scope, SecretName};
+use mira_server::{Event, Events};
+use mira_store::{AuditAction, Outcome, Role};
+
+use super::secrets::{NewValue, put};
+use super::{Page, Part, badge, page, table, time, when};
+use crate::access::Identity;
+use crate::custody::blocking;
+use crate::error::DeskError;
+use crate::form::Form;
+use crate::house::Known;
+use crate::{Desk, Handle};
+
+/// How many lines of the log a page begins with.
+const LINES: usize = 200;
+
+/// How often a live page without news is told that we are there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A declared secret, and where it comes from.
+struct Wanted {
+    name: SecretName,
+    required: bool,
+    description: Option<String>,
+    how_to_obtain: Option<String>,
+    delivery: &'static str,
+    source: Option<String>,
+}
+
+/// Shows one.
+pub(crate) async fn show(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity) -> Result<Page, DeskError> {
+    let known = desk.house.find(&id).await?;
+    let instance = &known.instance;
+    let here = format!("/instances/{}", instance.id);
+    let manifest = desk.house.unpacked(instance)?.map(|unpacked| unpacked.manifest);
+    let wanted = match &manifest {
+        Some(manifest) => wanted(&desk, &known, manifest).await?,
+        None => Vec::new(),
+    };
+    let ports = desk.house.instances.store().ports(&instance.id).await?;
+    let decisions = desk.house.instances.store().decisions(&instance.id).await?;
+    let lines = lines(&desk, &known).await?;
+    let operator = identity.may(Role::Operator);
+    let missing = wanted.iter().any(|wanted| wanted.required && wanted.source.is_none());
+    let body = html! {
+        p { a href="/instances" { "Apps" } }
+        h1 { (instance.name) }
+        p { (instance.package.app_name) " " (instance.package.app_version) ", opened " (time(instance.opened)) }
+        div id="state" hx-get={ (here) "/state" } hx-trigger="every 2s" hx-swap="innerHTML" { (state_part(&known)) }
+        @if operator {
+            div class="actions" {
+                @if known.state.is_some() {
+                    form method="post" action={ (here) "/stop" } { button { "Stop" } }
+                } @else {
+                    form method="post" action={ (here) "/start" } { button disabled[missing] { "Start" } }
+                }
+            }
+            @if missing { p class="hint" { "It needs the secrets below before it can start." } }
+        }
+        @if known.state.is_some() && !ports.is_empty() {
+            h2 { "Where it listens" }
+            ul {
+                @for port in &ports {
+                    li { (port.service) "/" (port.name) ": "
+                        @if opens(manifest.as_ref(), &port.service, &port.name) { a href={ "http://127.0.0.1:" (port.number) } rel="noreferrer" { "http://127.0.0.1:" (port.number) } }
+                        @else { "127.0.0.1:" (port.number) }
+                    }
+                }
+            }
+        }
+        (secrets_part(&here, &wanted, operator))
+        (hosts_part(&here, manifest.as_ref(), &decisions, operator))
+        h2 id="log" { "Log" }
+        div class="log" role="log" aria-labelledby="log" tabindex="0" hx-ext="sse" sse-connect={ (here) "/live" } sse-swap="line" hx-swap="beforeend" {
+            @for line in &lines { (line_part(&line.service, &line.line)) }
+        }
+    };
+    Ok(page(&identity, "/instances", instance.name.as_str(), &body))
+}
+
+fn opens(manifest: Option<&Manifest>, service: &str, name: &str) -> bool {
+    let service = manifest.and_then(|manifest| manifest.service(service));
+    service.is_some_and(|service| service.ports.iter().any(|port| port.open && port.name.as_str() == name))
+}
+
+/// Says where each declared secret comes from.
+async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<Wanted>, DeskError> {
+    let bindings = desk.house.instances.store().bindings(&known.instance.id).await?;
+    let own = Scope::Instance(known.instance.id.as_str().into());
+    let names: Vec<SecretName> = manifest.secrets.iter().map(|declared| declared.name.clone()).collect();
+    let sources = desk
+        .custody
+        .with_if_there(move |vault| {
+            let source = |name: &SecretName| {
+                let vault = vault.as_deref()?;
+                if vault.find(&own, name).is_some() {
+                    return Some("its own".to_owned());
+                }
+                let bound = bindings.iter().find(|binding| binding.name == name.as_str())?;
+                let secret: SecretName = bound.secret.parse().ok()?;
+                vault.find(&Scope::User, &secret).map(|entry| format!("your {}", entry.name()))
+            };
+            Ok(names.iter().map(source).collect::<Vec<_>>())
+        })
+        .await?;
+    let declared = manifest.secrets.iter().zip(sources);
+    Ok(declared
+        .map(|(declared, source)| Wanted {
+            name: declared.name.clone(),
+            required: declared.required,
+            description: declared.description.clone(),
+            how_to_obtain: declared.how_to_obtain.clone(),
+            delivery: declared.deliver.as_str(),
+            source,
+        })
+        .collect())
+}
+
+fn secrets_part(here: &str, wanted: &[Wanted], operator: bool) -> Markup {
+    html! {
+        @if !wanted.is_empty() {
+            h2 { "Secrets" }
+            (table("Secrets", &["Variable", "What for", "Delivery", "From"], &html! {
+                @for wanted in wanted {
+                    tr {
+                        th scope="row" { code { (wanted.name) } @if wanted.required { " (required)" } }
+                        td {
+                            @if let Some(description) = &wanted.description { (description) }
+                            @if let Some(how) = &wanted.how_to_obtain { br; small { "How to obtain it: " (how) } }
+                        }
+                        td { (wanted.delivery) }
+                        td { @match &wanted.source { Some(source) => (source), None => (badge("missing")) } }
+                    }
+                }
+            }))
+            @if operator {
+                form method="post" action={ (here) "/secrets" } autocomplete="off" {
+                    label { "Variable" select name="name" required { @for wanted in wanted { option value=(wanted.name) selected[wanted.source.is_none()] { (wanted.name) } } } }
+                    label { "Value" textarea class="secret" name="value" required rows="1" spellcheck="false" autocomplete="off" {} small { "For this instance alone. A service gets a new value when it is started again." } }
+                    button { "Save" }
+                }
+            }
+        }
+    }
+}
+
+fn hosts_part(here: &str, manifest: Option<&Manifest>, decisions: &[mira_store::Decision], operator: bool) -> Markup {
+    html! {
+        h2 { "Network" }
+        (table("Hosts that it may call", &["Host", "Verdict", "By"], &html! {
+            @for pattern in manifest.iter().flat_map(|manifest| &manifest.network) {
+                tr { th scope="row" { code { (pattern) } } td { (badge("allowed")) } td { "its manifest" } }
+            }
+            @for decision in decisions {
+                tr {
+                    th scope="row" { code { (decision.host) } }
+                    td { (badge(if decision.allow { "allowed" } else { "refused" })) }
+                    td { "a decision of " (time(decision.decided)) }
+                }
+            }
+        }))
+        p { "All other hosts are refused. " a href="/network" { "What was called" } }
+        @if operator {
+            form method="post" action={ (here) "/hosts" } class="inline" {
+                label { "Host" input name="host" required maxlength="300" placeholder="api.example.com" spellcheck="false" autocapitalize="off"; }
+                button name="verdict" value="allow" { "Allow" }
+                button name="verdict" value="deny" class="quiet" { "Refuse" }
+            }
+        }
+    }
+}
+
+/// Shows how its services fare.
+pub(crate) async fn state(State(desk): State<Handle>, Path(id): Path<String>) -> Result<Part, DeskError> {
+    Ok(Part(state_part(&desk.house.find(&id).await?)))
+}
+
+fn state_part(known: &Known) -> Markup {
+    let Some(state) = &known.state else {
+        return html! { p { (badge(known.phase())) } };
+    };
+    html! {
+        (table("Services", &["Service", "State", "Since", "Restarts", "Process"], &html! {
+            @for service in &state.services {
+                tr {
+                    th scope="row" { (service.service) }
+                    td {
+                        (badge(&service.phase))
+                        @if let (Some(reason), "failed" | "delayed" | "ended") = (&service.reason, service.phase.as_str()) { " " (reason) }
+                        @if let Some(trouble) = &service.log_trouble { br; "its log cannot be written: " (trouble) }
+                    }
+                    td { (time(service.since)) }
+                    td { (service.restarts) }
+                    td { @if let Some(pid) = service.pid { (pid) } }
+                }
+            }
+        }))
+        @match &state.network {
+            Some(NetworkMode::Enforced) => p { "Network: enforced; nothing leaves but through Mira's gate." },
+            Some(mode) => p class="trouble" { "Network: " (mode) },
+            None => {},
+        }
+    }
+}
+
+async fn lines(desk: &Desk, known: &Known) -> Result<Vec<LogLine>, DeskError> {
+    let folder = desk.house.instances.layout().logs(&known.instance.id);
+    let filter = Filter { tail: Some(LINES), ..Filter::default() };
+    blocking(move || read(&folder, &filter).map_err(|error| DeskError::failed(format!("the log cannot be read: {error}")))).await
+}
+
+fn line_part(service: &str, line: &str) -> Markup {
+    html! { div { b { (service) } " " (line) } }
+}
+
+/// Sends the log as it is written, until the instance has stopped.
+pub(crate) async fn live(State(desk): State<Handle>, Path(id): Path<String>) -> Result<Response, DeskError> {
+    let known = desk.house.find(&id).await?;
+    let events = desk.house.client.events(known.instance.id.as_str()).await?;
+    let stream = futures_util::stream::unfold(events, next_line);
+    Ok(Stream::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+async fn next_line(events: Option<Events>) -> Option<(Result<Sse, Infallible>, Option<Events>)> {
+    let Some(mut events) = events else {
+        // It does not run. The page asks again by and by.
+        return std::future::pending().await;
+    };
+    loop {
+        match events.next().await {
+            Ok(Some(Event::Log { service, line, .. })) => {
+                let line = line_part(&service, &line).into_string();
+                return Some((Ok(Sse::default().event("line").data(line)), Some(events)));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
+/// Starts it, with what is saved.
+pub(crate) async fn start(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity) -> Result<Redirect, DeskError> {
+    let known = desk.house.find(&id).await?;
+    let started = crate::launch::start(&desk, &known.instance).await;
+    let outcome = if started.is_ok() { Outcome::Ok } else { Outcome::Failed };
+    desk.record(&identity, AuditAction::InstanceStart, known.instance.name.as_str(), outcome).await?;
+    started?;
+    Ok(back(&known))
+}
+
+/// Stops it.
+pub(crate) async fn stop(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity) -> Result<Redirect, DeskError> {
+    let known = desk.house.find(&id).await?;
+    let stopped = desk.house.client.stop(known.instance.id.as_str()).await;
+    let outcome = if stopped.is_ok() { Outcome::Ok } else { Outcome::Failed };
+    desk.record(&identity, AuditAction::InstanceStop, known.instance.name.as_str(), outcome).await?;
+    stopped?;
+    desk.house.instances.store().set_desired(&known.instance.id, mira_store::Desired::Stopped).await?;
+    Ok(back(&known))
+}
+
+/// Saves a secret that it declares.
+pub(crate) async fn save_secret(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity, mut form: Form) -> Result<Redirect, DeskError> {
+    let known = desk.house.find(&id).await?;
+    let value = form.secret("value");
+    let label = format!("of {}", known.instance.name);
+    let new = NewValue::check(form.required("name", "the variable's name")?, value, Some(&label), None)?;
+    let declared = desk.house.unpacked(&known.instance)?.is_some_and(|unpacked| unpacked.manifest.secrets.iter().any(|declared| declared.name == new.name));
+    if !declared {
+        return Err(DeskError::unfit(format!("{} declares no secret {}", known.instance.name, new.name)));
+    }
+    let scope = Scope::Instance(known.instance.id.as_str().into());
+    put(&desk, &identity, scope, new, true).await?;
+    Ok(back(&known))
+}
+
+/// Decides whether it may call a host.
+pub(crate) async fn decide(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity, form: Form) -> Result<Redirect, DeskError> {
+    let known = desk.house.find(&id).await?;
+    let hosts: HostPattern = form.required("host", "the host")?.parse().map_err(|error| DeskError::unfit(format!("that is no host: {error}")))?;
+    let allow = form.text("verdict") == Some("allow");
+    let decided = crate::launch::decide(&desk, &known.instance, &hosts, allow).await;
+    let outcome = if decided.is_ok() { Outcome::Ok } else { Outcome::Failed };
+    let subject = format!("{} {} {hosts}", known.instance.name, if allow { "allow" } else { "deny" });
+    desk.record(&identity, AuditAction::NetworkDecide, &subject, outcome).await?;
+    decided?;
+    Ok(back(&known))
+}
+
+fn back(known: &Known) -> Redirect {
+    Redirect::to(&format!("/instances/{}", known.instance.id))
+}
