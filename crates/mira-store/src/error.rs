@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::file::{FileError, Quoted};
 use crate::id::{InstanceId, InstanceName};
+use crate::text::Unfit;
 
 /// Why `mira.db` is not opened. It is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +223,18 @@ impl Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<Unfit> for StoreError {
+    fn from(Unfit { what, bytes_max }: Unfit) -> Self {
+        Self::Unfit { what, bytes_max }
+    }
+}
+
+impl From<Unfit> for Fault {
+    fn from(unfit: Unfit) -> Self {
+        StoreError::from(unfit).into()
     }
 }
 

@@ -1,11 +1,11 @@
-//! What Mira knows about instances, in `mira.db`.
+//! What Mira knows about instances and about people.
 //!
-//! One SQLite file in the home, shared by any number of processes. It holds names, times, digests and numbers: no secret,
-//! and no content of an app. Every operation of [`Store`] is one transaction: it happened wholly and is on the disk, or it
-//! did not happen.
+//! [`Store`] has what belongs to one machine: one SQLite file in the home, `mira.db`, shared by any number of processes. [`Shared`]
+//! has what the servers of a team share: in the same file, or in a Postgres. Both hold names, times, digests and numbers: no secret,
+//! and no content of an app. Every operation is done wholly and is on the disk, or is not done.
 //!
-//! INVARIANT: a [`Store`] in hand means that the file was ours, whole enough to be read, and of the schema that this Mira
-//! knows. What is in the file's place is never replaced.
+//! INVARIANT: a [`Store`] or a [`Shared`] in hand means that the database was ours, whole enough to be read, and of the schema that this
+//! Mira knows. What is in its place is never replaced.
 
 mod bindings;
 mod database;
@@ -19,6 +19,7 @@ mod ports;
 mod publishers;
 mod schema;
 mod settings;
+mod shared;
 mod store;
 mod text;
 
@@ -32,4 +33,12 @@ pub use instances::{Desired, DesiredError, Instance, NewInstance, PackageFacts};
 pub use ports::{Port, PortRequest};
 pub use publishers::Publisher;
 pub use settings::{SETTING_BYTES_MAX, Setting};
+pub use shared::{
+    Actor, ApiToken, ApiTokenEntry, ApiTokenId, AuditAction, AuditCursor, AuditEntry, AuditFilter,
+    AuditPage, AuditRow, Bearer, CursorError, DatabaseUrl, LinkPurpose, LinkToken, Location, Login,
+    LoginAttempt, NewApiToken, NewSession, NewUser, Outcome, PasswordHash, Role, RowIdError,
+    ServerError, Session, SessionId, SessionKind, SessionOf, SessionToken, Shared, SharedError,
+    SharedOpenError, SignedIn, TokenError, TokenScope, USER_NAME_CHARS_MAX, UrlError, User, UserId,
+    UserName, UserNameError, Who, WordError,
+};
 pub use store::{FILE_NAME, Store};

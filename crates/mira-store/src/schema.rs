@@ -18,7 +18,7 @@ const APPLIED: &str = "_sqlx_migrations";
 
 /// Returns all migrations, oldest first.
 fn known() -> Migrator {
-    let texts = [
+    migrator([
         (
             1,
             "instances",
@@ -29,7 +29,11 @@ fn known() -> Migrator {
             "net decisions",
             include_str!("../migrations/0002_net_decisions.sql"),
         ),
-    ];
+    ])
+}
+
+/// Returns migrations of these numbers, descriptions and texts.
+pub(crate) fn migrator<const N: usize>(texts: [(i64, &'static str, &'static str); N]) -> Migrator {
     let migrations = texts.map(|(version, description, sql)| {
         Migration::new(
             version,
@@ -44,14 +48,15 @@ fn known() -> Migrator {
 
 /// What a database's schema is to this Mira.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
     Current,
     Behind,
     Newer { found: i64, known: i64 },
     Unknown,
 }
 
-fn standing(known: &Migrator, applied: &[AppliedMigration]) -> Standing {
+/// Compares what a database has with what is known.
+pub(crate) fn standing(known: &Migrator, applied: &[AppliedMigration]) -> Standing {
     let newest = known.iter().map(|migration| migration.version).max();
     let newest = newest.unwrap_or_default();
     let found = applied.iter().map(|migration| migration.version).max();

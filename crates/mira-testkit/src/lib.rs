@@ -1,4 +1,4 @@
-//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal, a model service, a world without a way out and servers in it.
+//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal, a model service, a database server, a world without a way out and servers in it.
 //!
 //! A dev-dependency only: nothing that ships depends on it.
 
@@ -7,6 +7,8 @@ pub mod canary;
 pub mod home;
 pub mod model_server;
 pub mod origin;
+#[cfg(unix)]
+pub mod postgres;
 pub mod secret_service;
 mod server;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use mira_testkit::home::TestHome;
 /// Runs a test's work on a runtime of its own.
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime")
         .block_on(work)

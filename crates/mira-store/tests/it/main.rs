@@ -16,3 +16,4 @@ mod ports;
 #[cfg(unix)]
 mod privacy;
 mod processes;
+mod shared;

@@ -1,0 +1,11 @@
+//! The shared store, each test in a home's file and in a Postgres.
+
+mod api_tokens;
+mod audit;
+mod ground;
+mod opening;
+mod privacy;
+mod sessions;
+mod throttle;
+mod together;
+mod users;
