@@ -158,11 +158,11 @@ pub(crate) fn surroundings(require_enforcement: bool) -> Surroundings {
 }
 
 /// Starts the supervisor of a home.
-pub(crate) struct Supervisor<'a> {
-    pub(crate) home: &'a Home,
+pub(crate) struct Supervisor {
+    pub(crate) home: Home,
 }
 
-impl Spawn for Supervisor<'_> {
+impl Spawn for Supervisor {
     fn spawn(&self, timeout: Duration) -> Result<(), String> {
         let home = std::path::absolute(self.home.path()).map_err(|error| error.to_string())?;
         let passed_on = PASSED_ON

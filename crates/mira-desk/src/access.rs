@@ -17,10 +17,10 @@ use mira_store::{
 };
 use tokio::sync::Semaphore;
 
+use crate::Desk;
 use crate::error::DeskError;
 use crate::guard::Origin;
 use crate::pages::is_api;
-use crate::Desk;
 
 /// How many passwords are checked at once.
 // LIMIT: each takes 19 MiB and a core for some tens of milliseconds.
@@ -114,16 +114,17 @@ impl Desk {
 /// Lets a request through to its handler if whoever asks may have what the route needs.
 pub(crate) async fn check(
     State((desk, needs)): State<(Arc<Desk>, Needs)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let identity = match identify(&desk, &request).await {
+    let (mut parts, body) = request.into_parts();
+    let identity = match identify(&desk, &parts).await {
         Ok(identity) => identity,
         Err(error) => return error.into_response(),
     };
     if let Needs::Role(role) = needs {
         match &identity {
-            None => return sign_in_first(&request),
+            None => return sign_in_first(&parts),
             Some(identity) if !identity.may(role) => {
                 let error = DeskError::new(
                     StatusCode::FORBIDDEN,
@@ -135,44 +136,68 @@ pub(crate) async fn check(
         }
     }
     if let Some(identity) = identity {
-        request.extensions_mut().insert(identity);
+        parts.extensions.insert(identity);
     }
-    next.run(request).await
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// Answers somebody unknown: a page leads to where one signs in, and then back.
-fn sign_in_first(request: &Request) -> Response {
-    let path = request.uri().path();
+fn sign_in_first(request: &Parts) -> Response {
+    let path = request.uri.path();
     if is_api(path) {
-        let error = DeskError::new(StatusCode::UNAUTHORIZED, "sign in, or send a token: Authorization: Bearer mira_…");
+        let error = DeskError::new(
+            StatusCode::UNAUTHORIZED,
+            "sign in, or send a token: Authorization: Bearer mira_…",
+        );
         let mut response = error.into_response();
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            header::HeaderValue::from_static("Bearer"),
+        );
         return response;
     }
-    let to = match request.method() {
-        &Method::GET if path != "/" => format!("/login?{}", form_urlencoded::Serializer::new(String::new()).append_pair("next", path).finish()),
+    let to = match request.method {
+        Method::GET if path != "/" => format!(
+            "/login?{}",
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair("next", path)
+                .finish()
+        ),
         _ => "/login".to_owned(),
     };
     Redirect::to(&to).into_response()
 }
 
 /// Finds out who asks. A token or cookie that is none, or is not valid any more, is nobody's.
-async fn identify(desk: &Desk, request: &Request) -> Result<Option<Identity>, DeskError> {
+async fn identify(desk: &Desk, request: &Parts) -> Result<Option<Identity>, DeskError> {
     let now = Timestamp::now();
-    let Some(address) = request.extensions().get::<Origin>().map(|origin| origin.address) else {
+    let Some(address) = request
+        .extensions
+        .get::<Origin>()
+        .map(|origin| origin.address)
+    else {
         return Ok(None);
     };
-    if let Some(token) = bearer(request.headers()) {
-        let Ok(token) = ApiToken::parse(token) else { return Ok(None) };
+    if let Some(token) = bearer(&request.headers) {
+        let Ok(token) = ApiToken::parse(token) else {
+            return Ok(None);
+        };
         let found = desk.shared.find_api_token(&token, now).await?;
         return Ok(found.map(|bearer| Identity {
-            role: Role::ALL.into_iter().filter(|role| role.scope() <= bearer.scope).max().unwrap_or(Role::Viewer),
+            role: Role::ALL
+                .iter()
+                .copied()
+                .filter(|role| role.scope() <= bearer.scope)
+                .max()
+                .unwrap_or(Role::Viewer),
             who: Who::User(bearer.user),
             session: None,
             address,
         }));
     }
-    let Some(token) = session_token(request.headers()) else { return Ok(None) };
+    let Some(token) = session_token(&request.headers) else {
+        return Ok(None);
+    };
     let found = desk.shared.find_session(&token, now).await?;
     Ok(found.map(|signed_in| Identity {
         role: match &signed_in.who {
@@ -189,11 +214,16 @@ async fn identify(desk: &Desk, request: &Request) -> Result<Option<Identity>, De
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then_some(token.trim_ascii())
 }
 
 fn session_token(headers: &HeaderMap) -> Option<SessionToken> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut cookies = cookies.flat_map(cookie::Cookie::split_parse).flatten();
     let cookie = cookies.find(|cookie| cookie.name() == COOKIE)?;
     SessionToken::parse(cookie.value().as_bytes()).ok()

@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "STYLE_DIGEST"
+    "da598e27fcb71b249291cf6d6c88639935c8deee2df18166688eb5f34b5f644d"
 );
 
 /// htmx 2.0.11, as published.

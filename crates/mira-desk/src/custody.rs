@@ -47,8 +47,7 @@ impl Custody {
         work: impl FnOnce(Option<&mut Vault>) -> Result<R, DeskError> + Send + 'static,
     ) -> Result<R, DeskError> {
         let home = self.home.clone();
-        blocking(move || work(open_if_there(&home)?.as_mut()))
-        .await
+        blocking(move || work(open_if_there(&home)?.as_mut())).await
     }
 
     /// Unlocks the vault by its passphrase, for a while.
@@ -78,7 +77,12 @@ impl Custody {
     /// Returns who holds which secrets at the moment.
     pub(crate) async fn holders(&self) -> Result<Vec<Holder>, DeskError> {
         let leases = Leases::at(self.home.leases());
-        blocking(move || leases.holders().map_err(|error| DeskError::failed(format!("who holds secrets cannot be read: {error}")))).await
+        blocking(move || {
+            leases.holders().map_err(|error| {
+                DeskError::failed(format!("who holds secrets cannot be read: {error}"))
+            })
+        })
+        .await
     }
 }
 
@@ -100,5 +104,9 @@ pub(crate) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, DeskError> + Send + 'static,
 ) -> Result<R, DeskError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(DeskError::failed("it was given up half-way; the server's log says why")))
+    done.unwrap_or_else(|_| {
+        Err(DeskError::failed(
+            "it was given up half-way; the server's log says why",
+        ))
+    })
 }

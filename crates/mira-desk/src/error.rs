@@ -55,7 +55,9 @@ impl From<VaultError> for DeskError {
         };
         let hint = match error.kind() {
             FaultKind::Missing => Some("`mira init` on the machine of this server makes a vault."),
-            FaultKind::Locked => Some("`mira unlock` on the machine of this server unlocks it for a while."),
+            FaultKind::Locked => {
+                Some("`mira unlock` on the machine of this server unlocks it for a while.")
+            }
             _ => None,
         };
         Self {
@@ -69,7 +71,9 @@ impl From<SharedError> for DeskError {
     fn from(error: SharedError) -> Self {
         let status = match &error {
             SharedError::NoSuchUser => StatusCode::NOT_FOUND,
-            SharedError::NameTaken { .. } | SharedError::LastAdmin | SharedError::Stale => StatusCode::CONFLICT,
+            SharedError::NameTaken { .. } | SharedError::LastAdmin | SharedError::Stale => {
+                StatusCode::CONFLICT
+            }
             SharedError::ScopeAboveRole => StatusCode::FORBIDDEN,
             SharedError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -81,7 +85,7 @@ impl From<SharedError> for DeskError {
 impl From<StoreError> for DeskError {
     fn from(error: StoreError) -> Self {
         let status = match &error {
-            StoreError::NoSuchInstance { .. } => StatusCode::NOT_FOUND,
+            StoreError::NotFound => StatusCode::NOT_FOUND,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

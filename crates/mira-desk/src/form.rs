@@ -32,7 +32,9 @@ impl Form {
 
     fn find(&self, name: &str) -> Option<&SecretBytes> {
         let mut fields = self.0.iter();
-        fields.find(|(known, _)| known == name).map(|(_, value)| value)
+        fields
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 
     /// Returns a field that is no secret, without blanks around it; an empty one is none.
@@ -85,7 +87,8 @@ mod tests {
 
     #[test]
     fn fields_are_text_when_asked_and_secrets_keep_their_line_breaks() {
-        let mut form = Form::parse(b"name=+OPENAI_API_KEY+&value=one%0D%0Atwo%0A%20&empty=&name=second");
+        let mut form =
+            Form::parse(b"name=+OPENAI_API_KEY+&value=one%0D%0Atwo%0A%20&empty=&name=second");
         assert_eq!(form.text("name"), Some("OPENAI_API_KEY"));
         assert_eq!(form.text("empty"), None);
         assert_eq!(form.text("absent"), None);

@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use crate::Handle;
 use crate::access::is_by_token;
 use crate::error::DeskError;
 use crate::listen::Peer;
 use crate::pages::refused;
-use crate::Handle;
 
 /// Headers of every answer. Scripts and styles come from files of our own alone, nobody frames us, and no address of ours is told
 /// to other sites.
@@ -27,9 +27,18 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
 ];
 
 /// Sent where the connection is TLS (RFC 6797).
@@ -55,14 +64,23 @@ impl<S: Sync> FromRequestParts<S> for Origin {
 }
 
 /// Lets a request through if it is not another site's doing.
-pub(crate) async fn guard(State(desk): State<Handle>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(desk): State<Handle>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let origin = desk.options.proxies.origin(peer, request.headers());
     request.extensions_mut().insert(origin);
     let authority = authority(&request);
-    let mut response = match check(request.method(), request.headers(), authority.as_deref(), desk.options.is_loopback()) {
+    let mut response = match check(
+        request.method(),
+        request.headers(),
+        authority.as_deref(),
+        desk.options.is_loopback(),
+    ) {
         Ok(()) => {
             let path = request.uri().path().to_owned();
             let mut response = next.run(request).await;
@@ -78,7 +96,10 @@ pub(crate) async fn guard(State(desk): State<Handle>, mut request: Request, next
         headers.insert(name, HeaderValue::from_static(value));
     }
     if origin.secure && !origin.address.is_loopback() {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(HSTS),
+        );
     }
     // What is shown to somebody signed in is kept by nobody.
     if !headers.contains_key(header::CACHE_CONTROL) {
@@ -89,26 +110,43 @@ pub(crate) async fn guard(State(desk): State<Handle>, mut request: Request, next
 
 /// Returns what a request calls us: the `Host` header, or in HTTP/2 the authority.
 fn authority(request: &Request) -> Option<String> {
-    let host = request.headers().get(header::HOST).map(|value| value.to_str().ok().map(str::to_owned));
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .map(|value| value.to_str().ok().map(str::to_owned));
     host.unwrap_or_else(|| request.uri().authority().map(ToString::to_string))
 }
 
 /// Refuses what another site may have made a browser send.
-fn check(method: &Method, headers: &HeaderMap, authority: Option<&str>, loopback: bool) -> Result<(), DeskError> {
+fn check(
+    method: &Method,
+    headers: &HeaderMap,
+    authority: Option<&str>,
+    loopback: bool,
+) -> Result<(), DeskError> {
     let Some(authority) = authority else {
-        return Err(DeskError::new(StatusCode::BAD_REQUEST, "the request names no host"));
+        return Err(DeskError::new(
+            StatusCode::BAD_REQUEST,
+            "the request names no host",
+        ));
     };
     // A name of an attacker's that leads to this machine is not ours (DNS rebinding).
     if loopback && !is_loopback_name(authority) {
-        return Err(DeskError::new(StatusCode::MISDIRECTED_REQUEST, "this desk listens on this machine alone")
-            .hint("It is reached as 127.0.0.1 or localhost."));
+        return Err(DeskError::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this desk listens on this machine alone",
+        )
+        .hint("It is reached as 127.0.0.1 or localhost."));
     }
     if method.is_safe() || is_by_token(headers) {
         return Ok(());
     }
     let other_site = || {
-        DeskError::new(StatusCode::FORBIDDEN, "this came from another site, and was not done")
-            .hint("Open the desk itself, and do it there.")
+        DeskError::new(
+            StatusCode::FORBIDDEN,
+            "this came from another site, and was not done",
+        )
+        .hint("Open the desk itself, and do it there.")
     };
     // Fetch Metadata (W3C): every current browser says from where a request comes.
     if let Some(site) = headers.get("sec-fetch-site") {
@@ -117,8 +155,19 @@ fn check(method: &Method, headers: &HeaderMap, authority: Option<&str>, loopback
             _ => Err(other_site()),
         };
     }
-    match headers.get(header::ORIGIN).map(|origin| origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok())) {
-        Some(Some(origin)) if origin.authority().is_some_and(|origin| origin.as_str() == authority) => Ok(()),
+    match headers.get(header::ORIGIN).map(|origin| {
+        origin
+            .to_str()
+            .ok()
+            .and_then(|origin| origin.parse::<Uri>().ok())
+    }) {
+        Some(Some(origin))
+            if origin
+                .authority()
+                .is_some_and(|origin| origin.as_str() == authority) =>
+        {
+            Ok(())
+        }
         // A browser sends one with every form; what has neither is no browser, and has no cookie to be abused.
         None if headers.get(header::COOKIE).is_none() => Ok(()),
         _ => Err(other_site()),
@@ -130,17 +179,29 @@ fn is_loopback_name(authority: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outcome(method: Method, headers: &[(&'static str, &'static str)], authority: &str) -> Result<(), StatusCode> {
+    fn outcome(
+        method: Method,
+        headers: &[(&'static str, &'static str)],
+        authority: &str,
+    ) -> Result<(), StatusCode> {
         let headers: HeaderMap = headers
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
             .collect();
         check(&method, &headers, Some(authority), true).map_err(|error| error.status)
     }
@@ -151,30 +212,77 @@ mod tests {
         for (headers, expect) in [
             (&[("sec-fetch-site", "same-origin")] as &[_], Ok(())),
             (&[("sec-fetch-site", "none")], Ok(())),
-            (&[("sec-fetch-site", "same-site")], Err(StatusCode::FORBIDDEN)),
-            (&[("sec-fetch-site", "cross-site")], Err(StatusCode::FORBIDDEN)),
-            (&[("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:7447")], Err(StatusCode::FORBIDDEN)),
+            (
+                &[("sec-fetch-site", "same-site")],
+                Err(StatusCode::FORBIDDEN),
+            ),
+            (
+                &[("sec-fetch-site", "cross-site")],
+                Err(StatusCode::FORBIDDEN),
+            ),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "http://127.0.0.1:7447"),
+                ],
+                Err(StatusCode::FORBIDDEN),
+            ),
             (&[("origin", "http://127.0.0.1:7447")], Ok(())),
-            (&[("origin", "http://127.0.0.1:8000")], Err(StatusCode::FORBIDDEN)),
+            (
+                &[("origin", "http://127.0.0.1:8000")],
+                Err(StatusCode::FORBIDDEN),
+            ),
             (&[("origin", "null")], Err(StatusCode::FORBIDDEN)),
-            (&[("origin", "http://evil.example")], Err(StatusCode::FORBIDDEN)),
+            (
+                &[("origin", "http://evil.example")],
+                Err(StatusCode::FORBIDDEN),
+            ),
             (&[("cookie", "__Host-mira=x")], Err(StatusCode::FORBIDDEN)),
-            (&[("sec-fetch-site", "cross-site"), ("authorization", "Bearer mira_x")], Ok(())),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("authorization", "Bearer mira_x"),
+                ],
+                Ok(()),
+            ),
             (&[], Ok(())),
         ] {
             assert_eq!(outcome(Method::POST, headers, ours), expect, "{headers:?}");
-            assert_eq!(outcome(Method::DELETE, headers, ours), expect, "{headers:?}");
+            assert_eq!(
+                outcome(Method::DELETE, headers, ours),
+                expect,
+                "{headers:?}"
+            );
         }
-        assert_eq!(outcome(Method::GET, &[("sec-fetch-site", "cross-site")], ours), Ok(()));
+        assert_eq!(
+            outcome(Method::GET, &[("sec-fetch-site", "cross-site")], ours),
+            Ok(())
+        );
     }
 
     #[test]
     fn a_desk_of_this_machine_has_this_machines_names() {
-        for name in ["127.0.0.1:1", "localhost", "LOCALHOST:80", "[::1]:7447", "127.1.2.3"] {
+        for name in [
+            "127.0.0.1:1",
+            "localhost",
+            "LOCALHOST:80",
+            "[::1]:7447",
+            "127.1.2.3",
+        ] {
             assert_eq!(outcome(Method::GET, &[], name), Ok(()), "{name}");
         }
-        for name in ["evil.example", "127.0.0.1.evil.example:7447", "10.0.0.1", "localhost.evil.example", "[::2]"] {
-            assert_eq!(outcome(Method::GET, &[], name), Err(StatusCode::MISDIRECTED_REQUEST), "{name}");
+        for name in [
+            "evil.example",
+            "127.0.0.1.evil.example:7447",
+            "10.0.0.1",
+            "localhost.evil.example",
+            "[::2]",
+        ] {
+            assert_eq!(
+                outcome(Method::GET, &[], name),
+                Err(StatusCode::MISDIRECTED_REQUEST),
+                "{name}"
+            );
         }
     }
 }

@@ -48,7 +48,10 @@ impl House {
         let running = self.client.instances().await?;
         let instances = self.instances.store().instances().await?;
         let known = instances.into_iter().map(|instance| Known {
-            state: running.iter().find(|state| state.id == instance.id.as_str()).cloned(),
+            state: running
+                .iter()
+                .find(|state| state.id == instance.id.as_str())
+                .cloned(),
             instance,
         });
         Ok(known.collect())
@@ -58,7 +61,9 @@ impl House {
     pub(crate) async fn find(&self, wanted: &str) -> Result<Known, DeskError> {
         let instance = self.instances.store().find(wanted).await?;
         let running = self.client.instances().await?;
-        let state = running.into_iter().find(|state| state.id == instance.id.as_str());
+        let state = running
+            .into_iter()
+            .find(|state| state.id == instance.id.as_str());
         Ok(Known { instance, state })
     }
 

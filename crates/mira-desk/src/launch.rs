@@ -22,12 +22,26 @@ pub(crate) async fn start(desk: &Handle, instance: &Instance) -> Result<(), Desk
         match starting.next().await {
             Ok(Some(Started::Event(_))) => {}
             Ok(Some(Started::Up)) => break Ok(()),
-            Ok(Some(Started::Failed(message))) => break Err(DeskError::failed(format!("{} did not start: {message}", instance.name))),
-            Ok(Some(Started::Stopped) | None) => break Err(DeskError::failed(format!("{} was stopped before it was up", instance.name))),
+            Ok(Some(Started::Failed(message))) => {
+                break Err(DeskError::failed(format!(
+                    "{} did not start: {message}",
+                    instance.name
+                )));
+            }
+            Ok(Some(Started::Stopped) | None) => {
+                break Err(DeskError::failed(format!(
+                    "{} was stopped before it was up",
+                    instance.name
+                )));
+            }
             Err(error) => break Err(error.into()),
         }
     };
-    let desired = if up.is_ok() { Desired::Running } else { Desired::Stopped };
+    let desired = if up.is_ok() {
+        Desired::Running
+    } else {
+        Desired::Stopped
+    };
     store.set_desired(&instance.id, desired).await?;
     up
 }
@@ -36,17 +50,30 @@ async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError
     let instances = &desk.house.instances;
     let (instance, claim) = instances.claim(instance).await?;
     let Some(unpacked) = instances.unpacked(&instance)? else {
-        return Err(DeskError::failed(format!("the package of {} is encrypted", instance.name)).hint(format!("`mira start {}` asks for its password.", instance.name)));
+        return Err(
+            DeskError::failed(format!("the package of {} is encrypted", instance.name)).hint(
+                format!("`mira start {}` asks for its password.", instance.name),
+            ),
+        );
     };
     let manifest = &unpacked.manifest;
     if unpacked.sealed.is_some() {
-        return Err(DeskError::failed(format!("the package of {} has sealed secrets", instance.name)).hint(format!("`mira start {}` asks for their password.", instance.name)));
+        return Err(DeskError::failed(format!(
+            "the package of {} has sealed secrets",
+            instance.name
+        ))
+        .hint(format!(
+            "`mira start {}` asks for their password.",
+            instance.name
+        )));
     }
     let mut vault: Option<Vault> = match Instances::needs_vault(manifest) {
         true => open_if_there(desk.custody.home())?,
         false => None,
     };
-    let resolution = instances.resolve(&instance, manifest, vault.as_ref(), &[] as &[SecretName]).await?;
+    let resolution = instances
+        .resolve(&instance, manifest, vault.as_ref(), &[] as &[SecretName])
+        .await?;
     let mut values = instances.values(&instance, &resolution, vault.as_ref(), Vec::new())?;
     let autosave = match &mut vault {
         Some(vault) => Autosave::plan(instances, &instance, manifest, vault, &mut values)?,
@@ -57,8 +84,14 @@ async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError
         variables: desk.house.variables.clone(),
         require_enforcement: false,
     };
-    let spec = instances.spec(&instance, &unpacked, values, &surroundings).await?;
-    let starting = desk.house.client.start(&spec, autosave.as_ref(), false, &*desk.house.spawn).await?;
+    let spec = instances
+        .spec(&instance, &unpacked, values, &surroundings)
+        .await?;
+    let starting = desk
+        .house
+        .client
+        .start(&spec, autosave.as_ref(), false, &*desk.house.spawn)
+        .await?;
     // The values are the supervisor's from here on.
     drop(spec);
     drop(claim);
@@ -66,13 +99,24 @@ async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError
 }
 
 /// Decides whether an instance may call hosts, from now on.
-pub(crate) async fn decide(desk: &Handle, instance: &Instance, hosts: &HostPattern, allow: bool) -> Result<(), DeskError> {
+pub(crate) async fn decide(
+    desk: &Handle,
+    instance: &Instance,
+    hosts: &HostPattern,
+    allow: bool,
+) -> Result<(), DeskError> {
     let instances = &desk.house.instances;
-    instances.store().decide(&instance.id, &hosts.to_string(), allow).await?;
+    instances
+        .store()
+        .decide(&instance.id, &hosts.to_string(), allow)
+        .await?;
     if let Some(unpacked) = instances.unpacked(instance)? {
         let rules = instances.policy_rules(instance, &unpacked.manifest).await?;
         // Where it does not run, they are read when it is started.
-        desk.house.client.replace_rules(instance.id.as_str(), &rules).await?;
+        desk.house
+            .client
+            .replace_rules(instance.id.as_str(), &rules)
+            .await?;
     }
     Ok(())
 }

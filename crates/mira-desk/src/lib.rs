@@ -20,7 +20,10 @@ mod pages;
 mod routes;
 mod tls;
 
-pub use access::password::{PasswordError, hash_password};
+pub use access::password::{
+    AdminError, DEFAULT_PASSWORD, PasswordError, has_default_password, hash_password,
+    make_first_admin,
+};
 pub use custody::Custody;
 pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
 pub use routes::describe;

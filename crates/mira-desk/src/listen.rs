@@ -3,11 +3,11 @@
 //! INVARIANT: beyond loopback nothing is served in plain text, but for a proxy that was declared.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::{fmt, io};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use axum::Router;
 use axum::body::Body;
@@ -61,17 +61,30 @@ impl Proxies {
     /// Returns from where a request comes. Behind a declared proxy it is the last address of `X-Forwarded-For` that is no such
     /// proxy's: those before it are anybody's word.
     pub(crate) fn origin(&self, peer: Peer, headers: &HeaderMap) -> Origin {
-        let is_proxy = |address: IpAddr| self.0.iter().any(|network| network.contains(&address.to_canonical()));
+        let is_proxy = |address: IpAddr| {
+            self.0
+                .iter()
+                .any(|network| network.contains(&address.to_canonical()))
+        };
         let address = peer.address.to_canonical();
         if !is_proxy(address) {
-            return Origin { address, secure: peer.secure };
+            return Origin {
+                address,
+                secure: peer.secure,
+            };
         }
-        let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let forwarded = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
         let addresses: Vec<IpAddr> = forwarded
             .flat_map(|value| value.split(','))
             .filter_map(|address| address.trim().parse().ok())
             .collect();
-        let behind = addresses.into_iter().rev().find(|address| !is_proxy(*address));
+        let behind = addresses
+            .into_iter()
+            .rev()
+            .find(|address| !is_proxy(*address));
         let proto = headers.get_all("x-forwarded-proto").iter().next_back();
         Origin {
             address: behind.map_or(address, |address| address.to_canonical()),
@@ -93,7 +106,8 @@ pub struct DeskOptions {
 
 impl DeskOptions {
     /// Returns whether only this machine reaches it.
-    pub(crate) fn is_loopback(&self) -> bool {
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         self.listen.ip().is_loopback() && self.proxies.0.is_empty()
     }
 }
@@ -162,23 +176,42 @@ pub async fn serve(
     until: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let address = options.listen;
-    if !address.ip().is_loopback() && options.certificate.is_none() && options.proxies.0.is_empty() {
+    if !address.ip().is_loopback() && options.certificate.is_none() && options.proxies.0.is_empty()
+    {
         return Err(ListenError::Plain(address));
     }
     let system = |source| ListenError::System { address, source };
     let listener = TcpListener::bind(address).await.map_err(system)?;
-    let Surroundings { custody, shared, client, spawn, runtime, variables } = surroundings;
+    let Surroundings {
+        custody,
+        shared,
+        client,
+        spawn,
+        runtime,
+        variables,
+    } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
     let certificate = options.certificate.clone();
     let desk = Arc::new(Desk {
         shared,
         custody,
-        house: House { instances, client, variables, spawn },
+        house: House {
+            instances,
+            client,
+            variables,
+            spawn,
+        },
         logins: Logins::new(),
         options,
     });
     ready(listener.local_addr().map_err(system)?);
-    accept(&listener, certificate.as_ref(), &routes::router(&desk), until).await;
+    accept(
+        &listener,
+        certificate.as_ref(),
+        &routes::router(&desk),
+        until,
+    )
+    .await;
     Ok(())
 }
 
@@ -212,11 +245,31 @@ async fn accept(
         tokio::spawn(async move {
             let _place = place;
             match certificate {
-                None => converse(stream, Peer { address: peer.ip(), secure: false }, router, ending).await,
+                None => {
+                    converse(
+                        stream,
+                        Peer {
+                            address: peer.ip(),
+                            secure: false,
+                        },
+                        router,
+                        ending,
+                    )
+                    .await
+                }
                 Some(certificate) => {
                     let handshake = timeout(HEAD_TIMEOUT, certificate.acceptor().accept(stream));
                     if let Ok(Ok(stream)) = handshake.await {
-                        converse(stream, Peer { address: peer.ip(), secure: true }, router, ending).await;
+                        converse(
+                            stream,
+                            Peer {
+                                address: peer.ip(),
+                                secure: true,
+                            },
+                            router,
+                            ending,
+                        )
+                        .await;
                     }
                 }
             }
@@ -241,8 +294,14 @@ async fn converse(
         router.clone().call(request.map(Body::new))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // Whatever went wrong on it, nobody is left to be told.

@@ -75,11 +75,14 @@ pub(crate) fn page(identity: &Identity, here: &str, title: &str, body: &Markup) 
             }
         }
     };
-    Page(frame(title, &html! {
-        a class="skip" href="#main" { "To the content" }
-        (bar)
-        main id="main" tabindex="-1" { (body) }
-    }))
+    Page(frame(
+        title,
+        &html! {
+            a class="skip" href="#main" { "To the content" }
+            (bar)
+            main id="main" tabindex="-1" { (body) }
+        },
+    ))
 }
 
 fn frame(title: &str, body: &Markup) -> Markup {
@@ -104,38 +107,48 @@ fn frame(title: &str, body: &Markup) -> Markup {
 
 /// Shows where one signs in.
 pub(crate) fn login_page(next: &str, trouble: Option<&str>, has_users: bool) -> Page {
-    Page(frame("Sign in", &html! {
-        main id="main" class="alone" {
-            h1 { "Mira" }
-            @if let Some(trouble) = trouble { p class="trouble" role="alert" { (trouble) } }
-            @if has_users {
-                form method="post" action="/login" {
-                    input type="hidden" name="next" value=(next);
-                    label { "Name" input name="name" autocomplete="username" required autofocus maxlength="64"; }
-                    label { "Password" input type="password" name="password" autocomplete="current-password" required maxlength="1024"; }
-                    button { "Sign in" }
+    Page(frame(
+        "Sign in",
+        &html! {
+            main id="main" class="alone" {
+                h1 { "Mira" }
+                @if let Some(trouble) = trouble { p class="trouble" role="alert" { (trouble) } }
+                @if has_users {
+                    form method="post" action="/login" {
+                        input type="hidden" name="next" value=(next);
+                        label { "Name" input name="name" autocomplete="username" required autofocus maxlength="64"; }
+                        label { "Password" input type="password" name="password" autocomplete="current-password" required maxlength="1024"; }
+                        button { "Sign in" }
+                    }
+                } @else {
+                    p { "Nobody can sign in by name yet." }
                 }
-            } @else {
-                p { "Nobody can sign in by name yet." }
+                p class="hint" { "On the machine that Mira runs on, " code { "mira desk" } " opens this desk without a password." }
             }
-            p class="hint" { "On the machine that Mira runs on, " code { "mira desk" } " opens this desk without a password." }
-        }
-    }))
+        },
+    ))
 }
 
 /// Shows why something was not done, to whoever asked for this path.
 pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
     if is_api(path) {
-        return (error.status, Json(json!({"message": error.message, "hint": error.hint}))).into_response();
+        return (
+            error.status,
+            Json(json!({"message": error.message, "hint": error.hint})),
+        )
+            .into_response();
     }
-    let page = Page(frame("Not done", &html! {
-        main id="main" class="alone" {
-            h1 { "That was not done" }
-            p class="trouble" role="alert" { (error.message) }
-            @if let Some(hint) = &error.hint { p class="hint" { (hint) } }
-            p { a href="/" { "To the desk" } }
-        }
-    }));
+    let page = Page(frame(
+        "Not done",
+        &html! {
+            main id="main" class="alone" {
+                h1 { "That was not done" }
+                p class="trouble" role="alert" { (error.message) }
+                @if let Some(hint) = &error.hint { p class="hint" { (hint) } }
+                p { a href="/" { "To the desk" } }
+            }
+        },
+    ));
     (error.status, page).into_response()
 }
 

@@ -43,10 +43,21 @@ pub(crate) struct Routes {
 
 impl Routes {
     fn new(desk: Option<Handle>) -> Self {
-        Self { desk, router: Router::new(), table: Vec::new() }
+        Self {
+            desk,
+            router: Router::new(),
+            table: Vec::new(),
+        }
     }
 
-    pub(crate) fn add<H, T>(mut self, method: &'static str, path: &'static str, needs: Needs, does: &'static str, handler: H) -> Self
+    pub(crate) fn add<H, T>(
+        mut self,
+        method: &'static str,
+        path: &'static str,
+        needs: Needs,
+        does: &'static str,
+        handler: H,
+    ) -> Self
     where
         H: Handler<T, Handle>,
         T: 'static,
@@ -58,10 +69,17 @@ impl Routes {
                 "DELETE" => MethodFilter::DELETE,
                 _ => MethodFilter::POST,
             };
-            let checked = on(filter, handler).layer(from_fn_with_state((Arc::clone(desk), needs), check));
+            let checked =
+                on(filter, handler).layer(from_fn_with_state((Arc::clone(desk), needs), check));
             self.router = self.router.route(path, checked);
         }
-        self.table.push(Route { method, path, needs, does, schemas: None });
+        self.table.push(Route {
+            method,
+            path,
+            needs,
+            does,
+            schemas: None,
+        });
         self
     }
 
@@ -80,41 +98,221 @@ fn all(desk: Option<Handle>) -> Routes {
     const OPERATOR: Needs = Needs::Role(Role::Operator);
     const ADMIN: Needs = Needs::Role(Role::Admin);
     let routes = Routes::new(desk)
-        .add("GET", "/assets/{digest}/{name}", ANYBODY, "a style sheet or script", assets::file)
-        .add("GET", "/healthz", ANYBODY, "whether the process serves", pages::health::alive)
-        .add("GET", "/readyz", ANYBODY, "whether it can do its work", pages::health::ready)
+        .add(
+            "GET",
+            "/assets/{digest}/{name}",
+            ANYBODY,
+            "a style sheet or script",
+            assets::file,
+        )
+        .add(
+            "GET",
+            "/healthz",
+            ANYBODY,
+            "whether the process serves",
+            pages::health::alive,
+        )
+        .add(
+            "GET",
+            "/readyz",
+            ANYBODY,
+            "whether it can do its work",
+            pages::health::ready,
+        )
         .add("GET", "/login", ANYBODY, "where one signs in", login::show)
-        .add("POST", "/login", ANYBODY, "sign in by name and password", login::by_password)
-        .add("GET", "/enter/{token}", ANYBODY, "sign in by a link that works once", login::by_link)
+        .add(
+            "POST",
+            "/login",
+            ANYBODY,
+            "sign in by name and password",
+            login::by_password,
+        )
+        .add(
+            "GET",
+            "/enter/{token}",
+            ANYBODY,
+            "sign in by a link that works once",
+            login::by_link,
+        )
         .add("POST", "/logout", VIEWER, "sign out", login::out)
         .add("GET", "/", VIEWER, "the API tokens", pages::secrets::show)
-        .add("POST", "/secrets", OPERATOR, "save a secret", pages::secrets::save)
-        .add("GET", "/secrets/{name}", VIEWER, "one secret: who holds it, and how to rotate it", pages::secrets::one)
-        .add("POST", "/secrets/{name}", OPERATOR, "rotate a secret", pages::secrets::rotate)
-        .add("POST", "/secrets/{name}/remove", OPERATOR, "remove a secret", pages::secrets::remove)
-        .add("POST", "/unlock", ADMIN, "unlock the vault by its passphrase", pages::secrets::unlock)
-        .add("GET", "/instances", VIEWER, "apps and their instances", pages::instances::list)
-        .add("GET", "/instances/{id}", VIEWER, "one instance", pages::instance::show)
-        .add("GET", "/instances/{id}/state", VIEWER, "how its services fare", pages::instance::state)
-        .add("GET", "/instances/{id}/live", VIEWER, "its log as it is written", pages::instance::live)
-        .add("POST", "/instances/{id}/start", OPERATOR, "start it", pages::instance::start)
-        .add("POST", "/instances/{id}/stop", OPERATOR, "stop it", pages::instance::stop)
-        .add("POST", "/instances/{id}/secrets", OPERATOR, "save a secret that it declares", pages::instance::save_secret)
-        .add("POST", "/instances/{id}/hosts", OPERATOR, "decide whether it may call a host", pages::instance::decide)
-        .add("GET", "/network", VIEWER, "what was called, by whom, allowed or not", pages::network::show)
+        .add(
+            "POST",
+            "/secrets",
+            OPERATOR,
+            "save a secret",
+            pages::secrets::save,
+        )
+        .add(
+            "GET",
+            "/secrets/{name}",
+            VIEWER,
+            "one secret: who holds it, and how to rotate it",
+            pages::secrets::one,
+        )
+        .add(
+            "POST",
+            "/secrets/{name}",
+            OPERATOR,
+            "rotate a secret",
+            pages::secrets::rotate,
+        )
+        .add(
+            "POST",
+            "/secrets/{name}/remove",
+            OPERATOR,
+            "remove a secret",
+            pages::secrets::remove,
+        )
+        .add(
+            "POST",
+            "/unlock",
+            ADMIN,
+            "unlock the vault by its passphrase",
+            pages::secrets::unlock,
+        )
+        .add(
+            "GET",
+            "/instances",
+            VIEWER,
+            "apps and their instances",
+            pages::instances::list,
+        )
+        .add(
+            "GET",
+            "/instances/{id}",
+            VIEWER,
+            "one instance",
+            pages::instance::show,
+        )
+        .add(
+            "GET",
+            "/instances/{id}/state",
+            VIEWER,
+            "how its services fare",
+            pages::instance::state,
+        )
+        .add(
+            "GET",
+            "/instances/{id}/live",
+            VIEWER,
+            "its log as it is written",
+            pages::instance::live,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/start",
+            OPERATOR,
+            "start it",
+            pages::instance::start,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/stop",
+            OPERATOR,
+            "stop it",
+            pages::instance::stop,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/secrets",
+            OPERATOR,
+            "save a secret that it declares",
+            pages::instance::save_secret,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/hosts",
+            OPERATOR,
+            "decide whether it may call a host",
+            pages::instance::decide,
+        )
+        .add(
+            "GET",
+            "/network",
+            VIEWER,
+            "what was called, by whom, allowed or not",
+            pages::network::show,
+        )
         .add("GET", "/audit", ADMIN, "who did what", pages::audit::show)
-        .add("GET", "/users", ADMIN, "who may sign in", pages::users::list)
+        .add(
+            "GET",
+            "/users",
+            ADMIN,
+            "who may sign in",
+            pages::users::list,
+        )
         .add("POST", "/users", ADMIN, "add a user", pages::users::add)
-        .add("POST", "/users/{id}/role", ADMIN, "change a user's role", pages::users::set_role)
-        .add("POST", "/users/{id}/password", ADMIN, "give a user another password", pages::users::set_password)
-        .add("POST", "/users/{id}/disabled", ADMIN, "let a user in or not", pages::users::set_disabled)
-        .add("POST", "/users/{id}/remove", ADMIN, "remove a user", pages::users::remove)
-        .add("GET", "/account", VIEWER, "one's own password, sessions and tokens", pages::account::show)
-        .add("POST", "/account/password", VIEWER, "change one's own password", pages::account::set_password)
-        .add("POST", "/account/sessions/{id}/end", VIEWER, "end one of one's own sessions", pages::account::end_session)
-        .add("POST", "/account/tokens", VIEWER, "make an API token", pages::account::make_token)
-        .add("POST", "/account/tokens/{id}/revoke", VIEWER, "revoke one of one's own API tokens", pages::account::revoke_token)
-        .add("GET", "/health", VIEWER, "what this machine and this server are like", pages::health::show);
+        .add(
+            "POST",
+            "/users/{id}/role",
+            ADMIN,
+            "change a user's role",
+            pages::users::set_role,
+        )
+        .add(
+            "POST",
+            "/users/{id}/password",
+            ADMIN,
+            "give a user another password",
+            pages::users::set_password,
+        )
+        .add(
+            "POST",
+            "/users/{id}/disabled",
+            ADMIN,
+            "let a user in or not",
+            pages::users::set_disabled,
+        )
+        .add(
+            "POST",
+            "/users/{id}/remove",
+            ADMIN,
+            "remove a user",
+            pages::users::remove,
+        )
+        .add(
+            "GET",
+            "/account",
+            VIEWER,
+            "one's own password, sessions and tokens",
+            pages::account::show,
+        )
+        .add(
+            "POST",
+            "/account/password",
+            VIEWER,
+            "change one's own password",
+            pages::account::set_password,
+        )
+        .add(
+            "POST",
+            "/account/sessions/{id}/end",
+            VIEWER,
+            "end one of one's own sessions",
+            pages::account::end_session,
+        )
+        .add(
+            "POST",
+            "/account/tokens",
+            VIEWER,
+            "make an API token",
+            pages::account::make_token,
+        )
+        .add(
+            "POST",
+            "/account/tokens/{id}/revoke",
+            VIEWER,
+            "revoke one of one's own API tokens",
+            pages::account::revoke_token,
+        )
+        .add(
+            "GET",
+            "/health",
+            VIEWER,
+            "what this machine and this server are like",
+            pages::health::show,
+        );
     api::add(routes, VIEWER, OPERATOR, ADMIN)
 }
 
@@ -139,7 +337,9 @@ pub(crate) fn table() -> Vec<Route> {
 pub fn describe() -> Value {
     let mut paths = serde_json::Map::new();
     for route in table() {
-        let Some(Schemas { takes, answers }) = route.schemas else { continue };
+        let Some(Schemas { takes, answers }) = route.schemas else {
+            continue;
+        };
         let parameters: Vec<Value> = route
             .path
             .split('/')
@@ -159,7 +359,10 @@ pub fn describe() -> Value {
             "responses": {"default": failure},
         });
         match answers {
-            Some(schema) => operation["responses"]["200"] = json!({"description": "done", "content": content(schema)}),
+            Some(schema) => {
+                operation["responses"]["200"] =
+                    json!({"description": "done", "content": content(schema)})
+            }
             None => operation["responses"]["204"] = json!({"description": "done"}),
         }
         if let Some(schema) = takes {

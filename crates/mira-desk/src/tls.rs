@@ -47,7 +47,9 @@ impl Certificate {
             move |source| TlsError::File { path, source }
         };
         let certificates = CertificateDer::pem_file_iter(chain).map_err(file(chain))?;
-        let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(file(chain))?;
+        let certificates: Vec<_> = certificates
+            .collect::<Result<_, _>>()
+            .map_err(file(chain))?;
         let private = PrivateKeyDer::from_pem_file(key).map_err(file(key))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,24 @@ pub fn start(
             Err(error.to_string())
         }
     }
+}
+
+/// Opens a file in the person's browser, and does not wait for it.
+///
+/// # Errors
+///
+/// Returns the system's error: there is no desktop here that could.
+pub fn open_in_browser(file: &Path) -> io::Result<()> {
+    let mut opener = Command::new("xdg-open");
+    opener
+        .arg(file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = opener.spawn()?;
+    // It ends by itself, and is waited for so that it leaves nothing behind.
+    std::thread::spawn(move || drop(child.wait()));
+    Ok(())
 }
 
 /// Returns whether the program got ready, rather than ended.

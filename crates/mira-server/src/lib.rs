@@ -15,7 +15,7 @@ mod socket;
 mod wire;
 
 pub use client::{Client, ClientError, Events, Spawn, Started, Starting};
-pub use server::{ServeError, ServeOptions, serve};
+pub use server::{Leaving, ServeError, ServeOptions, serve};
 pub use socket::{Place, PlaceError};
 pub use wire::{
     Autosave, AutosaveState, Event, Failure, Found, InstanceState, NotText, ServiceState, Stopped,

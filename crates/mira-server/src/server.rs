@@ -11,13 +11,13 @@ mod autosave;
 mod follow;
 mod start;
 
-use std::future::pending;
+use std::future::{IntoFuture as _, pending};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mira_host::supervisor::{Config, StopError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant, timeout};
 
 use autosave::Autosaves;
@@ -55,47 +55,65 @@ pub enum ServeError {
     System(#[from] io::Error),
 }
 
-/// Serves until asked to leave; `ready` is called once requests are taken.
+/// Serves until asked to leave; `ready` is called once requests are taken. `beside` is run along, is told when we leave, and is waited
+/// for; we leave when it fails.
 ///
 /// # Errors
 ///
-/// It could not begin. Whatever goes wrong later is told to whoever asked for it.
-pub fn serve(
+/// It could not begin, or what is run beside it failed. Whatever else goes wrong later is told to whoever asked for it.
+pub fn serve<E: From<ServeError>>(
     options: ServeOptions,
     ready: impl FnOnce() -> io::Result<()>,
-) -> Result<(), ServeError> {
+    beside: impl AsyncFnOnce(Leaving) -> Result<(), E>,
+) -> Result<(), E> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // LIMIT: it moves lines and waits; a core does a gigabyte of logs in a second.
         .worker_threads(2)
         .enable_all()
-        .build()?;
-    let served = runtime.block_on(run(options, ready));
+        .build()
+        .map_err(ServeError::System)?;
+    let served = runtime.block_on(run(options, ready, beside));
     // Whoever still waits for a lock then is not waited for.
     runtime.shutdown_background();
     served
 }
 
-async fn run(
+/// Tells when the supervisor leaves.
+#[derive(Clone, Debug)]
+pub struct Leaving(watch::Receiver<()>);
+
+impl Leaving {
+    /// Waits until it leaves.
+    pub async fn wait(mut self) {
+        // Nothing is ever sent: the sender goes when it is decided.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+async fn run<E: From<ServeError>>(
     options: ServeOptions,
     ready: impl FnOnce() -> io::Result<()>,
-) -> Result<(), ServeError> {
+    beside: impl AsyncFnOnce(Leaving) -> Result<(), E>,
+) -> Result<(), E> {
+    let system = ServeError::System;
     let Some((listener, held)) = seat(&options).await? else {
         // Somebody else was quicker, and serves whoever waits for us.
-        return Ok(ready()?);
+        return ready().map_err(|error| system(error).into());
     };
     let (mut terminated, mut interrupted) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate()).map_err(system)?,
+        signal(SignalKind::interrupt()).map_err(system)?,
     );
     let desk = Arc::new(Desk {
-        supervisor: Supervisor::new(options.config)?,
+        supervisor: Supervisor::new(options.config).map_err(system)?,
         autosaves: Autosaves::default(),
         on_demand: options.on_demand,
         work: Mutex::default(),
         asked: Notify::new(),
         leave: Notify::new(),
     });
-    ready()?;
+    ready().map_err(system)?;
+    let (leave, leaving) = watch::channel(());
     let until = {
         let desk = Arc::clone(&desk);
         async move {
@@ -105,15 +123,25 @@ async fn run(
                 _ = interrupted.recv() => {}
                 () = desk.never_asked() => {}
             }
+            drop(leave);
             // Whatever does not die is told to whoever asked; at the end of this process nobody is left to be told.
             desk.shut_down().await.ok();
         }
     };
-    axum::serve(listener, api::router(Arc::clone(&desk)))
+    let served = axum::serve(listener, api::router(Arc::clone(&desk)))
         .with_graceful_shutdown(until)
-        .await?;
+        .into_future();
+    let beside = async {
+        let ended = beside(Leaving(leaving)).await;
+        if ended.is_err() {
+            desk.leave.notify_one();
+        }
+        ended
+    };
+    let (served, beside) = tokio::join!(served, beside);
     drop(held);
-    Ok(())
+    served.map_err(system)?;
+    beside
 }
 
 /// Takes the place; `None` if another supervisor has it, and we are one that was started on demand.

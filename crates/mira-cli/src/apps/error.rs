@@ -1,11 +1,12 @@
 //! What goes wrong with apps, as a command tells it: which kind, and what to type next.
 
+use mira_desk::{AdminError, ListenError};
 use mira_host::instances::InstanceError;
 use mira_package::archive::OpenError;
 use mira_package::unpacked::UnpackError;
-use mira_server::{ClientError, PlaceError};
+use mira_server::{ClientError, PlaceError, ServeError};
 use mira_snapshot::{Findings, SnapshotError};
-use mira_store::StoreError;
+use mira_store::{SharedError, SharedOpenError, StoreError};
 
 use super::snapshots;
 use crate::error::{CommandError, Kind};
@@ -51,6 +52,40 @@ impl From<InstanceError> for CommandError {
             // What is left is about content that is not what it says it is.
             _ => Self::new(Kind::Integrity, text),
         }
+    }
+}
+
+impl From<ServeError> for CommandError {
+    fn from(error: ServeError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<ListenError> for CommandError {
+    fn from(error: ListenError) -> Self {
+        let kind = match error {
+            ListenError::Plain(_) => Kind::Usage,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<AdminError> for CommandError {
+    fn from(error: AdminError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<SharedOpenError> for CommandError {
+    fn from(error: SharedOpenError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<SharedError> for CommandError {
+    fn from(error: SharedError) -> Self {
+        Self::failed(error.to_string())
     }
 }
 

@@ -122,7 +122,7 @@ pub(crate) fn launch(
         &surroundings(args.require_enforcement),
     ))?;
     let spawn = Supervisor {
-        home: apps.instances.home(),
+        home: apps.instances.home().clone(),
     };
     apps.wait(async {
         let starting = apps

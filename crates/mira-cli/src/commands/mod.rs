@@ -4,6 +4,8 @@ mod completions;
 #[cfg(target_os = "linux")]
 mod delete;
 #[cfg(target_os = "linux")]
+mod desk;
+#[cfg(target_os = "linux")]
 mod diagnostics;
 mod doctor;
 #[cfg(target_os = "linux")]
@@ -144,7 +146,10 @@ pub(crate) enum Command {
     /// Delete an instance: its secrets, state, logs, network record and snapshots
     #[cfg(target_os = "linux")]
     Delete(delete::Args),
-    /// Run the supervisor, which other commands start when they need it; or end it
+    /// Open the desk in a browser: secrets, apps, network, users
+    #[cfg(target_os = "linux")]
+    Desk(desk::Args),
+    /// Run the supervisor, which other commands start when they need it, and the desk for a team; or end it
     #[cfg(target_os = "linux")]
     Serve(serve::Args),
     /// Print a completion script for a shell
@@ -217,6 +222,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Diagnostics(args) => diagnostics::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Delete(args) => delete::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Desk(args) => desk::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Serve(args) => serve::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

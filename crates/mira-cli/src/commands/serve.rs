@@ -1,9 +1,19 @@
-//! `mira serve`: the supervisor's process. Commands start it when they need it; it may be started by hand as well.
+//! `mira serve`: the supervisor's process, and the desk for a team. Commands start it without a desk when they need it.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use mira_desk::{Certificate, DeskOptions, Proxies, has_default_password, make_first_admin};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
-use mira_server::{Client, ServeOptions, serve};
+use mira_secret::SecretBytes;
+use mira_server::{Client, Leaving, ServeOptions, serve};
+use mira_store::{LinkPurpose, Shared};
+use mira_vault::home::Home;
 
+use super::desk::{shared, surroundings};
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
 use crate::session;
@@ -15,10 +25,39 @@ pub(crate) const KEEPER: &str = "keep";
 /// The word that makes the binary the maker of a room.
 pub(crate) const ROOM: &str = "room";
 
+/// How long the first admin's link works.
+const LINK_LASTS: SignedDuration = SignedDuration::from_hours(1);
+
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Beyond this machine the desk is served by TLS alone, its own (--tls-cert, --tls-key) or a proxy's (--behind-proxy). \
+                  ADMIN_PASSWORD is the first admin's password; without it a link is printed that works once. DATABASE_URL names a \
+                  Postgres for what several servers share: users, sessions, tokens, the audit."
+)]
 pub(crate) struct Args {
+    /// Serve the desk here: an address and a port
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "on_demand")]
+    listen: Option<SocketAddr>,
+
+    /// The desk's certificate: a PEM file with its chain
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen"])]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key: a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// The addresses of a proxy that does TLS, and is believed when it says for whom it asks (may be repeated)
+    #[arg(
+        long,
+        value_name = "CIDR",
+        requires = "listen",
+        conflicts_with = "tls_cert"
+    )]
+    behind_proxy: Vec<IpNet>,
+
     /// End the supervisor that runs, and before that all instances
-    #[arg(long)]
+    #[arg(long, conflicts_with = "listen")]
     stop: bool,
 
     /// End after the last instance was stopped
@@ -32,19 +71,110 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     if args.stop {
         return stop(place, ui);
     }
+    let desk = options(args)?;
     let options = ServeOptions {
         place,
         config: Config::new(KEEPER, ROOM, Leases::at(home.leases())),
         on_demand: args.on_demand,
     };
-    let served = serve(options, || match args.on_demand {
+    let ready = || match args.on_demand {
         true => mira_host::background::ready(),
         false => {
             ui.say("the supervisor is ready; Ctrl-C ends it, and stops all instances");
             Ok(())
         }
-    });
-    served.map_err(|error| CommandError::failed(error.to_string()))
+    };
+    serve(options, ready, async |leaving: Leaving| match desk {
+        Some(options) => serve_desk(options, &home, ui, leaving).await,
+        None => Ok(()),
+    })
+}
+
+/// Returns how the desk is to listen, if it is.
+fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
+    let Some(listen) = args.listen else {
+        return Ok(None);
+    };
+    let certificate = match (&args.tls_cert, &args.tls_key) {
+        (Some(chain), Some(key)) => Some(
+            Certificate::read(chain, key)
+                .map_err(|error| CommandError::failed(error.to_string()))?,
+        ),
+        _ => None,
+    };
+    Ok(Some(DeskOptions {
+        listen,
+        certificate,
+        proxies: Proxies::new(args.behind_proxy.clone()),
+    }))
+}
+
+async fn serve_desk(
+    options: DeskOptions,
+    home: &Home,
+    ui: &Ui,
+    leaving: Leaving,
+) -> Result<(), CommandError> {
+    let shared = shared(home).await?;
+    let scheme = match options.certificate {
+        Some(_) => "https",
+        None => "http",
+    };
+    let only_here = options.is_loopback();
+    first_admin(&shared, only_here, ui).await?;
+    if has_default_password(&shared).await? {
+        if !only_here {
+            return Err(CommandError::failed("the user admin has the password that everybody knows, and this desk is reached from other machines")
+                .hint("Give it another first: `mira user passwd admin`."));
+        }
+        ui.say("the user admin has the default password: that works on this machine alone");
+    }
+    let link = match shared.users().await?.is_empty() {
+        false => None,
+        true => {
+            let now = Timestamp::now();
+            let expires = now.saturating_add(LINK_LASTS).unwrap_or(Timestamp::MAX);
+            Some(
+                shared
+                    .make_link(LinkPurpose::FirstAdmin, expires, now)
+                    .await?,
+            )
+        }
+    };
+    let place = shared.place().to_owned();
+    let ready = |address: SocketAddr| {
+        ui.say(&format!(
+            "the desk is at {scheme}://{address}, with {place}"
+        ));
+        if let Some(link) = &link {
+            // EXPOSE: to whoever started the server; it works once, for an hour.
+            ui.say(&format!(
+                "nobody can sign in yet; make the first admin at {scheme}://{address}/enter/{}",
+                link.expose()
+            ));
+            ui.detail("the link works once, for an hour");
+        }
+    };
+    Ok(mira_desk::serve(options, surroundings(home, shared)?, ready, leaving.wait()).await?)
+}
+
+/// Makes the first admin of `ADMIN_PASSWORD`, if there is none.
+async fn first_admin(shared: &Shared, only_here: bool, ui: &Ui) -> Result<(), CommandError> {
+    let Some(password) = std::env::var_os("ADMIN_PASSWORD").filter(|password| !password.is_empty())
+    else {
+        return Ok(());
+    };
+    let password = SecretBytes::from_vec(password.into_encoded_bytes());
+    // EXPOSE: to the comparison with what everybody knows.
+    if !only_here && password.expose() == mira_desk::DEFAULT_PASSWORD.as_bytes() {
+        return Err(CommandError::usage("ADMIN_PASSWORD is the one that everybody knows, and this desk is reached from other machines")
+            .hint("Choose another, of at least 12 characters."));
+    }
+    let made = make_first_admin(shared, password).await;
+    if made.map_err(|error| CommandError::failed(format!("ADMIN_PASSWORD: {error}")))? {
+        ui.say("the user admin can sign in with ADMIN_PASSWORD");
+    }
+    Ok(())
 }
 
 fn stop(place: mira_server::Place, ui: &Ui) -> Result<(), CommandError> {

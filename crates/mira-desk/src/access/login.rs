@@ -9,8 +9,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use cookie::{Cookie, SameSite};
 use jiff::{SignedDuration, Timestamp};
 use mira_store::{
-    Actor, AuditAction, AuditEntry, LinkPurpose, LinkToken, LoginAttempt, NewSession, Outcome, SessionKind, SessionOf,
-    SessionToken, User, UserName,
+    Actor, AuditAction, AuditEntry, LinkPurpose, LinkToken, LoginAttempt, NewSession, Outcome,
+    SessionKind, SessionOf, SessionToken, User, UserName,
 };
 use serde::Deserialize;
 
@@ -38,13 +38,18 @@ impl Next {
     /// Returns a path of this desk; another host's is none.
     fn path(&self) -> &str {
         let path = self.next.as_deref().unwrap_or("/");
-        let elsewhere = !path.starts_with('/') || path.starts_with("//") || path.contains(['\\', '\r', '\n']);
+        let elsewhere =
+            !path.starts_with('/') || path.starts_with("//") || path.contains(['\\', '\r', '\n']);
         if elsewhere { "/" } else { path }
     }
 }
 
 /// Shows where one signs in.
-pub(crate) async fn show(State(desk): State<Handle>, Query(next): Query<Next>, identity: Option<Extension<Identity>>) -> Result<Response, DeskError> {
+pub(crate) async fn show(
+    State(desk): State<Handle>,
+    Query(next): Query<Next>,
+    identity: Option<Extension<Identity>>,
+) -> Result<Response, DeskError> {
     if identity.is_some() {
         return Ok(Redirect::to(next.path()).into_response());
     }
@@ -53,14 +58,38 @@ pub(crate) async fn show(State(desk): State<Handle>, Query(next): Query<Next>, i
 }
 
 /// Signs in by name and password.
-pub(crate) async fn by_password(State(desk): State<Handle>, origin: Origin, headers: HeaderMap, mut form: Form) -> Result<Response, DeskError> {
-    let next = Next { next: form.text("next").map(str::to_owned) };
+pub(crate) async fn by_password(
+    State(desk): State<Handle>,
+    origin: Origin,
+    headers: HeaderMap,
+    mut form: Form,
+) -> Result<Response, DeskError> {
+    let next = Next {
+        next: form.text("next").map(str::to_owned),
+    };
     let name = form.text("name").unwrap_or_default().to_owned();
-    let password = form.secret("password").unwrap_or_else(|| mira_secret::SecretBytes::copy_from(b""));
+    let password = form
+        .secret("password")
+        .unwrap_or_else(|| mira_secret::SecretBytes::copy_from(b""));
     let now = Timestamp::now();
-    if let LoginAttempt::Wait { until } = desk.shared.attempt_login(&name, origin.address, now).await? {
-        audit(&desk, Actor::Nobody, &origin, AuditAction::SessionLoginFailed, &name, Outcome::Denied).await?;
-        let message = format!("too many tries; the next one is looked at after {}", when(until));
+    if let LoginAttempt::Wait { until } = desk
+        .shared
+        .attempt_login(&name, origin.address, now)
+        .await?
+    {
+        audit(
+            &desk,
+            Actor::Nobody,
+            &origin,
+            AuditAction::SessionLoginFailed,
+            &name,
+            Outcome::Denied,
+        )
+        .await?;
+        let message = format!(
+            "too many tries; the next one is looked at after {}",
+            when(until)
+        );
         let page = login_page(next.path(), Some(&message), true);
         return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
     }
@@ -78,12 +107,30 @@ pub(crate) async fn by_password(State(desk): State<Handle>, origin: Origin, head
     };
     match user {
         Some(user) if right && !user.disabled => {
-            desk.shared.login_succeeded(&name, origin.address, now).await?;
+            desk.shared
+                .login_succeeded(&name, origin.address, now)
+                .await?;
             let of = SessionOf::User(&user);
-            begin(&desk, of, SessionKind::Password, &origin, &headers, next.path()).await
+            begin(
+                &desk,
+                of,
+                SessionKind::Password,
+                &origin,
+                &headers,
+                next.path(),
+            )
+            .await
         }
         _ => {
-            audit(&desk, Actor::Nobody, &origin, AuditAction::SessionLoginFailed, &name, Outcome::Denied).await?;
+            audit(
+                &desk,
+                Actor::Nobody,
+                &origin,
+                AuditAction::SessionLoginFailed,
+                &name,
+                Outcome::Denied,
+            )
+            .await?;
             let page = login_page(next.path(), Some("name or password is wrong"), true);
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
@@ -91,41 +138,100 @@ pub(crate) async fn by_password(State(desk): State<Handle>, origin: Origin, head
 }
 
 /// Signs in by a link that works once.
-pub(crate) async fn by_link(State(desk): State<Handle>, origin: Origin, headers: HeaderMap, Path(token): Path<String>) -> Result<Response, DeskError> {
+pub(crate) async fn by_link(
+    State(desk): State<Handle>,
+    origin: Origin,
+    headers: HeaderMap,
+    Path(token): Path<String>,
+) -> Result<Response, DeskError> {
     let used = match LinkToken::parse(token.as_bytes()) {
         Ok(token) => desk.shared.use_link(&token, Timestamp::now()).await?,
         Err(_) => None,
     };
     match used {
-        Some(LinkPurpose::LocalOwner) => begin(&desk, SessionOf::LocalOwner, SessionKind::OneTimeLink, &origin, &headers, "/").await,
-        Some(_) => begin(&desk, SessionOf::LocalOwner, SessionKind::OneTimeLink, &origin, &headers, "/users").await,
+        Some(LinkPurpose::LocalOwner) => {
+            begin(
+                &desk,
+                SessionOf::LocalOwner,
+                SessionKind::OneTimeLink,
+                &origin,
+                &headers,
+                "/",
+            )
+            .await
+        }
+        Some(_) => {
+            begin(
+                &desk,
+                SessionOf::LocalOwner,
+                SessionKind::OneTimeLink,
+                &origin,
+                &headers,
+                "/users",
+            )
+            .await
+        }
         None => {
-            audit(&desk, Actor::Nobody, &origin, AuditAction::SessionLoginFailed, "link", Outcome::Denied).await?;
-            Err(DeskError::new(StatusCode::GONE, "this link was used already, or is too old").hint("`mira desk` on the machine of this server makes another."))
+            audit(
+                &desk,
+                Actor::Nobody,
+                &origin,
+                AuditAction::SessionLoginFailed,
+                "link",
+                Outcome::Denied,
+            )
+            .await?;
+            Err(DeskError::new(
+                StatusCode::GONE,
+                "this link was used already, or is too old",
+            )
+            .hint("`mira desk` on the machine of this server makes another."))
         }
     }
 }
 
 /// Signs out.
-pub(crate) async fn out(State(desk): State<Handle>, identity: Identity) -> Result<Response, DeskError> {
+pub(crate) async fn out(
+    State(desk): State<Handle>,
+    identity: Identity,
+) -> Result<Response, DeskError> {
     if let Some(session) = identity.session_id() {
         desk.shared.revoke_session(session).await?;
-        desk.record(&identity, AuditAction::SessionLogout, identity.name(), Outcome::Ok).await?;
+        desk.record(
+            &identity,
+            AuditAction::SessionLogout,
+            identity.name(),
+            Outcome::Ok,
+        )
+        .await?;
     }
     let mut response = Redirect::to("/login").into_response();
-    set_cookie(&mut response, &cookie("", Some(cookie::time::Duration::ZERO)));
+    set_cookie(
+        &mut response,
+        &cookie("", Some(cookie::time::Duration::ZERO)),
+    );
     Ok(response)
 }
 
 /// Makes a session and hands its token to the browser.
-async fn begin(desk: &Desk, of: SessionOf<'_>, kind: SessionKind, origin: &Origin, headers: &HeaderMap, next: &str) -> Result<Response, DeskError> {
+async fn begin(
+    desk: &Desk,
+    of: SessionOf<'_>,
+    kind: SessionKind,
+    origin: &Origin,
+    headers: &HeaderMap,
+    next: &str,
+) -> Result<Response, DeskError> {
     let now = Timestamp::now();
     let user: Option<&User> = match &of {
         SessionOf::User(user) => Some(user),
         SessionOf::LocalOwner => None,
     };
     let actor = match user {
-        Some(user) => Actor::User { id: &user.id, name: &user.name },
+        Some(user) => Actor::User {
+            id: &user.id,
+            name: &user.name,
+        },
         None => Actor::LocalOwner,
     };
     let subject = user.map_or("the local owner", |user| user.name.as_str());
@@ -135,17 +241,41 @@ async fn begin(desk: &Desk, of: SessionOf<'_>, kind: SessionKind, origin: &Origi
         idle: IDLE,
         expires: now.saturating_add(AT_MOST).unwrap_or(Timestamp::MAX),
         address: Some(origin.address),
-        user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+        user_agent: headers
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default(),
     };
     let (token, _) = desk.shared.create_session(&new, now).await?;
-    audit(desk, actor, origin, AuditAction::SessionLogin, subject, Outcome::Ok).await?;
+    audit(
+        desk,
+        actor,
+        origin,
+        AuditAction::SessionLogin,
+        subject,
+        Outcome::Ok,
+    )
+    .await?;
     let mut response = Redirect::to(next).into_response();
     set_session(&mut response, &token);
     Ok(response)
 }
 
-async fn audit(desk: &Desk, actor: Actor<'_>, origin: &Origin, action: AuditAction, subject: &str, outcome: Outcome) -> Result<(), DeskError> {
-    let entry = AuditEntry { actor, address: Some(origin.address), action, subject, outcome };
+async fn audit(
+    desk: &Desk,
+    actor: Actor<'_>,
+    origin: &Origin,
+    action: AuditAction,
+    subject: &str,
+    outcome: Outcome,
+) -> Result<(), DeskError> {
+    let entry = AuditEntry {
+        actor,
+        address: Some(origin.address),
+        action,
+        subject,
+        outcome,
+    };
     Ok(desk.shared.record(&entry, Timestamp::now()).await?)
 }
 
@@ -155,7 +285,12 @@ fn set_session(response: &mut Response, token: &SessionToken) {
 }
 
 fn cookie(value: &str, age: Option<cookie::time::Duration>) -> Cookie<'_> {
-    let mut cookie = Cookie::build((COOKIE, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax).build();
+    let mut cookie = Cookie::build((COOKIE, value))
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .build();
     cookie.set_max_age(age);
     cookie
 }
@@ -174,7 +309,9 @@ mod tests {
     #[test]
     fn nobody_is_led_to_another_host() {
         let check = |next: Option<&str>, expect: &str| {
-            let next = Next { next: next.map(str::to_owned) };
+            let next = Next {
+                next: next.map(str::to_owned),
+            };
             assert_eq!(next.path(), expect);
         };
         check(None, "/");

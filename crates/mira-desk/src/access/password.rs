@@ -3,8 +3,12 @@
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use jiff::Timestamp;
 use mira_secret::SecretBytes;
-use mira_store::{PasswordHash, UserName};
+use mira_store::{PasswordHash, Shared, SharedError, UserName};
+
+/// The first admin's name.
+const ADMIN: &str = "admin";
 
 /// The shortest password, in characters.
 // LIMIT: NIST SP 800-63B-4 asks for 15 where it is the only factor, and 8 at least; guesses are slowed down here.
@@ -38,10 +42,17 @@ pub enum PasswordError {
     NotHashed(String),
 }
 
+/// The length of a salt, in bytes (RFC 9106, section 3.1).
+const SALT_BYTES: usize = 16;
+
 fn hasher() -> Argon2<'static> {
     let (memory, passes, lanes) = COST;
     let params = Params::new(memory, passes, lanes, None);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.expect("these are within Argon2's bounds"))
+    Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        params.expect("these are within Argon2's bounds"),
+    )
 }
 
 /// Hashes a new password, if it is good enough for this user.
@@ -49,7 +60,10 @@ fn hasher() -> Argon2<'static> {
 /// # Errors
 ///
 /// Says why it is not taken.
-pub fn hash_password(user: &UserName, password: &SecretBytes) -> Result<PasswordHash, PasswordError> {
+pub fn hash_password(
+    user: &UserName,
+    password: &SecretBytes,
+) -> Result<PasswordHash, PasswordError> {
     // EXPOSE: to the rules for passwords, and to the hash.
     let bytes = password.expose();
     if bytes.len() > BYTES_MAX {
@@ -69,19 +83,74 @@ pub fn hash_password(user: &UserName, password: &SecretBytes) -> Result<Password
 
 fn hash(bytes: &[u8]) -> Result<PasswordHash, PasswordError> {
     let not_hashed = |error: &dyn std::fmt::Display| PasswordError::NotHashed(error.to_string());
-    let hash = hasher().hash_password(bytes).map_err(|error| not_hashed(&error))?;
-    PasswordHash::new(hash.to_string()).map_err(|error| not_hashed(&error))
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(|error| not_hashed(&error))?;
+    let hash: Phc = hasher()
+        .hash_password_with_salt(bytes, &salt)
+        .map_err(|error| not_hashed(&error))?;
+    PasswordHash::new(&hash.to_string()).map_err(|error| not_hashed(&error))
+}
+
+/// The password of the first admin that nobody has to be told, for this machine alone.
+pub const DEFAULT_PASSWORD: &str = "admin";
+
+/// Makes the first admin, if there is no user: `admin`, with this password. Returns whether it did.
+///
+/// # Errors
+///
+/// The password is not taken, or the database refuses.
+pub async fn make_first_admin(shared: &Shared, password: SecretBytes) -> Result<bool, AdminError> {
+    let name: UserName = ADMIN.parse().expect("it is a name");
+    // EXPOSE: to the comparison with what everybody knows.
+    let is_default = password.expose() == DEFAULT_PASSWORD.as_bytes();
+    let hash = match is_default {
+        true => hash(DEFAULT_PASSWORD.as_bytes())?,
+        false => hash_password(&name, &password)?,
+    };
+    let made = shared
+        .create_first_admin(&name, Some(&hash), Timestamp::now())
+        .await?;
+    Ok(made.is_some())
+}
+
+/// Returns whether the admin can be guessed by everybody.
+///
+/// # Errors
+///
+/// The database refuses.
+pub async fn has_default_password(shared: &Shared) -> Result<bool, AdminError> {
+    let name: UserName = ADMIN.parse().expect("it is a name");
+    let login = shared.login(&name).await?;
+    let hash = login
+        .filter(|login| !login.user.disabled)
+        .and_then(|login| login.password);
+    let default = SecretBytes::copy_from(DEFAULT_PASSWORD.as_bytes());
+    Ok(hash.is_some_and(|hash| is_right(&default, Some(&hash))))
+}
+
+/// Why there is no first admin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Its password is not taken.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The database refuses.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
 }
 
 /// Returns whether a password is the one that was hashed. Without a hash it is none, after as much work.
-pub(super) fn is_right(password: &SecretBytes, hash: Option<&PasswordHash>) -> bool {
+pub(crate) fn is_right(password: &SecretBytes, hash: Option<&PasswordHash>) -> bool {
     // EXPOSE: to the hash.
     let bytes = password.expose();
     let bounded = bytes.get(..bytes.len().min(BYTES_MAX)).unwrap_or_default();
     let known = hash.and_then(|hash| Phc::new(hash.as_str()).ok());
     match known {
         // What it costs was decided when it was hashed, by us.
-        Some(known) if bounded.len() == bytes.len() => hasher().verify_password(bounded, &known).is_ok(),
+        Some(known) if bounded.len() == bytes.len() => {
+            hasher().verify_password(bounded, &known).is_ok()
+        }
         _ => {
             // Nobody sees from the time that there is no such user.
             drop(self::hash(bounded));
@@ -122,6 +191,9 @@ mod tests {
         check("ada", &"x".repeat(BYTES_MAX + 1), PasswordError::TooLong);
         let user: UserName = "ada".parse().unwrap();
         let binary = SecretBytes::copy_from(&[0xff; 16]);
-        assert_eq!(hash_password(&user, &binary).unwrap_err(), PasswordError::NotText);
+        assert_eq!(
+            hash_password(&user, &binary).unwrap_err(),
+            PasswordError::NotText
+        );
     }
 }

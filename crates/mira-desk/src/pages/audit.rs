@@ -22,12 +22,28 @@ pub(crate) struct Wanted {
 }
 
 /// Shows it, the newest first.
-pub(crate) async fn show(State(desk): State<Handle>, Query(wanted): Query<Wanted>, identity: Identity) -> Result<Page, DeskError> {
+pub(crate) async fn show(
+    State(desk): State<Handle>,
+    Query(wanted): Query<Wanted>,
+    identity: Identity,
+) -> Result<Page, DeskError> {
     let action = wanted.action.as_deref().filter(|action| !action.is_empty());
-    let action = action.map(str::parse::<AuditAction>).transpose().map_err(|_| DeskError::unfit("there is no such action"))?;
-    let after = wanted.after.as_deref().map(str::parse::<AuditCursor>).transpose().map_err(|_| DeskError::unfit("there is no such page"))?;
+    let action = action
+        .map(str::parse::<AuditAction>)
+        .transpose()
+        .map_err(|_| DeskError::unfit("there is no such action"))?;
+    let after = wanted
+        .after
+        .as_deref()
+        .map(str::parse::<AuditCursor>)
+        .transpose()
+        .map_err(|_| DeskError::unfit("there is no such page"))?;
     let who = wanted.who.filter(|who| !who.is_empty());
-    let filter = AuditFilter { actor: who.clone(), action, ..AuditFilter::default() };
+    let filter = AuditFilter {
+        actor: who.clone(),
+        action,
+        ..AuditFilter::default()
+    };
     let found = desk.shared.audit(&filter, after.as_ref(), ROWS).await?;
     let body = html! {
         h1 { "Audit" }

@@ -7,16 +7,15 @@ use axum::extract::{Path, State};
 use axum::response::sse::{Event as Sse, KeepAlive, Sse as Stream};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
-use mira_host::instances::Source;
 use mira_host::logs::{Filter, LogLine, read};
 use mira_host::network::NetworkMode;
-use mira_package::manifest::{HostPattern, Manifest};
+use mira_package::manifest::{Delivery, HostPattern, Manifest};
 use mira_secret::{Scope, SecretName};
 use mira_server::{Event, Events};
-use mira_store::{AuditAction, Outcome, Role};
+use mira_store::{AuditAction, Desired, Outcome, Role};
 
 use super::secrets::{NewValue, put};
-use super::{Page, Part, badge, page, table, time, when};
+use super::{Page, Part, badge, page, table, time};
 use crate::access::Identity;
 use crate::custody::blocking;
 use crate::error::DeskError;
@@ -41,11 +40,18 @@ struct Wanted {
 }
 
 /// Shows one.
-pub(crate) async fn show(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity) -> Result<Page, DeskError> {
+pub(crate) async fn show(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+    identity: Identity,
+) -> Result<Page, DeskError> {
     let known = desk.house.find(&id).await?;
     let instance = &known.instance;
     let here = format!("/instances/{}", instance.id);
-    let manifest = desk.house.unpacked(instance)?.map(|unpacked| unpacked.manifest);
+    let manifest = desk
+        .house
+        .unpacked(instance)?
+        .map(|unpacked| unpacked.manifest);
     let wanted = match &manifest {
         Some(manifest) => wanted(&desk, &known, manifest).await?,
         None => Vec::new(),
@@ -54,7 +60,9 @@ pub(crate) async fn show(State(desk): State<Handle>, Path(id): Path<String>, ide
     let decisions = desk.house.instances.store().decisions(&instance.id).await?;
     let lines = lines(&desk, &known).await?;
     let operator = identity.may(Role::Operator);
-    let missing = wanted.iter().any(|wanted| wanted.required && wanted.source.is_none());
+    let missing = wanted
+        .iter()
+        .any(|wanted| wanted.required && wanted.source.is_none());
     let body = html! {
         p { a href="/instances" { "Apps" } }
         h1 { (instance.name) }
@@ -93,14 +101,28 @@ pub(crate) async fn show(State(desk): State<Handle>, Path(id): Path<String>, ide
 
 fn opens(manifest: Option<&Manifest>, service: &str, name: &str) -> bool {
     let service = manifest.and_then(|manifest| manifest.service(service));
-    service.is_some_and(|service| service.ports.iter().any(|port| port.open && port.name.as_str() == name))
+    service.is_some_and(|service| {
+        service
+            .ports
+            .iter()
+            .any(|port| port.open && port.name.as_str() == name)
+    })
 }
 
 /// Says where each declared secret comes from.
 async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<Wanted>, DeskError> {
-    let bindings = desk.house.instances.store().bindings(&known.instance.id).await?;
+    let bindings = desk
+        .house
+        .instances
+        .store()
+        .bindings(&known.instance.id)
+        .await?;
     let own = Scope::Instance(known.instance.id.as_str().into());
-    let names: Vec<SecretName> = manifest.secrets.iter().map(|declared| declared.name.clone()).collect();
+    let names: Vec<SecretName> = manifest
+        .secrets
+        .iter()
+        .map(|declared| declared.name.clone())
+        .collect();
     let sources = desk
         .custody
         .with_if_there(move |vault| {
@@ -109,9 +131,13 @@ async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<W
                 if vault.find(&own, name).is_some() {
                     return Some("its own".to_owned());
                 }
-                let bound = bindings.iter().find(|binding| binding.name == name.as_str())?;
+                let bound = bindings
+                    .iter()
+                    .find(|binding| binding.name == name.as_str())?;
                 let secret: SecretName = bound.secret.parse().ok()?;
-                vault.find(&Scope::User, &secret).map(|entry| format!("your {}", entry.name()))
+                vault
+                    .find(&Scope::User, &secret)
+                    .map(|entry| format!("your {}", entry.name()))
             };
             Ok(names.iter().map(source).collect::<Vec<_>>())
         })
@@ -123,7 +149,11 @@ async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<W
             required: declared.required,
             description: declared.description.clone(),
             how_to_obtain: declared.how_to_obtain.clone(),
-            delivery: declared.deliver.as_str(),
+            delivery: match declared.deliver {
+                Delivery::Env => "environment",
+                Delivery::File => "file in memory",
+                Delivery::Brokered => "brokered: it gets a placeholder",
+            },
             source,
         })
         .collect())
@@ -157,7 +187,12 @@ fn secrets_part(here: &str, wanted: &[Wanted], operator: bool) -> Markup {
     }
 }
 
-fn hosts_part(here: &str, manifest: Option<&Manifest>, decisions: &[mira_store::Decision], operator: bool) -> Markup {
+fn hosts_part(
+    here: &str,
+    manifest: Option<&Manifest>,
+    decisions: &[mira_store::Decision],
+    operator: bool,
+) -> Markup {
     html! {
         h2 { "Network" }
         (table("Hosts that it may call", &["Host", "Verdict", "By"], &html! {
@@ -184,7 +219,10 @@ fn hosts_part(here: &str, manifest: Option<&Manifest>, decisions: &[mira_store::
 }
 
 /// Shows how its services fare.
-pub(crate) async fn state(State(desk): State<Handle>, Path(id): Path<String>) -> Result<Part, DeskError> {
+pub(crate) async fn state(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+) -> Result<Part, DeskError> {
     Ok(Part(state_part(&desk.house.find(&id).await?)))
 }
 
@@ -218,8 +256,15 @@ fn state_part(known: &Known) -> Markup {
 
 async fn lines(desk: &Desk, known: &Known) -> Result<Vec<LogLine>, DeskError> {
     let folder = desk.house.instances.layout().logs(&known.instance.id);
-    let filter = Filter { tail: Some(LINES), ..Filter::default() };
-    blocking(move || read(&folder, &filter).map_err(|error| DeskError::failed(format!("the log cannot be read: {error}")))).await
+    let filter = Filter {
+        tail: Some(LINES),
+        ..Filter::default()
+    };
+    blocking(move || {
+        read(&folder, &filter)
+            .map_err(|error| DeskError::failed(format!("the log cannot be read: {error}")))
+    })
+    .await
 }
 
 fn line_part(service: &str, line: &str) -> Markup {
@@ -227,11 +272,16 @@ fn line_part(service: &str, line: &str) -> Markup {
 }
 
 /// Sends the log as it is written, until the instance has stopped.
-pub(crate) async fn live(State(desk): State<Handle>, Path(id): Path<String>) -> Result<Response, DeskError> {
+pub(crate) async fn live(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+) -> Result<Response, DeskError> {
     let known = desk.house.find(&id).await?;
     let events = desk.house.client.events(known.instance.id.as_str()).await?;
     let stream = futures_util::stream::unfold(events, next_line);
-    Ok(Stream::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    Ok(Stream::new(stream)
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response())
 }
 
 async fn next_line(events: Option<Events>) -> Option<(Result<Sse, Infallible>, Option<Events>)> {
@@ -251,36 +301,107 @@ async fn next_line(events: Option<Events>) -> Option<(Result<Sse, Infallible>, O
     }
 }
 
-/// Starts it, with what is saved.
-pub(crate) async fn start(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity) -> Result<Redirect, DeskError> {
-    let known = desk.house.find(&id).await?;
-    let started = crate::launch::start(&desk, &known.instance).await;
-    let outcome = if started.is_ok() { Outcome::Ok } else { Outcome::Failed };
-    desk.record(&identity, AuditAction::InstanceStart, known.instance.name.as_str(), outcome).await?;
-    started?;
-    Ok(back(&known))
+/// Starts an instance, with what is saved.
+pub(crate) async fn bring_up(
+    desk: &Handle,
+    id: &str,
+    identity: &Identity,
+) -> Result<Known, DeskError> {
+    let known = desk.house.find(id).await?;
+    let started = crate::launch::start(desk, &known.instance).await;
+    let outcome = if started.is_ok() {
+        Outcome::Ok
+    } else {
+        Outcome::Failed
+    };
+    desk.record(
+        identity,
+        AuditAction::InstanceStart,
+        known.instance.name.as_str(),
+        outcome,
+    )
+    .await?;
+    started.map(|()| known)
+}
+
+/// Stops an instance.
+pub(crate) async fn bring_down(
+    desk: &Desk,
+    id: &str,
+    identity: &Identity,
+) -> Result<Known, DeskError> {
+    let known = desk.house.find(id).await?;
+    let stopped = desk.house.client.stop(known.instance.id.as_str()).await;
+    let outcome = if stopped.is_ok() {
+        Outcome::Ok
+    } else {
+        Outcome::Failed
+    };
+    desk.record(
+        identity,
+        AuditAction::InstanceStop,
+        known.instance.name.as_str(),
+        outcome,
+    )
+    .await?;
+    stopped?;
+    desk.house
+        .instances
+        .store()
+        .set_desired(&known.instance.id, Desired::Stopped)
+        .await?;
+    Ok(known)
+}
+
+/// Starts it.
+pub(crate) async fn start(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+    identity: Identity,
+) -> Result<Redirect, DeskError> {
+    Ok(back(&bring_up(&desk, &id, &identity).await?))
 }
 
 /// Stops it.
-pub(crate) async fn stop(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity) -> Result<Redirect, DeskError> {
-    let known = desk.house.find(&id).await?;
-    let stopped = desk.house.client.stop(known.instance.id.as_str()).await;
-    let outcome = if stopped.is_ok() { Outcome::Ok } else { Outcome::Failed };
-    desk.record(&identity, AuditAction::InstanceStop, known.instance.name.as_str(), outcome).await?;
-    stopped?;
-    desk.house.instances.store().set_desired(&known.instance.id, mira_store::Desired::Stopped).await?;
-    Ok(back(&known))
+pub(crate) async fn stop(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+    identity: Identity,
+) -> Result<Redirect, DeskError> {
+    Ok(back(&bring_down(&desk, &id, &identity).await?))
 }
 
 /// Saves a secret that it declares.
-pub(crate) async fn save_secret(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity, mut form: Form) -> Result<Redirect, DeskError> {
+pub(crate) async fn save_secret(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+    identity: Identity,
+    mut form: Form,
+) -> Result<Redirect, DeskError> {
     let known = desk.house.find(&id).await?;
     let value = form.secret("value");
     let label = format!("of {}", known.instance.name);
-    let new = NewValue::check(form.required("name", "the variable's name")?, value, Some(&label), None)?;
-    let declared = desk.house.unpacked(&known.instance)?.is_some_and(|unpacked| unpacked.manifest.secrets.iter().any(|declared| declared.name == new.name));
+    let new = NewValue::check(
+        form.required("name", "the variable's name")?,
+        value,
+        Some(&label),
+        None,
+    )?;
+    let declared = desk
+        .house
+        .unpacked(&known.instance)?
+        .is_some_and(|unpacked| {
+            unpacked
+                .manifest
+                .secrets
+                .iter()
+                .any(|declared| declared.name == new.name)
+        });
     if !declared {
-        return Err(DeskError::unfit(format!("{} declares no secret {}", known.instance.name, new.name)));
+        return Err(DeskError::unfit(format!(
+            "{} declares no secret {}",
+            known.instance.name, new.name
+        )));
     }
     let scope = Scope::Instance(known.instance.id.as_str().into());
     put(&desk, &identity, scope, new, true).await?;
@@ -288,14 +409,31 @@ pub(crate) async fn save_secret(State(desk): State<Handle>, Path(id): Path<Strin
 }
 
 /// Decides whether it may call a host.
-pub(crate) async fn decide(State(desk): State<Handle>, Path(id): Path<String>, identity: Identity, form: Form) -> Result<Redirect, DeskError> {
+pub(crate) async fn decide(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+    identity: Identity,
+    form: Form,
+) -> Result<Redirect, DeskError> {
     let known = desk.house.find(&id).await?;
-    let hosts: HostPattern = form.required("host", "the host")?.parse().map_err(|error| DeskError::unfit(format!("that is no host: {error}")))?;
+    let hosts: HostPattern = form
+        .required("host", "the host")?
+        .parse()
+        .map_err(|error| DeskError::unfit(format!("that is no host: {error}")))?;
     let allow = form.text("verdict") == Some("allow");
     let decided = crate::launch::decide(&desk, &known.instance, &hosts, allow).await;
-    let outcome = if decided.is_ok() { Outcome::Ok } else { Outcome::Failed };
-    let subject = format!("{} {} {hosts}", known.instance.name, if allow { "allow" } else { "deny" });
-    desk.record(&identity, AuditAction::NetworkDecide, &subject, outcome).await?;
+    let outcome = if decided.is_ok() {
+        Outcome::Ok
+    } else {
+        Outcome::Failed
+    };
+    let subject = format!(
+        "{} {} {hosts}",
+        known.instance.name,
+        if allow { "allow" } else { "deny" }
+    );
+    desk.record(&identity, AuditAction::NetworkDecide, &subject, outcome)
+        .await?;
     decided?;
     Ok(back(&known))
 }

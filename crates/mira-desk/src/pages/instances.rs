@@ -9,7 +9,10 @@ use crate::access::Identity;
 use crate::error::DeskError;
 
 /// Shows all.
-pub(crate) async fn list(State(desk): State<Handle>, identity: Identity) -> Result<Page, DeskError> {
+pub(crate) async fn list(
+    State(desk): State<Handle>,
+    identity: Identity,
+) -> Result<Page, DeskError> {
     let instances = desk.house.all().await?;
     let body = html! {
         h1 { "Apps" }

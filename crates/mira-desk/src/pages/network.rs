@@ -55,7 +55,10 @@ impl Wanted {
 pub(crate) async fn rows(desk: &Desk, wanted: &Wanted) -> Result<Vec<Row>, DeskError> {
     let layout = desk.house.instances.layout();
     let instances = desk.house.instances.store().instances().await?;
-    let mut folders: Vec<PathBuf> = instances.iter().map(|instance| layout.net(&instance.id)).collect();
+    let mut folders: Vec<PathBuf> = instances
+        .iter()
+        .map(|instance| layout.net(&instance.id))
+        .collect();
     folders.push(Layout::net_of_runs(desk.custody.home().path()));
     let since = Timestamp::now().saturating_sub(SignedDuration::from_hours(wanted.hours()));
     let filter = Filter {
@@ -67,7 +70,9 @@ pub(crate) async fn rows(desk: &Desk, wanted: &Wanted) -> Result<Vec<Row>, DeskE
         let mut rows = Vec::new();
         for folder in folders {
             let read = Reader::new(&folder, filter.clone()).read();
-            rows.extend(read.map_err(|error| DeskError::failed(format!("the network record cannot be read: {error}")))?);
+            rows.extend(read.map_err(|error| {
+                DeskError::failed(format!("the network record cannot be read: {error}"))
+            })?);
         }
         rows.sort_by_key(|row| row.time);
         Ok(rows)
@@ -76,7 +81,11 @@ pub(crate) async fn rows(desk: &Desk, wanted: &Wanted) -> Result<Vec<Row>, DeskE
 }
 
 /// Shows it.
-pub(crate) async fn show(State(desk): State<Handle>, Query(wanted): Query<Wanted>, identity: Identity) -> Result<Page, DeskError> {
+pub(crate) async fn show(
+    State(desk): State<Handle>,
+    Query(wanted): Query<Wanted>,
+    identity: Identity,
+) -> Result<Page, DeskError> {
     let rows = rows(&desk, &wanted).await?;
     let hours = wanted.hours();
     let mut hosts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -143,7 +152,11 @@ fn picture(rows: &[Row], hours: i64) -> Markup {
     let mut columns = [(0_u32, 0_u32); COLUMNS];
     for row in rows {
         let ago = (end - row.time.as_second()).clamp(0, width - 1);
-        let at = COLUMNS - 1 - usize::try_from(ago * COLUMNS as i64 / width).unwrap_or(0).min(COLUMNS - 1);
+        let at = COLUMNS
+            - 1
+            - usize::try_from(ago * COLUMNS as i64 / width)
+                .unwrap_or(0)
+                .min(COLUMNS - 1);
         if let Some(column) = columns.get_mut(at) {
             match row.verdict {
                 Outcome::Refused => column.1 += 1,
@@ -151,11 +164,20 @@ fn picture(rows: &[Row], hours: i64) -> Markup {
             }
         }
     }
-    let highest = columns.iter().map(|(allowed, refused)| allowed + refused).max().unwrap_or(1).max(1);
+    let highest = columns
+        .iter()
+        .map(|(allowed, refused)| allowed + refused)
+        .max()
+        .unwrap_or(1)
+        .max(1);
     let refused: u32 = columns.iter().map(|(_, refused)| refused).sum();
-    let says = format!("{} in the time shown, {refused} of them refused", count(rows.len(), "call"));
+    let says = format!(
+        "{} in the time shown, {refused} of them refused",
+        count(rows.len(), "call")
+    );
     // Whole units, so that the picture is the same whatever the browser rounds.
-    let height = |number: u32| number * 100 / highest + u32::from(number > 0 && number * 100 < highest);
+    let height =
+        |number: u32| number * 100 / highest + u32::from(number > 0 && number * 100 < highest);
     html! {
         figure {
             svg viewBox={ "0 0 " (COLUMNS * 10) " 104" } preserveAspectRatio="none" role="img" aria-label=(says) {

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use mira_host::lease::{Holder, Leases};
 use mira_secret::{Kind, Scope, SecretBytes, SecretName, SecretValue};
 use mira_store::{AuditAction, Outcome, Role};
-use mira_vault::{NewSecret, ProviderKind, LockedVault};
+use mira_vault::{LockedVault, NewSecret, ProviderKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,18 +65,29 @@ pub(crate) struct HeldBy {
 /// Returns the person's secrets.
 pub(crate) async fn all(desk: &Desk) -> Result<Vec<Secret>, DeskError> {
     let holders = desk.custody.holders().await?;
-    desk.custody.with(move |vault| Ok(vault.secrets().filter(|entry| *entry.scope() == Scope::User).map(|entry| secret(entry, &holders)).collect())).await
+    desk.custody
+        .with(move |vault| {
+            Ok(vault
+                .secrets()
+                .filter(|entry| *entry.scope() == Scope::User)
+                .map(|entry| secret(entry, &holders))
+                .collect())
+        })
+        .await
 }
 
 /// Returns one of the person's secrets.
 async fn find(desk: &Desk, name: &str) -> Result<Secret, DeskError> {
     let mut all = all(desk).await?.into_iter();
-    all.find(|secret| secret.name == name).ok_or_else(|| DeskError::not_found(format_args!("secret {name}")))
+    all.find(|secret| secret.name == name)
+        .ok_or_else(|| DeskError::not_found(format_args!("secret {name}")))
 }
 
 fn secret(entry: &mira_vault::Entry, holders: &[Holder]) -> Secret {
     let id = entry.id().to_string();
-    let held = holders.iter().filter(|holder| holder.delivery.secret_id == id);
+    let held = holders
+        .iter()
+        .filter(|holder| holder.delivery.secret_id == id);
     Secret {
         name: entry.name().to_string(),
         label: entry.label().to_owned(),
@@ -91,7 +102,8 @@ fn secret(entry: &mira_vault::Entry, holders: &[Holder]) -> Secret {
                 pid: holder.pid,
                 since: holder.started,
                 version: holder.delivery.version,
-                stale_since: (holder.delivery.version < entry.version()).then(|| holder.stale_since.unwrap_or_else(|| entry.updated())),
+                stale_since: (holder.delivery.version < entry.version())
+                    .then(|| holder.stale_since.unwrap_or_else(|| entry.updated())),
             })
             .collect(),
     }
@@ -108,41 +120,91 @@ pub(crate) struct NewValue {
 
 impl NewValue {
     /// Checks what was sent.
-    pub(crate) fn check(name: &str, value: Option<SecretBytes>, label: Option<&str>, kind: Option<&str>) -> Result<Self, DeskError> {
-        let name: SecretName = name.parse().map_err(|error| DeskError::unfit(format!("that is no name: {error}")))?;
-        let value = value.filter(|value| !value.is_empty()).ok_or_else(|| DeskError::unfit("the value is missing"))?;
-        let value = SecretValue::new(&name, value).map_err(|error| DeskError::unfit(format!("{name} was not saved: {error}")))?;
-        let kind = kind.map(str::parse).transpose().map_err(|error: mira_secret::KindError| DeskError::unfit(error.to_string()))?;
-        if label.is_some_and(|label| label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control)) {
-            return Err(DeskError::unfit(format!("a label is one line of at most {LABEL_CHARS_MAX} characters")));
+    pub(crate) fn check(
+        name: &str,
+        value: Option<SecretBytes>,
+        label: Option<&str>,
+        kind: Option<&str>,
+    ) -> Result<Self, DeskError> {
+        let name: SecretName = name
+            .parse()
+            .map_err(|error| DeskError::unfit(format!("that is no name: {error}")))?;
+        let value = value
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| DeskError::unfit("the value is missing"))?;
+        let value = SecretValue::new(&name, value)
+            .map_err(|error| DeskError::unfit(format!("{name} was not saved: {error}")))?;
+        let kind = kind
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: mira_secret::KindError| DeskError::unfit(error.to_string()))?;
+        if label.is_some_and(|label| {
+            label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control)
+        }) {
+            return Err(DeskError::unfit(format!(
+                "a label is one line of at most {LABEL_CHARS_MAX} characters"
+            )));
         }
-        Ok(Self { name, value, label: label.map(str::to_owned), kind })
+        Ok(Self {
+            name,
+            value,
+            label: label.map(str::to_owned),
+            kind,
+        })
     }
 }
 
 /// Saves a secret in a scope; `replace` says whether it may be there already. Returns its version.
-pub(crate) async fn put(desk: &Desk, identity: &Identity, scope: Scope, new: NewValue, replace: bool) -> Result<u64, DeskError> {
-    let NewValue { name, value, label, kind } = new;
+pub(crate) async fn put(
+    desk: &Desk,
+    identity: &Identity,
+    scope: Scope,
+    new: NewValue,
+    replace: bool,
+) -> Result<u64, DeskError> {
+    let NewValue {
+        name,
+        value,
+        label,
+        kind,
+    } = new;
     let leases = Leases::at(desk.custody.home().leases());
     let subject = subject(&scope, &name);
-    let version = desk.custody.with(move |vault| {
-        if !replace && vault.find(&scope, &name).is_some() {
-            return Err(DeskError::new(StatusCode::CONFLICT, format!("{name} is saved already")).hint("Open it in the list to rotate it."));
-        }
-        let now = Timestamp::now();
-        let new = NewSecret { value, label, kind, now };
-        let (id, version) = vault.update(|draft| {
-            let entry = draft.set(&scope, &name, new)?;
-            Ok((entry.id().to_string(), entry.version()))
-        })?;
-        if version > 1 {
-            // What cannot be noted is seen from the versions all the same, less its time.
-            leases.mark_stale(&id, version, now).ok();
-        }
-        Ok(version)
-    }).await;
-    let outcome = if version.is_ok() { Outcome::Ok } else { Outcome::Failed };
-    desk.record(identity, AuditAction::SecretSet, &subject, outcome).await?;
+    let version = desk
+        .custody
+        .with(move |vault| {
+            if !replace && vault.find(&scope, &name).is_some() {
+                return Err(DeskError::new(
+                    StatusCode::CONFLICT,
+                    format!("{name} is saved already"),
+                )
+                .hint("Open it in the list to rotate it."));
+            }
+            let now = Timestamp::now();
+            let new = NewSecret {
+                value,
+                label,
+                kind,
+                now,
+            };
+            let (id, version) = vault.update(|draft| {
+                let entry = draft.set(&scope, &name, new)?;
+                Ok((entry.id().to_string(), entry.version()))
+            })?;
+            if version > 1 {
+                // What cannot be noted is seen from the versions all the same, less its time.
+                leases.mark_stale(&id, version, now).ok();
+            }
+            Ok(version)
+        })
+        .await;
+    let outcome = if version.is_ok() {
+        Outcome::Ok
+    } else {
+        Outcome::Failed
+    };
+    desk.record(identity, AuditAction::SecretSet, &subject, outcome)
+        .await?;
     version
 }
 
@@ -152,11 +214,21 @@ fn subject(scope: &Scope, name: &SecretName) -> String {
 
 /// Removes one of the person's secrets.
 pub(crate) async fn delete(desk: &Desk, identity: &Identity, name: &str) -> Result<(), DeskError> {
-    let parsed: SecretName = name.parse().map_err(|_| DeskError::not_found("such secret"))?;
+    let parsed: SecretName = name
+        .parse()
+        .map_err(|_| DeskError::not_found("such secret"))?;
     let subject = subject(&Scope::User, &parsed);
-    let removed = desk.custody.with(move |vault| Ok(vault.update(|draft| draft.remove(&Scope::User, &parsed))?)).await;
-    let outcome = if matches!(removed, Ok(true)) { Outcome::Ok } else { Outcome::Failed };
-    desk.record(identity, AuditAction::SecretRemove, &subject, outcome).await?;
+    let removed = desk
+        .custody
+        .with(move |vault| Ok(vault.update(|draft| draft.remove(&Scope::User, &parsed))?))
+        .await;
+    let outcome = if matches!(removed, Ok(true)) {
+        Outcome::Ok
+    } else {
+        Outcome::Failed
+    };
+    desk.record(identity, AuditAction::SecretRemove, &subject, outcome)
+        .await?;
     match removed? {
         true => Ok(()),
         false => Err(DeskError::not_found(format_args!("secret {name}"))),
@@ -182,9 +254,15 @@ impl<'de> Deserialize<'de> for Named {
 }
 
 /// Shows all.
-pub(crate) async fn show(State(desk): State<Handle>, Query(done): Query<Done>, identity: Identity) -> Result<Response, DeskError> {
+pub(crate) async fn show(
+    State(desk): State<Handle>,
+    Query(done): Query<Done>,
+    identity: Identity,
+) -> Result<Response, DeskError> {
     let secrets = match all(&desk).await {
-        Err(error) if error.status == StatusCode::LOCKED && asks_for_passphrase(&desk) => return Ok(locked(&identity, None).into_response()),
+        Err(error) if error.status == StatusCode::LOCKED && asks_for_passphrase(&desk) => {
+            return Ok(locked(&identity, None).into_response());
+        }
         secrets => secrets?,
     };
     let body = html! {
@@ -214,7 +292,11 @@ pub(crate) async fn show(State(desk): State<Handle>, Query(done): Query<Done>, i
 }
 
 fn held(secret: &Secret) -> Markup {
-    let stale = secret.held_by.iter().filter(|held| held.stale_since.is_some()).count();
+    let stale = secret
+        .held_by
+        .iter()
+        .filter(|held| held.stale_since.is_some())
+        .count();
     html! {
         @if secret.held_by.is_empty() { "nobody" } @else { (count(secret.held_by.len(), "program")) }
         @if stale > 0 { " " (badge("stale")) }
@@ -237,7 +319,11 @@ fn add_form() -> Markup {
 }
 
 /// Shows one.
-pub(crate) async fn one(State(desk): State<Handle>, Path(name): Path<String>, identity: Identity) -> Result<Page, DeskError> {
+pub(crate) async fn one(
+    State(desk): State<Handle>,
+    Path(name): Path<String>,
+    identity: Identity,
+) -> Result<Page, DeskError> {
     let secret = find(&desk, &name).await?;
     let body = html! {
         p { a href="/" { "Secrets" } }
@@ -285,7 +371,11 @@ pub(crate) async fn one(State(desk): State<Handle>, Path(name): Path<String>, id
 }
 
 /// Saves a new one.
-pub(crate) async fn save(State(desk): State<Handle>, identity: Identity, mut form: Form) -> Result<Redirect, DeskError> {
+pub(crate) async fn save(
+    State(desk): State<Handle>,
+    identity: Identity,
+    mut form: Form,
+) -> Result<Redirect, DeskError> {
     let value = form.secret("value");
     let name = form.required("name", "the variable's name")?;
     let new = NewValue::check(name, value, form.text("label"), form.text("kind"))?;
@@ -295,7 +385,12 @@ pub(crate) async fn save(State(desk): State<Handle>, identity: Identity, mut for
 }
 
 /// Replaces a value.
-pub(crate) async fn rotate(State(desk): State<Handle>, Path(name): Path<String>, identity: Identity, mut form: Form) -> Result<Redirect, DeskError> {
+pub(crate) async fn rotate(
+    State(desk): State<Handle>,
+    Path(name): Path<String>,
+    identity: Identity,
+    mut form: Form,
+) -> Result<Redirect, DeskError> {
     find(&desk, &name).await?;
     let new = NewValue::check(&name, form.secret("value"), None, None)?;
     put(&desk, &identity, Scope::User, new, true).await?;
@@ -303,37 +398,58 @@ pub(crate) async fn rotate(State(desk): State<Handle>, Path(name): Path<String>,
 }
 
 /// Removes one.
-pub(crate) async fn remove(State(desk): State<Handle>, Path(name): Path<String>, identity: Identity) -> Result<Redirect, DeskError> {
+pub(crate) async fn remove(
+    State(desk): State<Handle>,
+    Path(name): Path<String>,
+    identity: Identity,
+) -> Result<Redirect, DeskError> {
     delete(&desk, &identity, &name).await?;
     Ok(Redirect::to(&format!("/?removed={name}")))
 }
 
 fn asks_for_passphrase(desk: &Desk) -> bool {
-    LockedVault::read(desk.custody.home()).is_ok_and(|vault| vault.provider() == ProviderKind::Passphrase)
+    LockedVault::read(desk.custody.home())
+        .is_ok_and(|vault| vault.provider() == ProviderKind::Passphrase)
 }
 
 /// Shows that the vault is locked, and to an admin how to unlock it.
 fn locked(identity: &Identity, trouble: Option<&str>) -> Page {
-    page(identity, "/", "The vault is locked", &html! {
-        h1 { "The vault is locked" }
-        @if let Some(trouble) = trouble { p class="trouble" role="alert" { (trouble) } }
-        @if identity.may(Role::Admin) {
-            form method="post" action="/unlock" autocomplete="off" {
-                label { "Passphrase" input type="password" name="passphrase" required autocomplete="off" autofocus; small { "Remembered in this machine's kernel for eight hours; " code { "mira lock" } " forgets it." } }
-                button { "Unlock" }
+    page(
+        identity,
+        "/",
+        "The vault is locked",
+        &html! {
+            h1 { "The vault is locked" }
+            @if let Some(trouble) = trouble { p class="trouble" role="alert" { (trouble) } }
+            @if identity.may(Role::Admin) {
+                form method="post" action="/unlock" autocomplete="off" {
+                    label { "Passphrase" input type="password" name="passphrase" required autocomplete="off" autofocus; small { "Remembered in this machine's kernel for eight hours; " code { "mira lock" } " forgets it." } }
+                    button { "Unlock" }
+                }
+            } @else {
+                p { "An admin can unlock it here, or " code { "mira unlock" } " on the machine of this server." }
             }
-        } @else {
-            p { "An admin can unlock it here, or " code { "mira unlock" } " on the machine of this server." }
-        }
-    })
+        },
+    )
 }
 
 /// Unlocks the vault.
-pub(crate) async fn unlock(State(desk): State<Handle>, identity: Identity, mut form: Form) -> Result<Response, DeskError> {
-    let passphrase = form.secret("passphrase").ok_or_else(|| DeskError::unfit("the passphrase is missing"))?;
+pub(crate) async fn unlock(
+    State(desk): State<Handle>,
+    identity: Identity,
+    mut form: Form,
+) -> Result<Response, DeskError> {
+    let passphrase = form
+        .secret("passphrase")
+        .ok_or_else(|| DeskError::unfit("the passphrase is missing"))?;
     let unlocked = desk.custody.unlock(passphrase).await;
-    let outcome = if unlocked.is_ok() { Outcome::Ok } else { Outcome::Denied };
-    desk.record(&identity, AuditAction::VaultUnlock, "vault", outcome).await?;
+    let outcome = if unlocked.is_ok() {
+        Outcome::Ok
+    } else {
+        Outcome::Denied
+    };
+    desk.record(&identity, AuditAction::VaultUnlock, "vault", outcome)
+        .await?;
     match unlocked {
         Ok(()) => Ok(Redirect::to("/").into_response()),
         Err(error) => Ok((error.status, locked(&identity, Some(&error.message))).into_response()),
