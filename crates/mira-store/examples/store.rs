@@ -11,8 +11,14 @@ use std::error::Error;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use mira_store::{InstanceId, NewInstance, PackageFacts, PortRequest, Store, StoreError};
+use jiff::{Timestamp, ToSpan as _};
+use mira_secret::SecretBytes;
+use mira_store::{
+    DatabaseUrl, InstanceId, Location, NewInstance, NewSession, NewUser, PackageFacts, PortRequest,
+    Role, SessionKind, SessionOf, Shared, Store, StoreError,
+};
 
 type Failure = Box<dyn Error>;
 
@@ -32,7 +38,7 @@ fn work() -> Result<(), Failure> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     io::stdin().read_to_end(&mut Vec::new())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()?;
     runtime.block_on(async {
         match args[..] {
@@ -41,7 +47,12 @@ fn work() -> Result<(), Failure> {
             ["ports", home, id, count] => ports(home, &id.parse()?, count.parse()?).await,
             ["guesses", home, key, count] => guesses(home, key, count.parse()?).await,
             ["churn", home, name] => churn(home, name).await,
-            _ => Err("usage: store open|names|ports|guesses|churn HOME [ARGUMENT]...".into()),
+            ["people", home, name] => people(Location::File(Path::new(home)), name).await,
+            ["people-of", url, name] => {
+                let url = DatabaseUrl::parse(&SecretBytes::copy_from(url.as_bytes()))?;
+                people(Location::Postgres(url), name).await
+            }
+            _ => Err("usage: store open|names|ports|guesses|churn|people HOME [ARGUMENT]... | people-of URL NAME".into()),
         }
     })
 }
@@ -131,6 +142,36 @@ async fn fill(store: &Store, id: &InstanceId) -> Result<(), StoreError> {
     store.set_binding(id, "OPENAI_API_KEY", "OPENAI").await?;
     store.set_setting(id, "NOTE", &"x".repeat(2_000)).await?;
     store.allocate_port(id, &request, &|_| true).await.map(drop)
+}
+
+/// Adds users with a session each, and removes every third again, until it is killed or something fails.
+async fn people(location: Location<'_>, name: &str) -> Result<(), Failure> {
+    let shared = Shared::open(location).await?;
+    let now = Timestamp::now();
+    for number in 1_u64.. {
+        let new = NewUser {
+            name: format!("{name}-{number}").parse()?,
+            role: Role::Viewer,
+            password: None,
+        };
+        let user = shared.create_user(&new, now).await?;
+        say(&format!("made {number}"))?;
+        let session = NewSession {
+            of: SessionOf::User(&user),
+            kind: SessionKind::Oidc,
+            idle: Duration::from_secs(3600),
+            expires: now + 1.hour(),
+            address: None,
+            user_agent: "",
+        };
+        shared.create_session(&session, now).await?;
+        say(&format!("filled {number}"))?;
+        if number.is_multiple_of(3) {
+            shared.remove_user(&user.id).await?;
+            say(&format!("gone {number}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn new(name: Option<String>) -> Result<NewInstance, Failure> {

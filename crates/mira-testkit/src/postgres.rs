@@ -3,10 +3,10 @@
 //! Making a cluster takes seconds, so one is made once for all tests that were built together, and copied for each server. The server does
 //! not run as root: there it runs as `nobody`, to whom its folder then belongs.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +33,7 @@ pub struct Postgres {
     folder: TempDir,
     port: u16,
     process: Child,
+    settings: Vec<&'static str>,
 }
 
 impl Postgres {
@@ -43,30 +44,54 @@ impl Postgres {
     /// If there is no PostgreSQL on this machine, or it does not start.
     #[must_use]
     pub fn start() -> Self {
-        Self::with_settings(&[])
+        Self::in_folder(folder_with_cluster(), &[])
     }
 
-    /// Starts such a server with settings of the test's own, as `name=value`.
+    /// Starts such a server that speaks TLS to who asks for it, with a certificate and its key, in PEM.
     ///
     /// # Panics
     ///
     /// As [`Postgres::start`].
     #[must_use]
-    pub fn with_settings(settings: &[&str]) -> Self {
-        let folder = folder();
-        copy(&template(), &folder.path().join("data"));
-        give_away(folder.path());
-        for _ in 0..STARTS_MAX {
-            let port = free_port();
-            if let Some(process) = serve(folder.path(), port, settings) {
-                return Self {
-                    folder,
-                    port,
-                    process,
-                };
-            }
+    pub fn with_tls(certificate: &str, key: &str) -> Self {
+        let folder = folder_with_cluster();
+        let data = folder.path().join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            fs::write(&path, text).expect("it can be written");
+            // The server refuses a key that others may read.
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
         }
-        panic!("PostgreSQL did not start on any of {STARTS_MAX} ports");
+        Self::in_folder(folder, &["ssl=on"])
+    }
+
+    fn in_folder(folder: TempDir, settings: &[&'static str]) -> Self {
+        give_away(folder.path());
+        let (process, port) = start(folder.path(), settings);
+        Self {
+            folder,
+            port,
+            process,
+            settings: settings.to_vec(),
+        }
+    }
+
+    /// Kills the server and all its processes where they are, and starts it again on what is on the disk, on another port.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn crash(&mut self) {
+        self.end();
+        (self.process, self.port) = start(self.folder.path(), &self.settings);
+    }
+
+    fn end(&mut self) {
+        // QUIT has it end at once, with nothing written, and take its own processes along.
+        let pid = Pid::from_child(&self.process);
+        if kill_process(pid, Signal::QUIT).is_ok() {
+            self.process.wait().ok();
+        }
     }
 
     /// Returns the folder of its socket, which is its host's name for programs of PostgreSQL.
@@ -86,6 +111,13 @@ impl Postgres {
     pub fn url(&self, database: &str) -> String {
         let port = self.port;
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+
+    /// Returns the URL of a database through the socket, where no password is asked for.
+    #[must_use]
+    pub fn socket_url(&self, database: &str) -> String {
+        let (folder, port) = (self.folder.path().display(), self.port);
+        format!("postgres:///{database}?host={folder}&port={port}&user={USER}")
     }
 
     /// Asks the server by its own client, through the socket; returns the rows, columns parted by `|`.
@@ -118,12 +150,19 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // QUIT has it end at once and take its own processes along.
-        let pid = Pid::from_child(&self.process);
-        if kill_process(pid, Signal::QUIT).is_ok() {
-            self.process.wait().ok();
+        self.end();
+    }
+}
+
+/// Starts a server on a port that is free; returns it and the port.
+fn start(folder: &Path, settings: &[&'static str]) -> (Child, u16) {
+    for _ in 0..STARTS_MAX {
+        let port = free_port();
+        if let Some(process) = serve(folder, port, settings) {
+            return (process, port);
         }
     }
+    panic!("PostgreSQL did not start on any of {STARTS_MAX} ports");
 }
 
 /// Starts a server and waits until it takes connections; returns nothing if it does not get that far.
@@ -202,6 +241,12 @@ fn template() -> PathBuf {
         fs::rename(&new, &path).expect("it can be renamed");
     }
     path
+}
+
+fn folder_with_cluster() -> TempDir {
+    let folder = folder();
+    copy(&template(), &folder.path().join("data"));
+    folder
 }
 
 fn folder() -> TempDir {

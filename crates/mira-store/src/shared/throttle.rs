@@ -82,11 +82,10 @@ impl Count {
 
 /// Returns how long to wait after so many wrong passwords beyond the free ones.
 fn delay_ms(beyond: i64) -> i64 {
-    match u32::try_from(beyond - 1) {
-        Ok(doublings) => DELAY_MS
-            .saturating_mul(1_i64.checked_shl(doublings.min(32)).unwrap_or(i64::MAX))
-            .min(DELAY_MS_MAX),
-        Err(_) => 0,
+    match beyond {
+        ..=0 => 0,
+        1..=20 => (DELAY_MS << (beyond - 1)).min(DELAY_MS_MAX),
+        _ => DELAY_MS_MAX,
     }
 }
 

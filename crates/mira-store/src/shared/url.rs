@@ -168,7 +168,7 @@ mod tests {
             "postgres://u@[::1]/mira",
             "postgres://u@[::ffff:127.0.0.1]/mira",
             "postgres://u@%2Fvar%2Frun%2Fpostgresql/mira",
-            "postgres://u@/mira?host=/var/run/postgresql",
+            "postgres:///mira?host=/var/run/postgresql&user=u",
             "postgres://u:p@db.example.org/mira?sslmode=require",
             "postgres://u:p@db.example.org/mira?sslmode=verify-ca&sslrootcert=/ca.pem",
             "postgres://u:p@10.0.0.1/mira?sslmode=verify-full",
