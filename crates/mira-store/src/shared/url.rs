@@ -58,7 +58,7 @@ pub enum UrlError {
 
 /// Where a Postgres is, and what Mira signs in to it with. `Debug` prints the type's name only.
 #[derive(Clone)]
-pub struct DatabaseUrl(PgConnectOptions);
+pub struct DatabaseUrl(Box<PgConnectOptions>);
 
 impl DatabaseUrl {
     /// Reads a URL such as `postgres://mira:PASSWORD@db.example.org/mira?sslmode=verify-full`.
@@ -87,7 +87,7 @@ impl DatabaseUrl {
             return Err(UrlError::NoDatabase);
         }
         match is_here(&options) || is_encrypted(options.get_ssl_mode()) {
-            true => Ok(Self(options)),
+            true => Ok(Self(Box::new(options))),
             false => Err(UrlError::Unencrypted {
                 host: options.get_host().to_owned(),
             }),
@@ -95,7 +95,7 @@ impl DatabaseUrl {
     }
 
     pub(crate) fn options(&self) -> PgConnectOptions {
-        self.0.clone()
+        (*self.0).clone()
     }
 
     /// Returns what may be shown of it.
