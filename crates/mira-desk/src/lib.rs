@@ -20,6 +20,9 @@ mod pages;
 mod routes;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use access::password::{
     AdminError, DEFAULT_PASSWORD, PasswordError, has_default_password, hash_password,
     make_first_admin,
