@@ -1,7 +1,7 @@
 //! Proxies, each started as its manual says, with no log and nothing kept: the gate, and others as far as they are installed.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -225,7 +225,7 @@ fn start(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>)
     (child, BufReader::new(output))
 }
 
-fn line(lines: &mut impl std::io::BufRead) -> String {
+fn line(lines: &mut impl BufRead) -> String {
     let mut text = String::new();
     lines.read_line(&mut text).expect("the proxy speaks");
     assert!(!text.is_empty(), "the proxy has ended");
