@@ -70,14 +70,26 @@ pub(crate) struct Round {
 pub(crate) async fn all(origin: &Origin, installed: Option<&Path>) -> Vec<Case> {
     let mut starts: Vec<(&str, Kind, Option<Start>)> = vec![
         ("direct", Kind::Direct, None),
-        ("mira, tunnel", Kind::Tunnel, Some(Box::new(|origin| peers::ours(origin, false)))),
+        (
+            "mira, tunnel",
+            Kind::Tunnel,
+            Some(Box::new(|origin| peers::ours(origin, false))),
+        ),
     ];
     let tunnelling = installed.map(|_| peers::tunnelling()).unwrap_or_default();
     let intercepting = installed.map(peers::intercepting).unwrap_or_default();
-    starts.extend(tunnelling.into_iter().map(|(name, start)| (name, Kind::Tunnel, Some(start))));
+    starts.extend(
+        tunnelling
+            .into_iter()
+            .map(|(name, start)| (name, Kind::Tunnel, Some(start))),
+    );
     let ours: Start = Box::new(|origin| peers::ours(origin, true));
     starts.push(("mira, brokered", Kind::Brokered, Some(ours)));
-    starts.extend(intercepting.into_iter().map(|(name, start)| (name, Kind::Brokered, Some(start))));
+    starts.extend(
+        intercepting
+            .into_iter()
+            .map(|(name, start)| (name, Kind::Brokered, Some(start))),
+    );
     let mut cases = Vec::new();
     for (name, kind, start) in starts {
         let proxy = start.as_ref().map(|start| start(origin));
@@ -112,7 +124,11 @@ fn route(origin: &Origin, kind: Kind, proxy: Option<&Proxy>) -> Route {
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     // As programs that have just started: nothing is known from an earlier connection.
     tls.resumption = Resumption::disabled();
-    let shown = if kind == Kind::Brokered { PLACEHOLDER } else { VALUE };
+    let shown = if kind == Kind::Brokered {
+        PLACEHOLDER
+    } else {
+        VALUE
+    };
     Route {
         proxy: proxy.map(|proxy| proxy.address),
         proxy_credentials: proxy.and_then(|proxy| proxy.credentials.clone()),
@@ -165,9 +181,13 @@ impl Case {
         wait_for(proxy.address).await;
         let route = route(origin, self.kind, Some(&proxy));
         // What all connections share is there after the first ones.
-        let Ok(_warm) = route.connections(LANES).await else { return };
+        let Ok(_warm) = route.connections(LANES).await else {
+            return;
+        };
         let before = process::private_kib(proxy.pid());
-        let Ok(_resting) = route.connections(RESTING).await else { return };
+        let Ok(_resting) = route.connections(RESTING).await else {
+            return;
+        };
         let more = process::private_kib(proxy.pid()).saturating_sub(before);
         self.memory = Some((before, more as f64 / RESTING as f64));
     }
@@ -184,7 +204,9 @@ impl Case {
 async fn per_one(pid: Option<u32>, load: impl Future<Output = Outcome>) -> (Outcome, f64) {
     let before = pid.map(process::cpu);
     let outcome = load.await;
-    let took = pid.zip(before).map(|(pid, before)| process::cpu(pid).saturating_sub(before));
+    let took = pid
+        .zip(before)
+        .map(|(pid, before)| process::cpu(pid).saturating_sub(before));
     let took = took.map_or(f64::NAN, |took| took.as_secs_f64() * 1e6);
     let each = took / outcome.times.len() as f64;
     (outcome, each)

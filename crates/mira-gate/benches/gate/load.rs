@@ -16,7 +16,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{MissedTickBehavior, interval, interval_at, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::origin::Origin;
@@ -121,26 +121,31 @@ impl Route {
         tick: Option<Duration>,
     ) -> Outcome {
         let end = Instant::now() + time;
-        let each = connections.iter_mut().map(|sender| async move {
-            let mut outcome = Outcome::default();
-            let mut ticks = tick.map(interval);
-            if let Some(ticks) = &mut ticks {
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            }
-            while Instant::now() < end {
+        let number = u32::try_from(connections.len()).unwrap_or(u32::MAX);
+        let each = (0..number)
+            .zip(connections)
+            .map(|(place, sender)| async move {
+                let mut outcome = Outcome::default();
+                // One after the other rather than all at once.
+                let first = |tick| tokio::time::Instant::now() + tick * place / number;
+                let mut ticks = tick.map(|tick| interval_at(first(tick), tick));
                 if let Some(ticks) = &mut ticks {
-                    ticks.tick().await;
+                    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 }
-                outcome.add(self.request(sender)).await;
-                if sender.is_closed() {
-                    match self.connect().await {
-                        Ok(again) => *sender = again,
-                        Err(_) => return outcome,
+                while Instant::now() < end {
+                    if let Some(ticks) = &mut ticks {
+                        ticks.tick().await;
+                    }
+                    outcome.add(self.request(sender)).await;
+                    if sender.is_closed() {
+                        match self.connect().await {
+                            Ok(again) => *sender = again,
+                            Err(_) => return outcome,
+                        }
                     }
                 }
-            }
-            outcome
-        });
+                outcome
+            });
         Outcome::join(futures_util::future::join_all(each).await)
     }
 

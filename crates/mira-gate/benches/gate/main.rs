@@ -67,7 +67,11 @@ fn main() {
     let runtime = runtime.expect("the system has what a runtime needs");
     runtime.block_on(async {
         let mut cases = case::all(&origin, cli.peers.as_deref()).await;
-        let chosen = |case: &Case| cli.only.as_ref().is_none_or(|only| case.name.contains(only));
+        let chosen = |case: &Case| {
+            cli.only
+                .as_ref()
+                .is_none_or(|only| case.name.contains(only))
+        };
         cases.retain(chosen);
         let mut busy = Vec::new();
         for _ in 0..cli.rounds {

@@ -51,7 +51,9 @@ impl Origin {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let name = rcgen::DnType::CommonName;
-        params.distinguished_name.push(name, "Authority of the bench");
+        params
+            .distinguished_name
+            .push(name, "Authority of the bench");
         let authority = params.self_signed(&key).expect("it is well-formed");
         let authority_key_pem = key.serialize_pem();
         let issuer = Issuer::new(params, key);

@@ -53,7 +53,11 @@ pub(crate) fn ours(origin: &Origin, is_brokered: bool) -> Proxy {
     let program = std::env::current_exe().expect("the system knows it");
     let mut command = Command::new(program);
     command
-        .args(["serve", "--allow", &format!("localhost:{}", origin.address.port())])
+        .args([
+            "serve",
+            "--allow",
+            &format!("localhost:{}", origin.address.port()),
+        ])
         .arg("--root")
         .arg(root)
         .arg("--record")
@@ -75,7 +79,9 @@ pub(crate) fn ours(origin: &Origin, is_brokered: bool) -> Proxy {
     writeln!(input, "{VALUE}").expect("the gate reads it");
     proxy._input = Some(input);
     let url = line(&mut lines);
-    let shown = url.strip_prefix("http://").and_then(|url| url.split_once('@'));
+    let shown = url
+        .strip_prefix("http://")
+        .and_then(|url| url.split_once('@'));
     let (shown, address) = shown.expect("the address has a token");
     let basic = format!("Basic {}", BASE64.encode(shown.as_bytes()));
     proxy.credentials = Some(basic.parse().expect("it is plain text"));

@@ -13,7 +13,19 @@ pub(crate) fn print(cases: &[Case], busy: &[String], cli: &Cli) {
     );
     println!(
         "{:<16} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8} {:>9} {:>7}",
-        "", "req/s", "p50 ms", "p99 ms", "CPU us", "paced p50", "paced p99", "new/s", "CPU us", "event ms", "KiB idle", "KiB/conn.", "failed"
+        "",
+        "req/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU us",
+        "paced p50",
+        "paced p99",
+        "new/s",
+        "CPU us",
+        "event ms",
+        "KiB idle",
+        "KiB/conn.",
+        "failed"
     );
     for case in cases {
         let median = |figure: fn(&Round) -> f64| case.median(figure);
@@ -41,7 +53,9 @@ pub(crate) fn print(cases: &[Case], busy: &[String], cli: &Cli) {
         "paced: each connection makes a request every {} ms; event: from the origin's write to the program",
         TICK.as_millis()
     );
-    println!("KiB: that no other process shares, of a new process, and more for each of {RESTING} connections that rest\n");
+    println!(
+        "KiB: that no other process shares, of a new process, and more for each of {RESTING} connections that rest\n"
+    );
     for kind in [Kind::Tunnel, Kind::Brokered] {
         let mut same = cases.iter().filter(|case| case.kind == kind);
         let Some(own) = same.next() else { continue };
@@ -58,13 +72,22 @@ pub(crate) fn print(cases: &[Case], busy: &[String], cli: &Cli) {
 }
 
 fn cpu(us: f64) -> String {
-    if us.is_nan() { "-".to_owned() } else { format!("{us:.1}") }
+    if us.is_nan() {
+        "-".to_owned()
+    } else {
+        format!("{us:.1}")
+    }
 }
 
 /// Returns how a figure compares, round by round: the median of the rounds' ratios.
 fn ratio(own: &Case, peer: &Case, figure: fn(&Round) -> f64) -> String {
     let rounds = own.rounds.iter().zip(&peer.rounds);
-    let mut all: Vec<f64> = rounds.map(|(own, peer)| figure(own) / figure(peer)).collect();
+    let mut all: Vec<f64> = rounds
+        .map(|(own, peer)| figure(own) / figure(peer))
+        .collect();
     all.sort_by(f64::total_cmp);
-    format!("{:.3}x", all.get(all.len() / 2).copied().unwrap_or(f64::NAN))
+    format!(
+        "{:.3}x",
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+    )
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use hudsucker::certificate_authority::RcgenAuthority;
-use hudsucker::hyper::header::AUTHORIZATION;
 use hudsucker::hyper::Request;
+use hudsucker::hyper::header::AUTHORIZATION;
 use hudsucker::rcgen::{Issuer, KeyPair};
 use hudsucker::rustls::crypto::aws_lc_rs;
 use hudsucker::rustls::pki_types::{CertificateDer, pem::PemObject};
