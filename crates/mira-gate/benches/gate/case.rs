@@ -9,7 +9,7 @@ use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::load::{Outcome, Route, Sender, wait_for};
+use crate::load::{Outcome, Route, wait_for};
 use crate::origin::Origin;
 use crate::peers::{self, Proxy, Start};
 use crate::{PLACEHOLDER, VALUE, process};
@@ -44,7 +44,6 @@ pub(crate) struct Case {
     proxy: Option<Proxy>,
     start: Option<Start>,
     route: Route,
-    connections: Vec<Sender>,
     pub(crate) rounds: Vec<Round>,
     /// In KiB: the process with nothing to do, and each connection that rests.
     pub(crate) memory: Option<(u64, f64)>,
@@ -102,7 +101,6 @@ pub(crate) async fn all(origin: &Origin, installed: Option<&Path>) -> Vec<Case> 
             route: route(origin, kind, proxy.as_ref()),
             proxy,
             start,
-            connections: Vec::new(),
             rounds: Vec::new(),
             memory: None,
         });
@@ -142,14 +140,12 @@ fn route(origin: &Origin, kind: Kind, proxy: Option<&Proxy>) -> Route {
 impl Case {
     /// Measures a round.
     pub(crate) async fn measure(&mut self, origin: &Origin, time: Duration) {
-        if self.connections.is_empty() {
-            let opened = self.route.connections(CONNECTIONS).await;
-            self.connections = opened.unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        }
+        // Opened for each round: a proxy may close what rested while the others were measured.
+        let opened = self.route.connections(CONNECTIONS).await;
+        let mut all = opened.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let (route, pid) = (&self.route, self.proxy.as_ref().map(Proxy::pid));
-        let all = &mut self.connections;
-        let (flat, request_us) = per_one(pid, route.requests(all, time, None)).await;
-        let (paced, _) = per_one(pid, route.requests(all, time, Some(TICK))).await;
+        let (flat, request_us) = per_one(pid, route.requests(&mut all, time, None)).await;
+        let (paced, _) = per_one(pid, route.requests(&mut all, time, Some(TICK))).await;
         let (new, new_us) = per_one(pid, route.new_connections(LANES, time)).await;
         let mut events = Outcome::default();
         for _ in 0..EVENTS {
