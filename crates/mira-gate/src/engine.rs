@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mira_package::manifest::Host;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::audit::{Attempt, Entry, How};
+use crate::audit::Entry;
 use crate::limits::Limits;
 use crate::names::Names;
 use crate::open::{Open, To};
@@ -49,29 +49,6 @@ impl Engine {
                 Host::Name("localhost".into())
             }
             _ => itself,
-        }
-    }
-
-    /// Records a refusal and tells whoever wants to know. Returns what the program is to be told as the reason.
-    pub(crate) fn refuse(
-        &self,
-        service: Option<&str>,
-        host: &str,
-        port: u16,
-        reason: Reason,
-    ) -> Reason {
-        let verdict = Verdict::Refused(reason.clone());
-        let attempt = Attempt {
-            service,
-            host,
-            address: None,
-            port,
-            how: How::Tunnel,
-            verdict: &verdict,
-        };
-        match self.shared.refuse(&attempt) {
-            Ok(()) => reason,
-            Err(_) => Reason::Limit("record"),
         }
     }
 

@@ -188,12 +188,6 @@ impl Gate {
         self.engine.shared.refusals.subscribe()
     }
 
-    /// Returns what the gate would do with a connection. Nothing is looked up or connected to.
-    #[must_use]
-    pub fn explain(&self, host: &str, port: u16) -> Explanation {
-        Explanation::new(&self.policy(), host, port)
-    }
-
     /// Serves a room. It needs a runtime with time and I/O, whose tasks it runs in.
     ///
     /// # Errors

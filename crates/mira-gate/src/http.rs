@@ -27,9 +27,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::audit::{Attempt, How};
 use crate::denial::Denial;
-use crate::policy::{Reason, Verdict};
+use crate::policy::Reason;
 use crate::shared::Shared;
 use forward::denied;
 
@@ -78,18 +77,11 @@ where
 {
     let Some(tls) = accept(io, &site.host, &gate).await else {
         // The program hears of it from its own TLS; whoever wonders why, from the record.
-        let verdict = Verdict::Refused(Reason::Protocol("trust in the gate's certificate"));
-        let text = site.host.to_string();
-        let attempt = Attempt {
-            service: site.service.as_deref(),
-            host: &text,
-            address: None,
-            port: site.port,
-            how: How::Tunnel,
-            verdict: &verdict,
-        };
-        // Nothing left, so nothing is lost if this cannot be written.
-        gate.refuse(&attempt).ok();
+        unserved(
+            &gate,
+            &site,
+            Reason::Protocol("trust in the gate's certificate"),
+        );
         return;
     };
     let builder = negotiated(&tls);
@@ -124,18 +116,34 @@ async fn serve<I>(
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(target) = Target::new(site.host, site.port, secure) else {
+    let Some(target) = Target::new(site.host.clone(), site.port, secure) else {
         return;
     };
-    let connection = Connection::new(gate, target, site.service);
+    let connection = Connection::new(Arc::clone(&gate), target, site.service.clone());
     let answering = Arc::clone(&connection);
     let service = service_fn(move |request| Arc::clone(&answering).answer(request));
     let served = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
-    // How a connection ends is the program's affair: what was said in it is recorded.
-    served.await.ok();
+    // How else a connection ends is the program's affair: what was said in it is recorded.
+    if let Err(error) = served.await
+        && error.downcast_ref().is_some_and(is_unreadable)
+    {
+        unserved(&gate, &site, Reason::Malformed("request"));
+    }
     if let Some(upgrade) = connection.take_upgrade() {
         upgrade.relay().await;
     }
+}
+
+/// Records that a connection was refused before any of its requests could be.
+fn unserved(gate: &Shared, site: &Site, reason: Reason) {
+    let host = site.host.to_string();
+    // Nothing left, so nothing is lost if this cannot be written.
+    gate.refuse_connection(site.service.as_deref(), &host, site.port, reason);
+}
+
+/// Whether a connection ended with a request that is not one: hyper answers it by itself.
+pub(crate) fn is_unreadable(error: &hyper::Error) -> bool {
+    error.is_parse()
 }
 
 async fn refuse<I>(io: I, builder: Builder<TokioExecutor>, denial: &Denial)

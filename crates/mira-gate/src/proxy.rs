@@ -37,6 +37,9 @@ use crate::policy::{Reason, Verdict};
 /// Who programs say that they are. It says nothing, but a user's name may not be empty.
 const USER: &str = "mira";
 
+/// Where the proxy is, for a record of what has no other host.
+const LOCALHOST: &str = "localhost";
+
 /// How long a token is, in bytes.
 const TOKEN_BYTES: usize = 32;
 
@@ -106,6 +109,8 @@ struct Client {
     engine: Arc<Engine>,
     access: Option<Arc<Access>>,
     service: Option<Box<str>>,
+    /// The port of the proxy.
+    port: u16,
     /// Ends the connection.
     handle: AbortHandle,
     /// What the connection becomes when its HTTP has ended.
@@ -128,14 +133,15 @@ pub(crate) async fn serve(
     access: Option<Arc<Access>>,
     service: Option<Box<str>>,
 ) {
-    if stream.set_nodelay(true).is_err() {
+    let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
         return;
-    }
+    };
     let (handle, registration) = AbortHandle::new_pair();
     let client = Arc::new(Client {
         engine: Arc::clone(&engine),
         access,
         service,
+        port: local.port(),
         handle,
         tunnel: Mutex::default(),
         last: Mutex::default(),
@@ -169,8 +175,13 @@ async fn requests(client: &Arc<Client>, stream: TcpStream) {
         .max_buf_size(gate_http::HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
-    // How a connection ends is the program's affair: what was said in it is recorded.
-    served.await.ok();
+    // How else a connection ends is the program's affair: what was said in it is recorded.
+    if served
+        .await
+        .is_err_and(|error| gate_http::is_unreadable(&error))
+    {
+        client.unreadable();
+    }
     let last = lock(&client.last).take();
     if let Some(upgrade) = last
         .as_ref()
@@ -204,7 +215,7 @@ impl Client {
         let uri = request.uri();
         let authority = match (uri.scheme(), uri.authority(), uri.path()) {
             (None, Some(authority), "") => authority,
-            _ => return no_proxy_request(),
+            _ => return self.no_proxy_request(),
         };
         let site = match self.site(authority, None) {
             Ok(site) => site,
@@ -221,7 +232,7 @@ impl Client {
     /// Returns what serves the requests to the host that one names.
     fn connection(&self, uri: &Uri) -> Result<Arc<Connection>, Box<Response<Answer>>> {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(Box::new(no_proxy_request()));
+            return Err(Box::new(self.no_proxy_request()));
         };
         let site = self.site(authority, Some(80))?;
         if *scheme != Scheme::HTTP {
@@ -241,7 +252,7 @@ impl Client {
             address: None,
         };
         let Some(target) = Target::new(site.host.clone(), site.port, false) else {
-            return Err(Box::new(no_proxy_request()));
+            return Err(Box::new(self.no_proxy_request()));
         };
         let shared = Arc::clone(&self.engine.shared);
         let connection = Connection::new(shared, target, site.service);
@@ -283,11 +294,28 @@ impl Client {
         }
     }
 
+    /// Records a request of which nobody can say where it was to go.
+    fn unreadable(&self) {
+        let service = self.service.as_deref();
+        let reason = Reason::Malformed("request to the proxy");
+        let gate = &self.engine.shared;
+        gate.refuse_connection(service, LOCALHOST, self.port, reason);
+    }
+
+    fn no_proxy_request(&self) -> Response<Answer> {
+        self.unreadable();
+        text(
+            StatusCode::BAD_REQUEST,
+            "This is a proxy: it takes CONNECT, and requests for whole addresses that begin with http://.\n",
+        )
+    }
+
     /// Records a refusal, and returns what the program is told.
     fn refused(&self, host: &str, port: u16, reason: Reason) -> Response<Answer> {
-        let reason = self
-            .engine
-            .refuse(self.service.as_deref(), host, port, reason);
+        let reason =
+            self.engine
+                .shared
+                .refuse_connection(self.service.as_deref(), host, port, reason);
         let denial = Denial::new(&self.engine.policy(), host, port, reason);
         denial.response().map(Answer::own)
     }
@@ -304,13 +332,6 @@ fn unknown() -> Response<Answer> {
         .headers_mut()
         .insert(header::PROXY_AUTHENTICATE, basic);
     response
-}
-
-fn no_proxy_request() -> Response<Answer> {
-    text(
-        StatusCode::BAD_REQUEST,
-        "This is a proxy: it takes CONNECT, and requests for whole addresses that begin with http://.\n",
-    )
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Answer> {

@@ -12,7 +12,7 @@ use mira_package::manifest::Host;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 
-use crate::audit::{Attempt, Audit};
+use crate::audit::{Attempt, Audit, How};
 use crate::authority::Authority;
 use crate::broker::Broker;
 use crate::http::Pool;
@@ -53,6 +53,29 @@ impl Shared {
             self.tell(attempt, reason);
         }
         self.audit.refused(attempt)
+    }
+
+    /// Records that a connection is refused and tells whoever wants to know. Returns what the program is to be told as the reason.
+    pub(crate) fn refuse_connection(
+        &self,
+        service: Option<&str>,
+        host: &str,
+        port: u16,
+        reason: Reason,
+    ) -> Reason {
+        let verdict = Verdict::Refused(reason.clone());
+        let attempt = Attempt {
+            service,
+            host,
+            address: None,
+            port,
+            how: How::Tunnel,
+            verdict: &verdict,
+        };
+        match self.refuse(&attempt) {
+            Ok(()) => reason,
+            Err(_) => Reason::Limit("record"),
+        }
     }
 
     /// Tells of what is refused after it began.

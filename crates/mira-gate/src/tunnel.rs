@@ -24,7 +24,7 @@ use crate::hello::{self, First};
 use crate::policy::Reason;
 
 /// How many bytes are moved at once.
-// LIMIT: what a connection keeps at most for each direction whose receiver is slow; larger ones were no faster.
+// LIMIT: what a connection keeps at most for each direction whose receiver is slow.
 const BUFFER_BYTES: usize = 32 * 1024;
 
 thread_local! {

@@ -32,7 +32,6 @@ pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;
 pub use mira_age::Key;
-pub use crate::network::NetworkMode;
 pub use secrets::{Resolution, Source, Wanted};
 pub use snapshots::{SNAPSHOT_PASSWORD, autosaved, retention};
 pub use spec::Surroundings;

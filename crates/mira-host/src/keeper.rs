@@ -46,7 +46,7 @@ use control::{Control, Order};
 use files::SecretFiles;
 use launch::Launch;
 
-pub(crate) use control::{REPORT_BYTES, Report, order_kill, order_signal, send_with_room};
+pub(crate) use control::{REPORT_BYTES, Report, order_kill, order_signal};
 pub(crate) use files::remove as remove_secret_files;
 pub(crate) use launch::NewLaunch;
 pub(crate) use tree::kill_strays;

@@ -15,7 +15,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -60,11 +60,36 @@ pub struct Broker {
     /// Its name.
     pub name: SecretName,
     /// What the processes have instead of the value.
-    pub placeholder: String,
+    pub placeholder: Box<str>,
     /// The hosts whose requests may carry it.
     pub hosts: Vec<HostPattern>,
     /// The parameters of a URL's query in which it is put too.
-    pub query: Vec<String>,
+    pub query: Vec<Box<str>>,
+}
+
+impl Broker {
+    /// Makes a brokered secret with a placeholder of its value's shape.
+    #[must_use]
+    pub fn new(
+        name: &SecretName,
+        value: &SecretValue,
+        hosts: Vec<HostPattern>,
+        query: Vec<Box<str>>,
+    ) -> Self {
+        Self {
+            placeholder: mira_gate::placeholder(name, value),
+            name: name.clone(),
+            hosts,
+            query,
+        }
+    }
+
+    /// Returns the variable that the processes get instead of the value's.
+    #[must_use]
+    pub fn variable(&self) -> (OsString, OsString) {
+        let placeholder = &*self.placeholder;
+        (self.name.as_str().into(), placeholder.into())
+    }
 }
 
 /// Why there is no network, and so nothing is started.
@@ -155,21 +180,23 @@ impl Net {
             roots: Roots::system()?,
             limits: Limits::default(),
         })?;
-        let refused = mira_sandbox::probe(helper).err();
-        let mode = match &refused {
-            None => NetworkMode::Enforced,
-            Some(refusal) => NetworkMode::Recorded {
-                why: refusal.to_string(),
+        let ((way, serving, trust), mode) = match room(&gate, spec, &ports, helper) {
+            Ok(room) => (room, NetworkMode::Enforced),
+            // Either no room can be made here, or not this one: then it is an error, and no reason to do without.
+            Err(NetworkError::Room(refusal)) => match mira_sandbox::probe(helper) {
+                Ok(()) => return Err(refusal.into()),
+                Err(refusal) if spec.require_enforcement => {
+                    return Err(NetworkError::NotEnforced(refusal));
+                }
+                Err(refusal) => {
+                    let why = refusal.to_string();
+                    let proxy = proxy(&gate, &spec.record)?;
+                    (proxy, NetworkMode::Recorded { why })
+                }
             },
+            Err(error) => return Err(error),
         };
         mode.write(&spec.record).map_err(system("the record"))?;
-        let (way, serving, trust) = match refused {
-            Some(refusal) if spec.require_enforcement => {
-                return Err(NetworkError::NotEnforced(refusal));
-            }
-            Some(_) => proxy(&gate, &spec.record)?,
-            None => room(&gate, spec, &ports, helper)?,
-        };
         let net = Self {
             name: spec.name.clone(),
             is_command: spec.is_command,
@@ -235,10 +262,11 @@ impl Net {
         if let Way::Room { room, ports, .. } = &self.way {
             let mut listening = ports.lock().unwrap_or_else(PoisonError::into_inner);
             for port in policy.ports() {
-                if listening.insert(port) {
+                if !listening.contains(&port) {
                     let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
                     let added = serving.add(room.listen(port)?);
                     added.map_err(system("a port of the room"))?;
+                    listening.insert(port);
                 }
             }
         }
@@ -286,14 +314,10 @@ fn policy(
         };
         builder.broker(Brokered {
             name: broker.name.clone(),
-            placeholder: broker.placeholder.as_str().into(),
+            placeholder: broker.placeholder.clone(),
             value,
             hosts: broker.hosts.clone(),
-            query: broker
-                .query
-                .iter()
-                .map(|name| name.as_str().into())
-                .collect(),
+            query: broker.query.clone(),
         });
     }
     builder.build()
@@ -345,7 +369,11 @@ fn room(
 fn proxy(gate: &Gate, record: &Path) -> Result<(Way, Serving, trust::Files), NetworkError> {
     let trust = trust::Files::beside(record);
     for (path, content) in trust.contents(gate.trust())? {
-        std::fs::write(path, content).map_err(system("the certificates of the gate"))?;
+        let written = tempfile::NamedTempFile::new_in(record).and_then(|mut file| {
+            file.write_all(&content)?;
+            Ok(file.persist(path)?)
+        });
+        written.map_err(system("the certificates of the gate"))?;
     }
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listener = listener.map_err(system("the proxy's port"))?;
@@ -353,5 +381,9 @@ fn proxy(gate: &Gate, record: &Path) -> Result<(Way, Serving, trust::Files), Net
     let access = Access::make().map_err(|error| system("a password of the proxy")(error.into()))?;
     let url = access.url(address);
     let serving = gate.serve_proxy(listener, access);
-    Ok((Way::Proxy { url }, serving.map_err(system("the proxy"))?, trust))
+    Ok((
+        Way::Proxy { url },
+        serving.map_err(system("the proxy"))?,
+        trust,
+    ))
 }

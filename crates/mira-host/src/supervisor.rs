@@ -20,9 +20,7 @@ mod runner;
 mod status;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
@@ -45,9 +43,9 @@ use instance::Instance;
 /// How a supervisor works.
 #[derive(Debug)]
 pub struct Config {
-    /// What is executed as the keeper.
-    pub keeper: KeeperProgram,
-    /// What is executed to make rooms.
+    /// What is executed as the keeper: it calls [`crate::keeper::main`].
+    pub keeper: Helper,
+    /// What is executed to make rooms: it calls [`mira_sandbox::main`].
     pub room: Helper,
     /// Where it is recorded which service holds which secrets.
     pub leases: Leases,
@@ -64,8 +62,8 @@ impl Config {
     #[must_use]
     pub fn new(keeper_argument: &str, room_argument: &str, leases: Leases) -> Self {
         Self {
-            keeper: KeeperProgram::this_program(keeper_argument),
-            room: room_helper(room_argument),
+            keeper: Helper::this_program(keeper_argument),
+            room: Helper::this_program(room_argument),
             leases,
             backoff: BackoffRules::default(),
             rotation: Rotation::default(),
@@ -73,33 +71,6 @@ impl Config {
             backlog_bytes_max: 1024 * 1024,
         }
     }
-}
-
-/// A program that calls [`crate::keeper::main`].
-#[derive(Clone, Debug)]
-pub struct KeeperProgram {
-    /// The file.
-    pub program: PathBuf,
-    /// Its arguments, up to and with the one that makes it a keeper.
-    pub arguments: Vec<OsString>,
-}
-
-impl KeeperProgram {
-    /// Names this very program, whatever became of its file since it was started.
-    #[must_use]
-    pub fn this_program(argument: &str) -> Self {
-        Self {
-            program: "/proc/self/exe".into(),
-            arguments: vec![argument.into()],
-        }
-    }
-}
-
-/// Returns this very program as the maker of rooms: called with this argument, it calls [`mira_sandbox::main`].
-#[must_use]
-pub fn room_helper(argument: &str) -> Helper {
-    let KeeperProgram { program, arguments } = KeeperProgram::this_program(argument);
-    Helper { program, arguments }
 }
 
 /// The state of an instance.

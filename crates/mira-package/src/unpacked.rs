@@ -16,6 +16,8 @@ use crate::digest::{DIGESTS_PATH, Digest, Digests, DigestsError};
 
 /// What the names of copies begin with that are not whole yet, or on their way out.
 const TEMPORARY: &str = ".unpacking-";
+/// How the name of its copy goes on.
+const COPY: &str = ".copy";
 
 /// The folder of all unpacked packages.
 #[derive(Clone, Debug)]
@@ -179,7 +181,7 @@ impl Packages {
         for name in self
             .names()?
             .iter()
-            .filter(|name| name.starts_with(TEMPORARY))
+            .filter(|name| name.starts_with(TEMPORARY) && !name.ends_with(COPY))
         {
             if let Some(left) = Temporary::take_over(self.folder.join(name))? {
                 left.remove()?;
@@ -199,7 +201,8 @@ impl Packages {
     }
 }
 
-/// A folder for a copy that is not in its place. Its maker holds a lock on it, which ends with the maker; dropped, it is removed.
+/// A folder that stands for a copy which is not in its place, and lies beside it. Its maker holds a lock on it, which ends with the maker; dropped,
+/// both are removed, the copy first.
 #[derive(Debug)]
 struct Temporary {
     folder: PathBuf,
@@ -241,12 +244,19 @@ impl Temporary {
         }))
     }
 
-    /// Returns where the copy itself is: the folder above stays writable, so that the copy can be moved.
+    /// Returns where the copy itself is: in the folder that it moves in, as the system lets nobody but root move a read-only folder to another.
     fn copy(&self) -> PathBuf {
-        self.folder.join("copy")
+        let mut copy = self.folder.clone().into_os_string();
+        copy.push(COPY);
+        copy.into()
     }
 
     fn remove(self) -> Result<(), UnpackError> {
+        self.clear()
+    }
+
+    fn clear(&self) -> Result<(), UnpackError> {
+        files::remove(&self.copy())?;
         files::remove(&self.folder)
     }
 }
@@ -254,7 +264,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         // After a failure the next process tries again.
-        drop(files::remove(&self.folder));
+        drop(self.clear());
     }
 }
 

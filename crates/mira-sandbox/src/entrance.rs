@@ -5,6 +5,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::wire;
+
 /// The namespaces of a room, as open descriptors. They keep the room, closed as it is, also after its [`Room`](crate::Room) is gone.
 #[derive(Debug)]
 pub struct Entrance {
@@ -34,6 +36,34 @@ impl Entrance {
         self.namespaces
             .each_ref()
             .map(|namespace| namespace.as_fd())
+    }
+
+    /// Sends bytes over a unix socket, and the way into a room with them, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn send(
+        entrance: Option<&Self>,
+        socket: BorrowedFd<'_>,
+        bytes: &[u8],
+    ) -> rustix::io::Result<()> {
+        let fds = entrance.map(Self::fds);
+        wire::send(socket, bytes, fds.as_ref().map_or(&[], |fds| fds))
+    }
+
+    /// Receives what [`send`](Self::send) sent: the bytes into `buffer`, and the way into a room, if it came with them. Returns how many bytes came too.
+    ///
+    /// # Errors
+    ///
+    /// The system's; or the descriptors are not those of a room.
+    pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<Self>)> {
+        let (bytes, fds) = wire::receive(socket, buffer)?;
+        if fds.is_empty() {
+            return Ok((bytes, None));
+        }
+        let fds = fds.try_into().map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok((bytes, Some(Self::from_fds(fds))))
     }
 
     /// Duplicates the descriptors.

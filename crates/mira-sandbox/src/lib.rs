@@ -62,13 +62,24 @@ pub use {
 /// The port of [`Openings::proxy`] on 127.0.0.1 inside of every room.
 pub const PROXY_PORT: u16 = 3128;
 
-/// The program that [`main`] is reached by: usually this one, with a hidden word.
+/// A program that does something for this one in a process of its own, such as [`main`]: usually this one again, with a hidden word.
 #[derive(Clone, Debug)]
 pub struct Helper {
     /// The program's file.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Its arguments, up to and with the hidden word.
     pub arguments: Vec<OsString>,
+}
+
+impl Helper {
+    /// Names this very program, called with a hidden word, whatever became of its file since it was started.
+    #[must_use]
+    pub fn this_program(word: &str) -> Self {
+        Self {
+            program: "/proc/self/exe".into(),
+            arguments: vec![word.into()],
+        }
+    }
 }
 
 /// Makes a real room, the smallest, and drops it: can this machine, and this user on it, have rooms?

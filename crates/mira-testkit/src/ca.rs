@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -69,15 +69,7 @@ impl Ca {
     /// If a name is none.
     #[must_use]
     pub fn server(&self, names: &[&str]) -> Arc<ServerConfig> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names or addresses");
-        // Strict clients want both.
-        params.use_authority_key_identifier_extension = true;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = key();
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .expect("it is well-formed");
+        let (certificate, key) = self.issue(names);
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -88,6 +80,28 @@ impl Ca {
             .expect("the key is the certificate's");
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Arc::new(config)
+    }
+
+    /// Makes a certificate for these names or addresses, and its key, in PEM: for a server in another process.
+    ///
+    /// # Panics
+    ///
+    /// If a name is none.
+    #[must_use]
+    pub fn pem(&self, names: &[&str]) -> (String, String) {
+        let (certificate, key) = self.issue(names);
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn issue(&self, names: &[&str]) -> (Certificate, KeyPair) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names or addresses");
+        // Strict clients want both.
+        params.use_authority_key_identifier_extension = true;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = key();
+        let certificate = params.signed_by(&key, &self.issuer);
+        (certificate.expect("it is well-formed"), key)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod home;
 pub mod model_server;
 pub mod origin;
 pub mod secret_service;
+mod server;
 #[cfg(unix)]
 pub mod terminal;
 #[cfg(target_os = "linux")]

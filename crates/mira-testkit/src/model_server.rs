@@ -6,20 +6,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+
+use crate::server::{Arrivals, Server, lock};
 
 mod http;
 mod reply;
 
 pub use reply::Reply;
-
-// LIMIT: a request comes within a second of its cause; a minute tells a loaded machine from a client that never asks.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A chat request that arrived.
 #[derive(Clone, PartialEq)]
@@ -81,19 +78,13 @@ struct Shared {
     models: Vec<String>,
     script: Mutex<VecDeque<Reply>>,
     respond: Responder,
-    requests: Mutex<Vec<ChatRequest>>,
-    arrived: Condvar,
+    requests: Arrivals<ChatRequest>,
     /// How many of the held replies may go on.
     released: watch::Sender<u64>,
     held: Mutex<u64>,
 }
 
 impl Shared {
-    fn record(&self, request: ChatRequest) {
-        lock(&self.requests).push(request);
-        self.arrived.notify_all();
-    }
-
     fn reply_to(&self, request: &ChatRequest) -> Reply {
         let scripted = lock(&self.script).pop_front();
         scripted.unwrap_or_else(|| (self.respond)(request))
@@ -116,8 +107,7 @@ impl Shared {
 pub struct ModelServer {
     address: SocketAddr,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _server: Server,
 }
 
 impl fmt::Debug for ModelServer {
@@ -157,24 +147,18 @@ impl ModelServer {
             models: vec!["large".to_owned(), "small".to_owned()],
             script: Mutex::default(),
             respond: Box::new(respond),
-            requests: Mutex::default(),
-            arrived: Condvar::new(),
+            requests: Arrivals::default(),
             released: watch::Sender::new(0),
             held: Mutex::new(0),
         });
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("model-server".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || http::serve(listener, shared, stopped)
-            })
-            .expect("a thread can be had");
+        let server = Server::start("model-server", listener, {
+            let shared = Arc::clone(&shared);
+            async move |listener| http::accept(&listener, &shared).await
+        });
         Self {
             address,
             shared,
-            stop: Some(stop),
-            thread: Some(thread),
+            _server: server,
         }
     }
 
@@ -197,7 +181,7 @@ impl ModelServer {
     /// Returns the chat requests so far, those with a wrong key too.
     #[must_use]
     pub fn requests(&self) -> Vec<ChatRequest> {
-        lock(&self.shared.requests).clone()
+        self.shared.requests.all()
     }
 
     /// Returns the chat requests once there are that many.
@@ -208,33 +192,8 @@ impl ModelServer {
     #[track_caller]
     #[must_use]
     pub fn wait_for_requests(&self, count: usize) -> Vec<ChatRequest> {
-        let requests = lock(&self.shared.requests);
-        let (requests, waited) = self
-            .shared
-            .arrived
-            .wait_timeout_while(requests, WAIT_MAX, |requests| requests.len() < count)
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            !waited.timed_out(),
-            "{} requests came, {count} were expected",
-            requests.len()
-        );
-        requests.clone()
+        self.shared.requests.wait_for(count)
     }
-}
-
-impl Drop for ModelServer {
-    fn drop(&mut self) {
-        // Dropping the sender tells the thread to stop.
-        self.stop = None;
-        // Where it panicked, a test has failed for it already.
-        drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
-/// A test that panicked while it held a lock has failed already; the others go on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

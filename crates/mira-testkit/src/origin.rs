@@ -2,33 +2,34 @@
 //!
 //! Its routes:
 //!
-//! - `/echo`: the request as JSON, and each of its headers again as `x-echo-` and its name.
+//! - `/echo` and below: the request as JSON, and each of its headers again as `x-echo-` and its name.
 //! - `/gzip`, `/deflate`, `/br`, `/zstd`: the same, in that encoding.
 //! - `/sse`: one event for each call of [`Origin::emit`].
+//! - `/v1/chat/completions`: a model's answer of one word, or those events, as it is asked for.
 //! - `/ws`: a WebSocket that says again what it is told.
 //! - `/redirect?to=URL`: elsewhere.
 //! - `/big?bytes=COUNT`: that many bytes.
 //! - `/aws/…`: whether the request is signed with the keys of [`Origin::set_aws_keys`].
+//! - the files of [`Origin::serve_folder`].
 //!
 //! INVARIANT: nothing here waits for time to pass.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::server::{Arrivals, Server, lock};
 
 mod routes;
 mod serve;
 mod sigv4;
 
 pub use sigv4::AwsKeys;
-
-// LIMIT: a request comes within a second of its cause; a minute tells a loaded machine from a client that never asks.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A request that arrived, with whatever was in it: a failing test may print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,20 +64,20 @@ impl Seen {
 /// What the server's thread and the test share.
 #[derive(Default)]
 struct Shared {
-    requests: Mutex<Vec<Seen>>,
+    requests: Arrivals<Seen>,
     connections: Mutex<usize>,
-    changed: Condvar,
     /// What `/sse` sends, and whether that is all.
     events: watch::Sender<(Vec<String>, bool)>,
     aws: Mutex<Option<AwsKeys>>,
+    /// Paths, and the folders whose files are below them.
+    folders: Mutex<Vec<(String, PathBuf)>>,
 }
 
 /// A running server, ended on drop together with its connections.
 pub struct Origin {
     address: SocketAddr,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _server: Server,
 }
 
 impl std::fmt::Debug for Origin {
@@ -97,19 +98,16 @@ impl Origin {
     pub fn start(listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = listener.local_addr().expect("a bound socket has one");
         let shared = Arc::new(Shared::default());
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("origin".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || serve::serve(listener, tls, &shared, stopped)
-            })
-            .expect("a thread can be had");
+        let server = Server::start("origin", listener, {
+            let shared = Arc::clone(&shared);
+            async move |listener| {
+                serve::accept(&listener, tls.map(TlsAcceptor::from), &shared).await
+            }
+        });
         Self {
             address,
             shared,
-            stop: Some(stop),
-            thread: Some(thread),
+            _server: server,
         }
     }
 
@@ -137,6 +135,11 @@ impl Origin {
         *lock(&self.shared.aws) = Some(keys);
     }
 
+    /// Serves the files of a folder below a path. Whatever a path asks for of the test's own machine, it gets.
+    pub fn serve_folder(&self, path: &str, folder: &Path) {
+        lock(&self.shared.folders).push((path.to_owned(), folder.to_owned()));
+    }
+
     /// Returns how many connections were made, whatever came of them.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -146,7 +149,7 @@ impl Origin {
     /// Returns the requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Seen> {
-        lock(&self.shared.requests).clone()
+        self.shared.requests.all()
     }
 
     /// Returns the requests once there are that many.
@@ -157,34 +160,7 @@ impl Origin {
     #[track_caller]
     #[must_use]
     pub fn wait_for_requests(&self, count: usize) -> Vec<Seen> {
-        let requests = lock(&self.shared.requests);
-        let (requests, waited) = self
-            .shared
-            .changed
-            .wait_timeout_while(requests, WAIT_MAX, |requests| requests.len() < count)
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            !waited.timed_out(),
-            "{} requests came, {count} were expected",
-            requests.len()
-        );
-        requests.clone()
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        // Dropping the sender tells the thread to stop.
-        self.stop = None;
-        // Where it panicked, a test has failed for it already.
-        drop(self.thread.take().map(JoinHandle::join));
-    }
-}
-
-impl Shared {
-    fn record(&self, request: Seen) {
-        lock(&self.requests).push(request);
-        self.changed.notify_all();
+        self.shared.requests.wait_for(count)
     }
 }
 
@@ -201,11 +177,6 @@ impl From<&Seen> for Value {
             "body_sha256": seen.body_sha256,
         })
     }
-}
-
-/// A test that panicked while it held a lock has failed already; the others go on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -21,7 +21,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, Signal, chdir, getcwd, pidfd_open, pidfd_send_signal};
-use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use rustix::thread::{
+    ThreadNameSpaceType, capabilities, configure_capability_in_ambient_set,
+    move_into_thread_name_spaces, set_capabilities,
+};
 
 use crate::ca::Ca;
 
@@ -129,6 +132,31 @@ impl World {
                     | ThreadNameSpaceType::MOUNT;
                 move_into_thread_name_spaces(inside.as_fd(), all)?;
                 chdir(folder)?;
+                Ok(())
+            });
+        }
+        command
+    }
+
+    /// Returns such a command that may do everything to this world, and to nothing else: it mounts, sees packets, and reads other processes.
+    ///
+    /// # Panics
+    ///
+    /// If there are no more descriptors.
+    #[must_use]
+    #[expect(unsafe_code, reason = "pre_exec")]
+    pub fn powerful(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = self.command(program);
+        // SAFETY: the closure makes system calls only. It runs after the one that enters the world.
+        unsafe {
+            command.pre_exec(|| {
+                let mut sets = capabilities(None)?;
+                sets.inheritable = sets.permitted;
+                set_capabilities(None, sets)?;
+                // A user who is not root loses at exec all but these.
+                for capability in sets.permitted.iter() {
+                    configure_capability_in_ambient_set(capability, true)?;
+                }
                 Ok(())
             });
         }

@@ -46,7 +46,7 @@ fn page_of(root: &Command) -> anyhow::Result<String> {
         writeln!(out, "| [`mira {name}`](#mira-{name}) | {} |", cell(&about))?;
     }
     for command in shown(root) {
-        section(&mut out, command)?;
+        section(&mut out, "##", "mira", command)?;
     }
     Ok(out)
 }
@@ -74,10 +74,12 @@ fn exit_codes(out: &mut String, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn section(out: &mut String, command: &Command) -> anyhow::Result<()> {
+/// Writes what a command is, below a heading of this level, and what its own commands are, one level deeper.
+fn section(out: &mut String, level: &str, above: &str, command: &Command) -> anyhow::Result<()> {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
-    writeln!(out, "\n## mira {}\n", command.get_name())?;
+    let name = format!("{above} {}", command.get_name());
+    writeln!(out, "\n{level} {name}\n")?;
     writeln!(
         out,
         "{}",
@@ -113,6 +115,9 @@ fn section(out: &mut String, command: &Command) -> anyhow::Result<()> {
             let examples: Vec<&str> = examples.iter().map(|line| line.trim()).collect();
             writeln!(out, "\n```sh\n{}\n```", examples.join("\n"))?;
         }
+    }
+    for command in shown(command) {
+        section(out, &format!("{level}#"), &name, command)?;
     }
     Ok(())
 }

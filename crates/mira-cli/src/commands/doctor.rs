@@ -263,7 +263,7 @@ fn machine_checks() -> Vec<Check> {
 /// Says whether a program can be kept from calling what it may not.
 #[cfg(target_os = "linux")]
 fn network_check() -> (State, String) {
-    let helper = mira_host::supervisor::room_helper(crate::commands::serve::ROOM);
+    let helper = mira_sandbox::Helper::this_program(crate::commands::serve::ROOM);
     match mira_sandbox::probe(&helper) {
         Ok(()) => (
             State::Ok,

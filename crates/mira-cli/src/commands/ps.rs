@@ -157,11 +157,8 @@ impl Row {
 
     fn tell_network(&self, ui: &Ui) {
         let network = self.state.as_ref().and_then(|state| state.network.as_ref());
-        if let Some(NetworkMode::Recorded { why }) = network {
-            ui.say(&format!(
-                "the network of {} is recorded, not enforced: {why}",
-                self.instance.name
-            ));
+        if let Some(mode @ NetworkMode::Recorded { .. }) = network {
+            ui.say(&format!("the network of {} is {mode}", self.instance.name));
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn calls(manifest: &Manifest) -> String {
         true => ": `*` is all public names, so it can send what it knows to anybody",
         false => "",
     };
-    format!("says that it calls {hosts_told} (recorded, not enforced){all}")
+    format!("may call {hosts_told}{all}")
 }
 
 /// Returns the manifest's word for something.

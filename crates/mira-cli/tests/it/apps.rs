@@ -1,7 +1,7 @@
 //! Apps as their users have them: packages opened, instances run, stopped, killed and deleted, by the real program.
 
-mod app;
-mod house;
+pub(crate) mod app;
+pub(crate) mod house;
 
 mod faults;
 mod files;

@@ -11,6 +11,8 @@ mod canary;
 mod concurrency;
 mod crash;
 mod faults;
+#[cfg(target_os = "linux")]
+mod gate;
 mod import;
 mod life;
 mod output;

@@ -1,11 +1,10 @@
-//! Reading the record: lines joined to rows, once or as they come.
+//! Reading the record: lines joined to rows, once or again and again.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,10 +14,6 @@ use super::{Outcome, file, wire};
 /// The longest line that is looked at, in bytes.
 // LIMIT: some times what the longest texts of a line can come to; anything longer is none of ours.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-
-/// How often somebody who follows a record looks for more.
-// LIMIT: soon enough for whoever watches, and rare enough to cost nothing; the writer does not know of its readers.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Which rows are wanted; all by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,22 +141,6 @@ impl Reader {
             .rows
             .retain(|row| wanted.is_none_or(|wanted| wanted == row.verdict));
         Ok(batch.rows)
-    }
-
-    /// Waits until there are rows that [`Reader::read`] would return, and returns them.
-    ///
-    /// # Errors
-    ///
-    /// Returns the system's error if the folder or a file cannot be read.
-    pub async fn more(&mut self) -> io::Result<Vec<Row>> {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        loop {
-            look.tick().await;
-            let rows = self.read()?;
-            if !rows.is_empty() {
-                return Ok(rows);
-            }
-        }
     }
 
     /// Returns how many lines were passed over since they are none: what a full disk or a power failure left of them.

@@ -460,10 +460,11 @@ async fn whoever_follows_is_told_of_what_comes() {
     };
     let follow = async {
         loop {
-            let rows = reader.more().await.unwrap();
+            let rows = reader.read().unwrap();
             if let Some(row) = rows.into_iter().find(|row| !row.open) {
                 return row;
             }
+            tokio::task::yield_now().await;
         }
     };
     let (row, ()) = tokio::join!(follow, writer);

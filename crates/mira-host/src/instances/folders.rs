@@ -102,8 +102,8 @@ impl Layout {
 
     /// Returns the folder of the network record of commands that run without an instance.
     #[must_use]
-    pub fn net_of_runs(&self) -> PathBuf {
-        self.home.join("net").join("run")
+    pub fn net_of_runs(home: &Path) -> PathBuf {
+        home.join("net").join("run")
     }
 
     /// Returns the folders that an instance runs in.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mira_gate::placeholder;
 use mira_package::manifest::{
     self, Delivery, Manifest, Name, Probe, Reference, SecretSpec, Service, Template,
 };
@@ -109,23 +108,15 @@ impl Instances {
     ) -> Result<Network, InstanceError> {
         let broker = |declared: &SecretSpec| {
             let value = values.iter().find(|value| value.name == declared.name)?;
-            Some(Broker {
-                name: declared.name.clone(),
-                placeholder: placeholder(&declared.name, &value.value).into(),
-                hosts: declared.hosts.clone(),
-                query: declared.query.iter().map(ToString::to_string).collect(),
-            })
+            let (hosts, query) = (declared.hosts.clone(), declared.query.clone());
+            Some(Broker::new(&declared.name, &value.value, hosts, query))
         };
         let secrets = manifest.secrets.iter();
         let brokered = secrets.filter(|declared| declared.deliver == Delivery::Brokered);
-        let path = surroundings.variable("PATH");
-        let programs: Vec<PathBuf> = path
-            .map(|path| std::env::split_paths(path).collect())
-            .unwrap_or_default();
         let mut visible = Visible::of_instance(
             surroundings.variable("HOME").map(Path::new),
             self.home.path(),
-            &programs,
+            surroundings.variable("PATH").map(OsString::as_os_str),
         );
         visible.readable.push(folders.package.clone());
         let own = [&folders.home, &folders.tmp, &folders.runtime_secrets];
@@ -274,11 +265,7 @@ impl Making<'_> {
             let mut secrets = self.manifest.secrets_of(&service.name);
             secrets.any(|secret| secret.name == broker.name)
         };
-        let placeholders = self.brokered.iter().filter(is_for);
-        let placeholders = placeholders.map(|broker| {
-            let placeholder = OsString::from(&broker.placeholder);
-            (OsString::from(broker.name.as_str()), placeholder)
-        });
+        let placeholders = self.brokered.iter().filter(is_for).map(Broker::variable);
         let all: BTreeMap<OsString, OsString> = base
             .into_iter()
             .chain(settings)

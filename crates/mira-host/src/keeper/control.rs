@@ -4,16 +4,11 @@
 //! the other end is gone, so everything is to be killed.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use mira_sandbox::{Entrance};
+use mira_sandbox::Entrance;
 use mira_secret::SecretBytes;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
 use rustix::process::Signal;
 
 use crate::run::Outcome;
@@ -102,54 +97,6 @@ impl Report {
     }
 }
 
-/// How many descriptors lead into a room.
-const ENTRANCE_FDS: usize = 5;
-
-/// Reads the four bytes of a length, and the descriptors of a room that came with them.
-fn receive_room(socket: BorrowedFd<'_>, len: &mut [u8; 4]) -> io::Result<Option<Entrance>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ENTRANCE_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL;
-    let buffers = &mut [IoSliceMut::new(len)];
-    let received = rustix::io::retry_on_intr(|| recvmsg(socket, buffers, &mut control, flags))?;
-    if received.bytes != len.len() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let rights = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    let fds: Vec<OwnedFd> = rights.flatten().collect();
-    if fds.is_empty() {
-        return Ok(None);
-    }
-    let fds = fds.try_into().map_err(|_| io::ErrorKind::InvalidData)?;
-    Ok(Some(Entrance::from_fds(fds)))
-}
-
-/// Sends the four bytes of a length, and the descriptors of a room with them.
-pub(crate) fn send_with_room(
-    socket: BorrowedFd<'_>,
-    len: [u8; 4],
-    room: Option<&Entrance>,
-) -> rustix::io::Result<()> {
-    let fds = room.map(Entrance::fds);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ENTRANCE_FDS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if let Some(fds) = &fds {
-        // There is room for as many as an entrance has.
-        control.push(SendAncillaryMessage::ScmRights(fds));
-    }
-    // So little fits into a new socket at once.
-    sendmsg(
-        socket,
-        &[IoSlice::new(&len)],
-        &mut control,
-        SendFlags::empty(),
-    )
-    .map(drop)
-}
-
 /// The keeper's end of the socket.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -171,7 +118,10 @@ impl Control {
     pub(super) fn receive_launch(&self) -> io::Result<(SecretBytes, Option<Entrance>)> {
         let mut socket = self.socket.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut len = [0; 4];
-        let room = receive_room(socket.as_fd(), &mut len)?;
+        let (bytes, room) = Entrance::receive(socket.as_fd(), &mut len)?;
+        if bytes != len.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let len = u32::from_ne_bytes(len) as usize;
         if len > LAUNCH_BYTES_MAX {
             return Err(io::ErrorKind::InvalidData.into());

@@ -7,8 +7,9 @@ use std::io;
 
 use mira_sandbox::{Confinement, Entrance, mount_proc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::process::{
+    PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, set_parent_process_death_signal, waitpid,
+};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::{NOTHING_KEPT, birth, outcome, sys};
@@ -25,10 +26,8 @@ pub(super) fn inside(
     room.enter()?;
     drop(room);
     unshare(UnshareFlags::NEWPID)?;
-    // Its end is ours.
-    let (entered, alive) = pipe_with(PipeFlags::CLOEXEC)?;
+    let entered = pidfd_open(getpid(), PidfdFlags::empty())?;
     let first = sys::fork(move || {
-        drop(alive);
         let kept = settle(&entered).and_then(|()| keep(&confinement));
         match kept {
             Ok(Some(Outcome::Exited(code))) => code,
@@ -43,7 +42,7 @@ pub(super) fn inside(
     Ok(ended.map(|(_, status)| outcome(status)))
 }
 
-/// Makes the first process of the namespace at home in it.
+/// Makes the first process of the namespace at home in it; `entered` is the process that entered the room.
 fn settle(entered: &impl std::os::fd::AsFd) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // It may have died before.

@@ -5,8 +5,8 @@
 //! a killed child leaves behind becomes our child, because we are a subreaper, and is killed in the next round. A signal to a
 //! group is atomic with regard to `fork`: a group cannot grow faster than it is killed.
 //!
-//! LIMIT: a service that forks into a new session each time, without an end and on purpose, can outrun this; only a
-//! control group or a PID namespace could stop that.
+//! LIMIT: a service that forks into a new session each time, without an end and on purpose, can outrun this. In a room it cannot: the
+//! end of a PID namespace's first process is the end of all.
 
 use std::fs;
 

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mira_gate::Refused;
 use mira_sandbox::Helper;
 use mira_secret::{SecretName, SecretValue};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::JoinHandle;
 
-use super::{NetworkMode, Net, Network, NetworkError, system};
+use super::{Net, Network, NetworkError, NetworkMode, system};
 use crate::run::{RunRoom, without_signals};
 
 /// How long the ends of connections may take to be recorded when the command has ended.
@@ -22,11 +24,16 @@ const END_WAIT: Duration = Duration::from_secs(1);
 // LIMIT: nobody reads a longer list; the record has all of them.
 const REFUSED_MAX: usize = 100;
 
+/// Hosts and ports that were refused, and how often.
+type Noted = BTreeMap<(String, u16), u64>;
+
 /// A command's network.
 #[derive(Debug)]
 pub struct CommandNetwork {
     net: Net,
-    refused: Arc<Mutex<BTreeMap<(String, u16), u64>>>,
+    /// Tells the one that notes refusals that there will be no more.
+    ended: oneshot::Sender<()>,
+    noting: JoinHandle<Noted>,
     runtime: Runtime,
 }
 
@@ -52,26 +59,13 @@ impl CommandNetwork {
         let runtime = runtime.map_err(system("threads"))?;
         let entered = runtime.enter();
         let (net, mode) = Net::open(spec, values, helper)?;
-        let refused = Arc::new(Mutex::new(BTreeMap::new()));
-        let (mut refusals, noted) = (net.gate().refusals(), Arc::clone(&refused));
-        runtime.spawn(async move {
-            loop {
-                let refusal = match refusals.recv().await {
-                    Ok(refusal) => refusal,
-                    Err(RecvError::Lagged(_)) => continue,
-                    Err(RecvError::Closed) => return,
-                };
-                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                let target = (refusal.host.to_string(), refusal.port);
-                if noted.len() < REFUSED_MAX || noted.contains_key(&target) {
-                    *noted.entry(target).or_default() += 1;
-                }
-            }
-        });
+        let (ended, has_ended) = oneshot::channel();
+        let noting = runtime.spawn(note(net.gate().refusals(), has_ended));
         drop(entered);
         let network = Self {
             net,
-            refused,
+            ended,
+            noting,
             runtime,
         };
         Ok((network, mode))
@@ -97,15 +91,42 @@ impl CommandNetwork {
     pub fn close(self) -> Vec<(String, u16, u64)> {
         let Self {
             net,
-            refused,
+            ended,
+            noting,
             runtime,
         } = self;
+        drop(ended);
+        let refused = runtime.block_on(noting).unwrap_or_default();
         drop(net);
         runtime.shutdown_timeout(END_WAIT);
-        let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
         let entries = refused.into_iter();
         entries
             .map(|((host, port), times)| (host, port, times))
             .collect()
+    }
+}
+
+/// Notes what is refused until the command has ended, and all of that.
+async fn note(
+    mut refusals: broadcast::Receiver<Refused>,
+    mut ended: oneshot::Receiver<()>,
+) -> Noted {
+    let mut noted = Noted::new();
+    loop {
+        let refusal = tokio::select! {
+            // What was refused before the end is taken before the end is.
+            biased;
+            refusal = refusals.recv() => refusal,
+            _ = &mut ended => return noted,
+        };
+        let refusal = match refusal {
+            Ok(refusal) => refusal,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return noted,
+        };
+        let target = (refusal.host.to_string(), refusal.port);
+        if noted.len() < REFUSED_MAX || noted.contains_key(&target) {
+            *noted.entry(target).or_default() += 1;
+        }
     }
 }

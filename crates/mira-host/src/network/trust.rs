@@ -60,10 +60,6 @@ impl Files {
         }
     }
 
-    fn certificate(&self) -> PathBuf {
-        self.folder.join("ca.pem")
-    }
-
     fn bundle(&self) -> PathBuf {
         self.folder.join("bundle.pem")
     }
@@ -76,10 +72,6 @@ impl Files {
     pub(super) fn contents(&self, trust: &Trust) -> Result<Vec<(PathBuf, Vec<u8>)>, TrustError> {
         let (bundle, java) = (trust.bundle(), trust.java_store()?);
         let mut files = vec![
-            (
-                self.certificate(),
-                trust.certificate().into_bytes(),
-            ),
             (self.bundle(), bundle.as_bytes().to_vec()),
             (self.java_store(), java.clone()),
         ];
@@ -100,8 +92,8 @@ impl Files {
             .iter()
             .map(|name| (name.into(), bundle.clone()))
             .collect();
-        // Node adds these to its own.
-        variables.push(("NODE_EXTRA_CA_CERTS".into(), self.certificate().into()));
+        // Node adds these to its own, which are not those of the system.
+        variables.push(("NODE_EXTRA_CA_CERTS".into(), bundle));
         // The java launcher takes no variable that names a file of certificates.
         let store = self.java_store();
         variables.push((

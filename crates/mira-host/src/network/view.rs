@@ -1,6 +1,7 @@
 //! What processes in a room see of the file system: all of it but the places where others' sockets and secrets are.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use mira_sandbox::{Shown, View};
@@ -33,9 +34,9 @@ const RESOLV_CONF: &str = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n"
 const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n";
 
 impl Visible {
-    /// Returns those of an instance: `home` is the user's, and not there for it, but for the folders on `path` that programs are found in.
+    /// Returns those of an instance: `home` is the user's, and not there for it, but for the folders of `path`, a search path, that programs are found in.
     #[must_use]
-    pub fn of_instance(home: Option<&Path>, mira: &Path, path: &[PathBuf]) -> Self {
+    pub fn of_instance(home: Option<&Path>, mira: &Path, path: Option<&OsStr>) -> Self {
         let all = RUNTIME.iter().chain(&SHARED).map(PathBuf::from);
         let hidden = all.chain(home.map(Path::to_owned)).chain([mira.to_owned()]);
         Self {
@@ -46,7 +47,7 @@ impl Visible {
 
     /// Returns those of a command: the user's own files are there for it, but not Mira's, and no folder for sockets.
     #[must_use]
-    pub fn of_command(runtime: Option<&Path>, mira: &Path, path: &[PathBuf]) -> Self {
+    pub fn of_command(runtime: Option<&Path>, mira: &Path, path: Option<&OsStr>) -> Self {
         let all = RUNTIME.iter().map(PathBuf::from);
         let hidden = all
             .chain(runtime.map(Path::to_owned))
@@ -58,14 +59,15 @@ impl Visible {
         }
     }
 
-    fn hiding(hidden: Vec<PathBuf>, path: &[PathBuf]) -> Self {
+    fn hiding(hidden: Vec<PathBuf>, path: Option<&OsStr>) -> Self {
         // A folder that is a link, or is not there, hides nothing; the root would hide everything.
         let real = hidden
             .into_iter()
             .filter_map(|path| path.canonicalize().ok());
         let hidden: BTreeSet<PathBuf> = real.filter(|path| path.parent().is_some()).collect();
         let inside = |path: &PathBuf| hidden.iter().any(|hidden| path.starts_with(hidden));
-        let programs = path.iter().filter_map(|folder| folder.canonicalize().ok());
+        let folders = path.into_iter().flat_map(std::env::split_paths);
+        let programs = folders.filter_map(|folder| folder.canonicalize().ok());
         let programs = programs.filter(inside).map(|folder| {
             // What a program needs is beside its folder: `bin`, `lib`, `share`.
             let beside = folder.parent().filter(|parent| !hidden.contains(*parent));
@@ -83,9 +85,13 @@ impl Visible {
     /// Returns it as a room takes it.
     pub(super) fn view(&self) -> View {
         let show = |writable: bool| {
-            move |path: &PathBuf| Shown {
-                path: path.clone(),
-                writable,
+            move |path: &PathBuf| {
+                let shown = || Shown {
+                    path: path.clone(),
+                    writable,
+                };
+                // A folder for secret files is there only where there are any.
+                path.exists().then(shown)
             }
         };
         let files = [
@@ -99,8 +105,8 @@ impl Visible {
             show: self
                 .readable
                 .iter()
-                .map(show(false))
-                .chain(self.writable.iter().map(show(true)))
+                .filter_map(show(false))
+                .chain(self.writable.iter().filter_map(show(true)))
                 .collect(),
             files: files
                 .map(|(path, text)| (path.into(), text.as_bytes().to_vec()))

@@ -15,7 +15,7 @@ use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
-use crate::network::{Ingress, NetworkMode, Net};
+use crate::network::{Ingress, Net, NetworkMode};
 use crate::service::{
     Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
 };

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mira_sandbox::Entrance;
+use mira_sandbox::{Entrance, Helper};
 use mira_secret::SecretBytes;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncWriteExt;
@@ -20,8 +20,7 @@ use tokio::net::unix::pipe;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use super::KeeperProgram;
-use crate::keeper::{NewLaunch, REPORT_BYTES, Report, order_kill, order_signal, send_with_room};
+use crate::keeper::{NewLaunch, REPORT_BYTES, Report, order_kill, order_signal};
 use crate::run::Outcome;
 use crate::service::{End, ServiceError, StopSignal, not_started};
 
@@ -59,7 +58,7 @@ struct Outlets {
 impl Kept {
     /// Starts a program and returns what it writes too.
     pub(super) async fn start(
-        keeper: &KeeperProgram,
+        keeper: &Helper,
         label: &str,
         launch: &NewLaunch<'_>,
     ) -> Result<(Self, Output), ServiceError> {
@@ -75,7 +74,7 @@ impl Kept {
 
     /// Starts a program whose output is thrown away.
     pub(super) async fn start_mute(
-        keeper: &KeeperProgram,
+        keeper: &Helper,
         label: &str,
         launch: &NewLaunch<'_>,
     ) -> Result<Self, ServiceError> {
@@ -87,7 +86,7 @@ impl Kept {
     }
 
     async fn start_with(
-        keeper: &KeeperProgram,
+        keeper: &Helper,
         label: &str,
         launch: &NewLaunch<'_>,
         outlets: Outlets,
@@ -126,7 +125,7 @@ impl Kept {
         }
     }
 
-    fn spawn(keeper: &KeeperProgram, label: &str, outlets: Outlets) -> io::Result<Self> {
+    fn spawn(keeper: &Helper, label: &str, outlets: Outlets) -> io::Result<Self> {
         let (control, far_end) = StdUnixStream::pair()?;
         control.set_nonblocking(true)?;
         let mut command = Command::new(&keeper.program);
@@ -157,7 +156,7 @@ impl Kept {
         room: Option<&Entrance>,
     ) -> io::Result<Option<Report>> {
         let len = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        send_with_room(self.control.as_fd(), len.to_ne_bytes(), room)?;
+        Entrance::send(room, self.control.as_fd(), &len.to_ne_bytes())?;
         // EXPOSE: to the keeper, which hands it to the program: its environment and files.
         self.control.write_all(message.expose()).await?;
         self.report().await

@@ -304,8 +304,8 @@ pub(super) struct Secret {
     /// How services get it.
     #[serde(default)]
     pub(super) deliver: Delivery,
-    /// The hosts whose requests may carry it, spelled as in `network.allow`, but not `*`. Needed for `brokered`. The app may call them
-    /// without their being in `network.allow`.
+    /// The hosts whose requests may carry it, spelled as in `network.allow`, but not `*`. Needed for `brokered`, and
+    /// then the app may call them without their being in `network.allow`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = LIST_MAX), example = json!(["api.openai.com"]))]
     pub(super) hosts: Vec<String>,

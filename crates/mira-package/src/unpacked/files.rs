@@ -151,9 +151,13 @@ fn folders(digests: &Digests) -> BTreeSet<&str> {
     folders
 }
 
-/// Removes a folder with all that is in it, read-only or not; one that is gone is removed.
+/// Removes a folder with all that is in it, read-only or not, or what is there instead; one that is gone is removed.
 pub(super) fn remove(folder: &Path) -> Result<(), UnpackError> {
-    match open_up(folder).and_then(|()| fs::remove_dir_all(folder)) {
+    let removed = fs::symlink_metadata(folder).and_then(|metadata| match metadata.is_dir() {
+        true => open_up(folder).and_then(|()| fs::remove_dir_all(folder)),
+        false => fs::remove_file(folder),
+    });
+    match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(UnpackError::io("remove", folder)),
     }

@@ -213,9 +213,11 @@ fn what_a_killed_process_left_goes_with_the_next_copy() {
     let left = place.folder.join(".unpacking-left");
     let held = place.folder.join(".unpacking-held");
     for folder in [&left, &held] {
-        fs::create_dir_all(folder.join("copy")).unwrap();
-        fs::write(folder.join("copy/file"), "half").unwrap();
-        set_mode(&folder.join("copy"), 0o555);
+        let copy = folder.with_extension("copy");
+        fs::create_dir(folder).unwrap();
+        fs::create_dir(&copy).unwrap();
+        fs::write(copy.join("file"), "half").unwrap();
+        set_mode(&copy, 0o555);
     }
     // Somebody is still at it.
     let lock = fs::File::open(&held).unwrap();
@@ -224,9 +226,30 @@ fn what_a_killed_process_left_goes_with_the_next_copy() {
     place.packages.unpack(&mut package).unwrap();
     let mut names = place.names();
     names.sort();
-    assert_eq!(names, [".unpacking-held", &digest.to_string()]);
+    let held = [".unpacking-held", ".unpacking-held.copy"];
+    assert_eq!(names, [&held, &[&*digest.to_string()] as &[&str]].concat());
     drop(lock);
     place.packages.remove(&digest).unwrap();
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_has_no_more_rights_than_others_may_unpack_and_replace_and_remove() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    // Of this thread alone: root's rights over files are gone then.
+    let mut rights = capabilities(None).unwrap();
+    rights.effective = CapabilitySet::empty();
+    set_capabilities(None, rights).unwrap();
+    let place = Place::new();
+    let mut package = place.app.open();
+    let digest = package.digest();
+    let copy = place.packages.unpack(&mut package).unwrap().folder;
+    set_mode(&copy.join("web.py"), 0o444);
+    place.packages.unpack(&mut package).unwrap();
+    assert!(place.packages.find(&digest).unwrap().is_some());
+    assert!(place.packages.remove(&digest).unwrap());
     assert_eq!(place.names(), [""; 0]);
 }
 
@@ -304,9 +327,9 @@ fn a_killed_process_leaves_nothing_that_is_believed() {
 
 /// Counts the files of the copy that is being made.
 fn written(place: &Place) -> usize {
-    let temporary = |name: &String| name.starts_with(".unpacking-");
+    let temporary = |name: &String| name.starts_with(".unpacking-") && name.ends_with(".copy");
     let found = place.names().into_iter().find(temporary);
-    let files = found.map(|name| place.folder.join(name).join("copy/files"));
+    let files = found.map(|name| place.folder.join(name).join("files"));
     files
         .and_then(|files| fs::read_dir(files).ok())
         .map_or(0, Iterator::count)

@@ -45,9 +45,9 @@ enum OriginSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct BrokerSpec {
     name: String,
-    placeholder: String,
+    placeholder: Box<str>,
     hosts: Vec<String>,
-    query: Vec<String>,
+    query: Vec<Box<str>>,
 }
 
 impl TryFrom<&Network> for NetworkSpec {

@@ -1,7 +1,6 @@
 //! The server's thread: connections, the checks that a real service makes, and bodies that stream or break off.
 
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use http_body_util::channel::{Channel, Sender};
@@ -13,7 +12,6 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::reply::{Content, Reply, document, events};
@@ -38,25 +36,8 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many pieces of a body wait for the client.
 const PIECES_WAITING: usize = 8;
 
-/// Serves until told to stop; then all connections are closed.
-pub(super) fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .expect("a runtime of one thread");
-    runtime.block_on(async {
-        listener
-            .set_nonblocking(true)
-            .expect("it is an ordinary socket");
-        let listener = tokio::net::TcpListener::from_std(listener).expect("it is bound");
-        tokio::select! {
-            () = accept(&listener, &shared) => {}
-            _ = stopped => {}
-        }
-    });
-}
-
-async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>) {
+/// Serves what comes; dropped, it closes all connections.
+pub(super) async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(shared);
@@ -89,7 +70,7 @@ async fn answer(
             match serde_json::from_slice::<Value>(&body) {
                 Ok(body) if body["messages"].is_array() && body["model"].is_string() => {
                     let request = ChatRequest { body, bearer };
-                    shared.record(request.clone());
+                    shared.requests.add(request.clone());
                     if accepted {
                         return Ok(chat(&shared, &request).await);
                     }

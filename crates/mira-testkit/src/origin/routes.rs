@@ -24,7 +24,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::{Seen, Shared, lock, sigv4};
+use super::{Seen, Shared, sigv4};
+use crate::server::lock;
 
 pub(super) type Body = BoxBody<Bytes, Infallible>;
 
@@ -46,10 +47,13 @@ pub(super) async fn answer(
     };
     match head.uri.path() {
         "/echo" => echo(seen, head),
+        path if path.starts_with("/echo/") => echo(seen, head),
         "/gzip" | "/deflate" | "/br" | "/zstd" => {
             compressed(seen, head.uri.path().trim_start_matches('/')).await
         }
         "/sse" => events(shared),
+        "/v1/chat/completions" if wants_stream(body) => events(shared),
+        "/v1/chat/completions" => completion(),
         "/ws" => web_socket(head, upgrade),
         "/redirect" => redirect(parameter("to").unwrap_or_default()),
         "/big" => big(parameter("bytes").and_then(|count| count.parse().ok())),
@@ -57,7 +61,7 @@ pub(super) async fn answer(
             Some(keys) => aws(sigv4::check(head, body, keys)),
             None => aws(Err("no keys are set")),
         },
-        _ => document(StatusCode::NOT_FOUND, &json!({"error": "no such path"})),
+        path => file(shared, path),
     }
 }
 
@@ -67,6 +71,31 @@ fn document(status: StatusCode, json: &Value) -> Response<Body> {
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+/// Returns a file of a folder that is served, if there is one.
+fn file(shared: &Shared, path: &str) -> Response<Body> {
+    let folders = lock(&shared.folders);
+    let mut files = folders.iter().filter_map(|(place, folder)| {
+        let below = path.strip_prefix(&**place)?.strip_prefix('/')?;
+        std::fs::read(folder.join(below)).ok()
+    });
+    match files.next() {
+        Some(content) => Response::new(Full::from(content).boxed()),
+        None => document(StatusCode::NOT_FOUND, &json!({"error": "no such path"})),
+    }
+}
+
+fn wants_stream(body: &[u8]) -> bool {
+    serde_json::from_slice(body).is_ok_and(|question: Value| question["stream"] == true)
+}
+
+/// Answers as a model does, with one word.
+fn completion() -> Response<Body> {
+    let message = json!({"role": "assistant", "content": "Hello"});
+    let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+    let answer = json!({"id": "any", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice]});
+    document(StatusCode::OK, &answer)
 }
 
 fn bad_request() -> Response<Body> {

@@ -1,7 +1,6 @@
 //! The server's thread: connections, with TLS or without, and the requests on them.
 
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Limited};
@@ -12,43 +11,20 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Seen, Shared, lock, routes};
+use super::{Seen, Shared, routes};
+use crate::server::lock;
 
 // LIMIT: tests send some megabytes.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Serves until told to stop; then all connections are closed.
-pub(super) fn serve(
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    shared: &Arc<Shared>,
-    stopped: oneshot::Receiver<()>,
-) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .expect("a runtime of one thread");
-    runtime.block_on(async {
-        listener
-            .set_nonblocking(true)
-            .expect("it is an ordinary socket");
-        let listener = tokio::net::TcpListener::from_std(listener).expect("it is bound");
-        tokio::select! {
-            () = accept(&listener, tls.map(TlsAcceptor::from), shared) => {}
-            _ = stopped => {}
-        }
-    });
-}
-
-async fn accept(
+/// Serves what comes; dropped, it closes all connections.
+pub(super) async fn accept(
     listener: &tokio::net::TcpListener,
     tls: Option<TlsAcceptor>,
     shared: &Arc<Shared>,
@@ -97,7 +73,7 @@ async fn answer(
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     let seen = seen(&head, sni, &body);
-    shared.record(seen.clone());
+    shared.requests.add(seen.clone());
     Ok(routes::answer(&shared, &seen, &head, &body, upgrade).await)
 }
 

@@ -1,3 +1,5 @@
+//! Tests of the server with clients that are not ours, `curl` above all.
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 

@@ -1,3 +1,5 @@
+//! Tests of what is reached from inside of a world, and of its end.
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;

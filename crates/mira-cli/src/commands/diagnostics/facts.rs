@@ -3,8 +3,9 @@
 use std::io;
 
 use mira_gate::{Filter, Outcome, Reader, Row};
-use mira_host::instances::{NetworkMode, Source, autosaved};
+use mira_host::instances::{Source, autosaved};
 use mira_host::logs::{Filter as LogFilter, LogLine, read};
+use mira_host::network::NetworkMode;
 use mira_package::manifest::{Delivery, Manifest};
 use mira_server::InstanceState;
 use mira_store::Instance;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mira_gate::{Filter, Outcome, Reader, Row};
-use mira_host::instances::NetworkMode;
+use mira_host::instances::Layout;
+use mira_host::network::NetworkMode;
 
 use crate::apps::Apps;
 use crate::commands::logs::parse_since;
@@ -110,10 +111,12 @@ fn records(args: &Args, apps: &Apps) -> Result<Vec<Record>, CommandError> {
     let of_instances = instances
         .iter()
         .map(|instance| (instance.name.to_string(), layout.net(&instance.id)));
-    let of_runs = args
-        .instance
-        .is_none()
-        .then(|| ("mira run".to_owned(), layout.net_of_runs()));
+    let of_runs = args.instance.is_none().then(|| {
+        (
+            "mira run".to_owned(),
+            Layout::net_of_runs(apps.instances.home().path()),
+        )
+    });
     let filter = Filter {
         since: args.since,
         host: args.host.clone(),

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 
-use mira_gate::{Origin, Rule, placeholder};
-use mira_host::network::{Broker, CommandNetwork, NetworkMode, Network, NetworkError, Visible};
+use mira_gate::{Origin, Rule};
+use mira_host::instances::Layout;
+use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
 use mira_host::run::RunRoom;
-use mira_host::supervisor::room_helper;
 use mira_package::manifest::{HostPattern, Hosts};
+use mira_sandbox::Helper;
 use mira_secret::SecretName;
 use mira_vault::home::Home;
 
@@ -118,19 +119,16 @@ pub(super) fn open(
         .broker
         .iter()
         .filter_map(|brokered| {
-            Some(Broker {
-                name: brokered.name.clone(),
-                placeholder: placeholder(&brokered.name, value(&brokered.name)?).into(),
-                hosts: brokered.hosts.clone(),
-                query: Vec::new(),
-            })
+            let value = value(&brokered.name)?;
+            let hosts = brokered.hosts.clone();
+            Some(Broker::new(&brokered.name, value, hosts, Vec::new()))
         })
         .collect();
     let allow = args.allow.iter();
-    let folders: Vec<_> = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).collect())
-        .unwrap_or_default();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR");
+    let (path, runtime) = (
+        std::env::var_os("PATH"),
+        std::env::var_os("XDG_RUNTIME_DIR"),
+    );
     let network = Network {
         name: program.to_owned(),
         is_command: true,
@@ -141,25 +139,17 @@ pub(super) fn open(
                 origin: Origin::CommandLine,
             })
             .collect(),
-        record: home.path().join("net").join("run"),
+        record: Layout::net_of_runs(home.path()),
         require_enforcement: args.require_enforcement,
         visible: Visible::of_command(
             runtime.as_deref().map(std::path::Path::new),
             home.path(),
-            &folders,
+            path.as_deref(),
         ),
         brokered,
     };
-    let placeholders = network.brokered.iter();
-    let placeholders = placeholders
-        .map(|broker| {
-            (
-                broker.name.as_str().into(),
-                broker.placeholder.clone().into(),
-            )
-        })
-        .collect();
-    let opened = CommandNetwork::open(&network, value, &room_helper(ROOM));
+    let placeholders = network.brokered.iter().map(Broker::variable).collect();
+    let opened = CommandNetwork::open(&network, value, &Helper::this_program(ROOM));
     let (network, mode) = opened.map_err(|error| not_opened(&error))?;
     if let NetworkMode::Recorded { why } = mode {
         ui.say(&format!(

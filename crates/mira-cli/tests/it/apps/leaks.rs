@@ -28,7 +28,7 @@ t=sys.stdin.read(); print(json.dumps(t)); print(json.dumps(t, ensure_ascii=False
     printf 'half'; printf '%s\n' "$value" >&2; echo
 }
 for name in $(env -0 | tr '\0\n' '\n ' | sed -n 's/^\([A-Z_]*\)=.*/\1/p'); do
-    case $name in PATH|HOME|TMPDIR|LANG|LC_*|TZ|PWD|SHLVL|OLDPWD|MIRA_*|_) continue;; esac
+    case $name in PATH|HOME|TMPDIR|LANG|LC_*|TZ|PWD|SHLVL|OLDPWD|MIRA_*|*SSL_CERT_FILE|_) continue;; esac
     value=$(eval "printf '%s_' \"\$$name\""); value=${value%_}
     case $name in *_FILE) value=$(cat "$value"; printf _); value=${value%_};; esac
     say "$name" "$value"

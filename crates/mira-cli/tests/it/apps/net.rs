@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use mira_gate::{Attempt, Audit, Entry, How, Keep, Reason, Verdict};
-use mira_host::instances::NetworkMode;
+use mira_host::network::NetworkMode;
 use mira_package::manifest::{Host, HostPattern};
 use mira_testkit::home::{Run, TestHome};
 use serde_json::{Value, json};
@@ -252,7 +252,7 @@ fn the_record_is_shown_to_people_and_programs() {
     assert!(
         nothing
             .stderr_text()
-            .contains("no run of caller is recorded yet"),
+            .contains("the network of caller is enforced"),
         "{nothing:?}"
     );
 

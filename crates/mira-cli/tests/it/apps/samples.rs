@@ -26,6 +26,10 @@ fn packed(house: &House, model: &ModelServer) -> String {
         "default: https://api.openai.com/v1",
         &format!("default: {}", model.base_url()),
     );
+    // What a person would decide who has the model on their own machine.
+    let address = model.base_url();
+    let address = address.trim_start_matches("http://").split('/').next();
+    let manifest = manifest.replace("allow: [", &format!("allow: [\"{}\", ", address.unwrap()));
     fs::write(folder.join("mira.yaml"), manifest).unwrap();
     let package: PathBuf = house.home.path().join("readlater.mira");
     pack(&folder, &package, &PackOptions::default()).unwrap();

@@ -106,7 +106,7 @@ fn inspect_shows_what_an_app_asks_for_as_text_and_as_json() {
         "App 1.2.3",
         "org.example.app",
         "unsigned",
-        "says that it calls api.example.org (recorded, not enforced)",
+        "may call api.example.org",
         "volumes  data",
         "web      python3 main.py  http 8080 open",
         "API_KEY  yes       env       all              no",

@@ -1,3 +1,5 @@
+//! Tests of signing again, against signatures that AWS published and that botocore made: nothing that Mira signed itself.
+
 use mira_secret::{SecretBytes, SecretValue};
 use serde_json::Value;
 

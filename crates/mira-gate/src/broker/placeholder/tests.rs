@@ -1,3 +1,5 @@
+//! Tests of what placeholders look like, and of what is not in them.
+
 use mira_secret::SecretBytes;
 use proptest::prelude::*;
 

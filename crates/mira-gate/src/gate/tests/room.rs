@@ -167,7 +167,12 @@ async fn where_a_secret_is_for_a_host_only_what_can_be_checked_passes() {
     let (heard, answer) = tokio::join!(server, ask(&mut stream, &request));
     assert!(heard.contains("the-value-of-the-key"), "{heard}");
     assert!(answer.ends_with("ok"), "{answer}");
-    assert_eq!(bench.gate.explain("localhost", port).secrets.len(), 1);
+    assert_eq!(
+        Explanation::new(&bench.gate.policy(), "localhost", port)
+            .secrets
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]

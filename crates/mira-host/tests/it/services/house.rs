@@ -13,7 +13,8 @@ use mira_host::service::{
     Folders, InstanceSpec, Phase, Restart, ServiceSpec, ServiceState, StopSignal, Value,
     base_environment,
 };
-use mira_host::supervisor::{BackoffRules, Config, Event, Events, KeeperProgram, Supervisor};
+use mira_host::supervisor::{BackoffRules, Config, Event, Events, Supervisor};
+use mira_sandbox::Helper;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 use tokio::runtime::Runtime;
 
@@ -38,7 +39,7 @@ impl House {
         let memory = tempfile::tempdir_in("/dev/shm").unwrap();
         std::fs::create_dir(folder.path().join("package")).unwrap();
         let mut config = Config::new("keep", "room", Leases::at(folder.path().join("leases")));
-        config.keeper = KeeperProgram {
+        config.keeper = Helper {
             program: example(),
             arguments: vec!["keep".into()],
         };

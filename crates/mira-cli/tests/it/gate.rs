@@ -1,0 +1,7 @@
+//! The gate as a user meets it: real clients, and real tries to get around it.
+
+mod clients;
+mod corpus;
+mod quiet;
+mod stage;
+mod street;
