@@ -65,32 +65,30 @@ pub(crate) struct Round {
     pub(crate) failed: usize,
 }
 
-/// Starts all cases: the bare way, the gate, and what is installed of others.
-pub(crate) async fn all(origin: &Origin, installed: Option<&Path>) -> Vec<Case> {
-    let mut starts: Vec<(&str, Kind, Option<Start>)> = vec![
-        ("direct", Kind::Direct, None),
-        (
-            "mira, tunnel",
-            Kind::Tunnel,
-            Some(Box::new(|origin| peers::ours(origin, false))),
-        ),
-    ];
+/// Starts all cases: the bare way, the gate, and what is installed of others. Returns them, and the names of those that are not.
+pub(crate) async fn all(
+    origin: &Origin,
+    installed: Option<&Path>,
+) -> (Vec<Case>, Vec<&'static str>) {
     let tunnelling = installed.map(|_| peers::tunnelling()).unwrap_or_default();
     let intercepting = installed.map(peers::intercepting).unwrap_or_default();
-    starts.extend(
-        tunnelling
-            .into_iter()
-            .map(|(name, start)| (name, Kind::Tunnel, Some(start))),
-    );
-    let ours: Start = Box::new(|origin| peers::ours(origin, true));
-    starts.push(("mira, brokered", Kind::Brokered, Some(ours)));
-    starts.extend(
-        intercepting
-            .into_iter()
-            .map(|(name, start)| (name, Kind::Brokered, Some(start))),
-    );
-    let mut cases = Vec::new();
+    let ours = |is_brokered: bool| -> Option<Start> {
+        Some(Box::new(move |origin| peers::ours(origin, is_brokered)))
+    };
+    let mut starts = vec![
+        ("direct", Kind::Direct, None),
+        ("mira, tunnel", Kind::Tunnel, ours(false)),
+    ];
+    let of = |kind| move |(name, start)| (name, kind, start);
+    starts.extend(tunnelling.into_iter().map(of(Kind::Tunnel)));
+    starts.push(("mira, brokered", Kind::Brokered, ours(true)));
+    starts.extend(intercepting.into_iter().map(of(Kind::Brokered)));
+    let (mut cases, mut missing) = (Vec::new(), Vec::new());
     for (name, kind, start) in starts {
+        if start.is_none() && kind != Kind::Direct {
+            missing.push(name);
+            continue;
+        }
         let proxy = start.as_ref().map(|start| start(origin));
         if let Some(proxy) = &proxy {
             assert!(wait_for(proxy.address).await, "{name} takes no connections");
@@ -105,7 +103,7 @@ pub(crate) async fn all(origin: &Origin, installed: Option<&Path>) -> Vec<Case> 
             memory: None,
         });
     }
-    cases
+    (cases, missing)
 }
 
 fn route(origin: &Origin, kind: Kind, proxy: Option<&Proxy>) -> Route {

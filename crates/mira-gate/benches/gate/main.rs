@@ -66,7 +66,7 @@ fn main() {
         .build();
     let runtime = runtime.expect("the system has what a runtime needs");
     runtime.block_on(async {
-        let mut cases = case::all(&origin, cli.peers.as_deref()).await;
+        let (mut cases, missing) = case::all(&origin, cli.peers.as_deref()).await;
         let chosen = |case: &Case| {
             cli.only
                 .as_ref()
@@ -83,6 +83,6 @@ fn main() {
         for case in &mut cases {
             case.rest(&origin).await;
         }
-        table::print(&cases, &busy, &cli);
+        table::print(&cases, &missing, &busy, &cli);
     });
 }

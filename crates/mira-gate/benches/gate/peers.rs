@@ -94,10 +94,13 @@ pub(crate) fn ours(origin: &Origin, is_brokered: bool) -> Proxy {
     proxy
 }
 
-/// Returns how to start the proxies that pass tunnels on without looking into them.
-pub(crate) fn tunnelling() -> Vec<(&'static str, Start)> {
+/// A proxy's name, and how to start it, where it is installed.
+pub(crate) type Peer = (&'static str, Option<Start>);
+
+/// Returns the proxies that pass tunnels on without looking into them.
+pub(crate) fn tunnelling() -> Vec<Peer> {
     let tinyproxy = find(&["/usr/bin", "/usr/local/bin"], "tinyproxy").map(|program| {
-        let start: Start = Box::new(move |_| {
+        boxed(move |_| {
             let (folder, port) = (folder(), free_port());
             let config = format!(
                 "Listen 127.0.0.1\nPort {port}\nMaxClients 2000\nTimeout 600\nLogLevel Critical\nLogFile \"{}\"\n",
@@ -107,11 +110,10 @@ pub(crate) fn tunnelling() -> Vec<(&'static str, Start)> {
             let mut command = daemon(&program);
             command.arg("-d").arg("-c").arg(config);
             quiet(&mut command, folder, port)
-        });
-        ("tinyproxy", start)
+        })
     });
     let squid = find(&["/usr/sbin", "/usr/local/sbin"], "squid").map(|program| {
-        let start: Start = Box::new(move |_| {
+        boxed(move |_| {
             let (folder, port) = (folder(), free_port());
             let config = format!(
                 "http_port 127.0.0.1:{port}\nhttp_access allow all\naccess_log none\ncache_log /dev/null\n\
@@ -122,17 +124,16 @@ pub(crate) fn tunnelling() -> Vec<(&'static str, Start)> {
             let mut command = daemon(&program);
             command.arg("-N").arg("-f").arg(config);
             quiet(&mut command, folder, port)
-        });
-        ("squid", start)
+        })
     });
-    [tinyproxy, squid].into_iter().flatten().collect()
+    vec![("tinyproxy", tinyproxy), ("squid", squid)]
 }
 
-/// Returns how to start the proxies that look into connections and put the value in.
-pub(crate) fn intercepting(installed: &Path) -> Vec<(&'static str, Start)> {
+/// Returns the proxies that look into connections and put the value in.
+pub(crate) fn intercepting(installed: &Path) -> Vec<Peer> {
     let program = installed.join("hudsucker/release/hudsucker-peer");
     let hudsucker = program.is_file().then(|| {
-        let start: Start = Box::new(move |origin| {
+        boxed(move |origin| {
             let folder = folder();
             let mut command = Command::new(&program);
             command
@@ -142,12 +143,11 @@ pub(crate) fn intercepting(installed: &Path) -> Vec<(&'static str, Start)> {
             let (child, mut lines) = start(&mut command);
             let port: u16 = line(&mut lines).trim().parse().expect("it prints its port");
             proxy(child, folder, port)
-        });
-        ("hudsucker", start)
+        })
     });
     let program = installed.join("python/bin/mitmdump");
     let mitmproxy = program.is_file().then(|| {
-        let start: Start = Box::new(move |origin| {
+        boxed(move |origin| {
             let (folder, port) = (folder(), free_port());
             let root = write(&folder, "root.pem", &origin.authority_pem);
             let own = format!("{}{}", origin.authority_key_pem, origin.authority_pem);
@@ -167,10 +167,13 @@ pub(crate) fn intercepting(installed: &Path) -> Vec<(&'static str, Start)> {
                 command.arg("--set").arg(format!("{name}={value}"));
             }
             quiet(&mut command, folder, port)
-        });
-        ("mitmproxy", start)
+        })
     });
-    [hudsucker, mitmproxy].into_iter().flatten().collect()
+    vec![("hudsucker", hudsucker), ("mitmproxy", mitmproxy)]
+}
+
+fn boxed(start: impl Fn(&Origin) -> Proxy + 'static) -> Start {
+    Box::new(start)
 }
 
 fn find(folders: &[&str], program: &str) -> Option<PathBuf> {

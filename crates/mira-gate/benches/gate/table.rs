@@ -4,7 +4,7 @@ use crate::Cli;
 use crate::case::{CONNECTIONS, Case, Kind, LANES, RESTING, Round, TICK};
 
 #[expect(clippy::print_stdout, reason = "a table is what it is for")]
-pub(crate) fn print(cases: &[Case], busy: &[String], cli: &Cli) {
+pub(crate) fn print(cases: &[Case], missing: &[&str], busy: &[String], cli: &Cli) {
     println!(
         "{CONNECTIONS} connections kept, {LANES} opened at once, 200-byte answers over TLS; median of {} interleaved rounds of {} s; load {}",
         cli.rounds,
@@ -47,6 +47,9 @@ pub(crate) fn print(cases: &[Case], busy: &[String], cli: &Cli) {
             cpu(median(|round| round.new_us)),
             median(|round| round.event_ms),
         );
+    }
+    for name in missing {
+        println!("{name} is not installed, and left out");
     }
     println!("CPU: of the proxy alone, per request and per new connection with one request");
     println!(
