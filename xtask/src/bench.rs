@@ -23,28 +23,30 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-vault", "vault"),
     ("mira-host", "logs"),
     ("mira-snapshot", "snapshot"),
-    (RUN.0, RUN.1),
+    RUN,
     ("mira-cli", "apps"),
+    GATE,
 ];
 
-/// The bench that knows other tools.
+/// The benches that know other tools.
 const RUN: (&str, &str) = ("mira-cli", "run");
+const GATE: (&str, &str) = ("mira-gate", "gate");
 
 /// Runs the benches.
 pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
-    let peers = if args.peers {
-        Some(install_peers(repository)?)
-    } else {
-        None
-    };
     for (package, bench) in BENCHES {
         if !args.crates.is_empty() && !args.crates.iter().any(|chosen| chosen == package) {
             continue;
         }
+        let peers = match (*package, *bench) {
+            RUN if args.peers => Some(install_peers(repository)?),
+            GATE if args.peers => Some(install_proxies(repository)?),
+            _ => None,
+        };
         say::line(&format!("\n{package}"));
         let mut command = repository.cargo(["bench", "--quiet", "--locked"]);
         command.args(["--package", package, "--bench", bench]);
-        if let Some(folder) = peers.as_deref().filter(|_| (*package, *bench) == RUN) {
+        if let Some(folder) = peers {
             command.arg("--").arg("--peers").arg(folder);
         }
         run_command(&mut command)?;
@@ -90,15 +92,39 @@ fn install_peers(repository: &Repository) -> anyhow::Result<PathBuf> {
         ]);
         tried("dotenvx", npm.arg(&node).args(NPM_PEERS));
     }
-    let python = home.join("python");
-    if which("python3").is_some() && !python.join("bin/dotenv").exists() {
-        tried(
-            "python3 -m venv",
-            Command::new("python3").args(["-m", "venv"]).arg(&python),
-        );
-        tried("python-dotenv", pip(&python).args(PYTHON_PEERS));
-    }
+    install_python(&home, "dotenv", PYTHON_PEERS);
     Ok(home)
+}
+
+/// Where the program is that hudsucker, a library, is compared as.
+const HUDSUCKER: &str = "crates/mira-gate/benches/peers/hudsucker/Cargo.toml";
+const PYTHON_PROXIES: &[&str] = &["mitmproxy==11.0.2"];
+
+/// Builds and installs the proxies that the gate is compared to. tinyproxy and squid are the system's, and left out where they are not installed.
+fn install_proxies(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let home = repository.target()?.join("peers");
+    tried(
+        "hudsucker",
+        repository
+            .cargo(["build", "--quiet", "--release", "--locked"])
+            .args(["--manifest-path", HUDSUCKER, "--target-dir"])
+            .arg(home.join("hudsucker")),
+    );
+    install_python(&home, "mitmdump", PYTHON_PROXIES);
+    Ok(home)
+}
+
+/// Installs Python packages that bring a program along.
+fn install_python(home: &Path, program: &str, packages: &[&str]) {
+    let python = home.join("python");
+    if which("python3").is_none() || python.join("bin").join(program).exists() {
+        return;
+    }
+    tried(
+        "python3 -m venv",
+        Command::new("python3").args(["-m", "venv"]).arg(&python),
+    );
+    tried(program, pip(&python).args(packages));
 }
 
 fn pip(home: &Path) -> Command {

@@ -17,7 +17,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use crate::policy::{Reason, Verdict};
 
 pub use read::{Filter, Reader, Row};
+
+/// How long a line usually is at most, in bytes.
+const LINE_BYTES: usize = 384;
 
 /// A record that can be written to. Clones are the same one.
 #[derive(Clone)]
@@ -39,6 +42,9 @@ struct Inner {
     run: u64,
     next: AtomicU64,
 }
+
+/// What attempts that are alike share of their lines. They differ in their moment and their detail only.
+pub(crate) struct Alike(Box<[u8]>);
 
 /// How much is kept. What goes is whole files, so a line may stay a little longer than it has to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +112,7 @@ pub enum Outcome {
 /// An end that cannot be written is lost: the row then stays open, as it does where the process dies.
 pub struct Entry {
     audit: Audit,
-    number: u64,
+    id: wire::Id,
     began: Instant,
     sent: AtomicU64,
     received: AtomicU64,
@@ -154,8 +160,45 @@ impl Audit {
         if let Verdict::Refused(_) = attempt.verdict {
             return Err(io::Error::other("what is refused does not begin"));
         }
+        self.begin_again(&self.alike(attempt)?, &attempt.how)
+    }
+
+    /// Returns what attempts like this one share, for [`Self::begin_again`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it cannot be written as JSON.
+    pub(crate) fn alike(&self, attempt: &Attempt<'_>) -> io::Result<Alike> {
+        let (how, _) = wire::words(&attempt.how);
+        let (verdict, rule) = match attempt.verdict {
+            Verdict::Allowed(rule) => (Outcome::Allowed, rule.to_string()),
+            Verdict::Refused(reason) => (Outcome::Refused, reason.to_string()),
+        };
+        let alike = wire::Alike {
+            instance: &self.0.instance,
+            service: attempt.service,
+            host: wire::host(attempt.host),
+            address: attempt.address,
+            port: attempt.port,
+            how,
+            packets: match attempt.how {
+                How::Packet { packets, .. } => Some(packets),
+                _ => None,
+            },
+            verdict,
+            rule: &rule,
+        };
+        Ok(Alike(alike.text()?))
+    }
+
+    /// Records that something like what was allowed before is let out, before it is. It is tried in the same way, but for its detail.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if the line could not be written whole. Then nothing may leave.
+    pub(crate) fn begin_again(&self, alike: &Alike, how: &How<'_>) -> io::Result<Entry> {
         Ok(Entry {
-            number: self.write(attempt)?,
+            id: self.write(alike, how)?,
             audit: self.clone(),
             began: Instant::now(),
             sent: AtomicU64::new(0),
@@ -176,47 +219,24 @@ impl Audit {
         if let Verdict::Allowed(_) = attempt.verdict {
             return Err(io::Error::other("what is allowed is not refused"));
         }
-        self.write(attempt).map(|_| ())
+        self.write(&self.alike(attempt)?, &attempt.how).map(|_| ())
     }
 
-    fn write(&self, attempt: &Attempt<'_>) -> io::Result<u64> {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let (how, what) = wire::words(&attempt.how);
-        let (verdict, rule) = match attempt.verdict {
-            Verdict::Allowed(rule) => (Outcome::Allowed, rule.to_string()),
-            Verdict::Refused(reason) => (Outcome::Refused, reason.to_string()),
+    fn write(&self, alike: &Alike, how: &How<'_>) -> io::Result<wire::Id> {
+        let (_, what) = wire::words(how);
+        let id = wire::Id {
+            run: self.0.run,
+            number: self.0.next.fetch_add(1, Ordering::Relaxed),
         };
         let now = now();
-        let line = wire::Line::Begin(wire::Begin {
-            id: self.id(number).into(),
-            time: now,
-            instance: Cow::Borrowed(&self.0.instance),
-            service: attempt.service.map(Cow::Borrowed),
-            host: Cow::Borrowed(wire::host(attempt.host)),
-            address: attempt.address,
-            port: attempt.port,
-            how: Cow::Borrowed(how),
-            what: what.map(Cow::Borrowed),
-            packets: match attempt.how {
-                How::Packet { packets, .. } => Some(packets),
-                _ => None,
-            },
-            verdict,
-            rule: rule.into(),
-        });
-        self.append(&line, now)?;
-        Ok(number)
+        let mut line = Vec::with_capacity(LINE_BYTES);
+        wire::begin(&mut line, id, now, what, &alike.0)?;
+        self.files().begin(&line, now)?;
+        Ok(id)
     }
 
-    fn append(&self, line: &wire::Line<'_>, now: Timestamp) -> io::Result<()> {
-        let mut text = Vec::with_capacity(384);
-        line.append_to(&mut text)?;
-        let mut files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.append(&text, now)
-    }
-
-    fn id(&self, number: u64) -> String {
-        format!("{:016x}-{number}", self.0.run)
+    fn files(&self) -> MutexGuard<'_, file::Files> {
+        self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,8 +293,8 @@ impl Drop for Entry {
         let elapsed = self.began.elapsed().as_millis();
         let secrets = std::mem::take(&mut self.secrets);
         let secrets = secrets.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let line = wire::Line::End(wire::End {
-            id: self.audit.id(self.number).into(),
+        let end = wire::End {
+            id: self.id.to_string().into(),
             status: (status != 0).then_some(status),
             sent: *self.sent.get_mut(),
             received: *self.received.get_mut(),
@@ -285,15 +305,18 @@ impl Drop for Entry {
                 .map(|name| Cow::Borrowed(name.as_str()))
                 .collect(),
             refused: self.refused.get().map(|reason| Cow::Borrowed(&**reason)),
-        });
+        };
+        let mut line = Vec::with_capacity(LINE_BYTES);
         // Nobody is left to tell; a reader sees that the row did not end.
-        self.audit.append(&line, now()).ok();
+        if end.append_to(&mut line).is_ok() {
+            self.audit.files().end(&line).ok();
+        }
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({})", self.audit.id(self.number))
+        write!(f, "Entry({})", self.id)
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) use scrub::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole}
 pub(crate) struct Broker {
     /// Finds placeholders: a pattern's number is the secret's place in the policy. There is none without secrets.
     placeholders: Option<AhoCorasick>,
-    /// How long the longest placeholder is, in bytes.
+    /// How long the shortest placeholder is, in bytes, and the longest.
+    shortest: usize,
     longest: usize,
     /// Finds values.
     needles: Arc<NeedleSet>,
@@ -43,6 +44,7 @@ impl Broker {
                     .build(placeholders())
                     .expect("placeholders are few and short")
             }),
+            shortest: placeholders().map(str::len).min().unwrap_or(0),
             longest: placeholders().map(str::len).max().unwrap_or(0),
             needles: Arc::new(needles.build()),
         }
@@ -58,9 +60,15 @@ impl Broker {
         self.placeholders.as_ref().map(|_| Watch::default())
     }
 
+    /// Returns what finds placeholders in a text, if it is long enough for one.
+    fn finder(&self, text: &[u8]) -> Option<&AhoCorasick> {
+        let finder = self.placeholders.as_ref();
+        finder.filter(|_| text.len() >= self.shortest)
+    }
+
     /// Returns the secret whose placeholder stands in a text.
     fn find<'a>(&self, policy: &'a Policy, text: &[u8]) -> Option<&'a Brokered> {
-        let found = self.placeholders.as_ref()?.find(text)?;
+        let found = self.finder(text)?.find(text)?;
         policy.secrets().get(found.pattern().as_usize())
     }
 

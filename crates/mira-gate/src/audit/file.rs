@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags, flock, statx};
 
 use super::{AuditError, Keep, wire};
 
@@ -64,12 +64,9 @@ impl Files {
         Ok(files)
     }
 
-    /// Appends a whole line, or fails; then the next call begins a new one.
-    pub(super) fn append(&mut self, line: &[u8], now: Timestamp) -> io::Result<()> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => self.current()?,
-        };
+    /// Appends a whole line that begins an attempt, or fails; then the next call begins a new one.
+    pub(super) fn begin(&mut self, line: &[u8], now: Timestamp) -> io::Result<()> {
+        let mut open = self.opened()?;
         if self.is_full(&open, line.len() as u64, now)? {
             open = self.rotate(&open, now)?;
         }
@@ -78,13 +75,29 @@ impl Files {
         written
     }
 
+    /// Appends a whole line that ends one. It goes where the last one went that began one, so a file may end up a little longer than it has to.
+    pub(super) fn end(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut open = self.opened()?;
+        let written = open.write(line);
+        self.open = Some(open);
+        written
+    }
+
+    fn opened(&mut self) -> io::Result<Open> {
+        match self.open.take() {
+            Some(open) => Ok(open),
+            None => self.current(),
+        }
+    }
+
     fn is_full(&self, open: &Open, added: u64, now: Timestamp) -> io::Result<bool> {
-        let metadata = open.file.metadata()?;
+        // Its times are not asked for: after somebody did, Linux keeps the next write's exactly, which takes longer than to write.
+        let asked = StatxFlags::SIZE | StatxFlags::NLINK;
+        let is = statx(&open.file, c"", AtFlags::EMPTY_PATH, asked)?;
         let age = Duration::try_from(now.duration_since(open.since)).unwrap_or_default();
-        let is_done =
-            metadata.len() + added > self.file_bytes_max() || age > self.keep.age() / FILES;
+        let is_done = is.stx_size + added > self.file_bytes_max() || age > self.keep.age() / FILES;
         // Where somebody removed it, what is appended would be in no file.
-        Ok(metadata.len() > 0 && is_done || metadata.nlink() == 0)
+        Ok(is.stx_size > 0 && is_done || is.stx_nlink == 0)
     }
 
     fn file_bytes_max(&self) -> u64 {

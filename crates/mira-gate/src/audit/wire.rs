@@ -4,6 +4,8 @@
 //! program asked for.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ const HOST_BYTES_MAX: usize = 253;
 // LIMIT: all registered ones are shorter; others are the program's own words, of which the record keeps no more than it must.
 const WHAT_BYTES_MAX: usize = 24;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Line<'a> {
     #[serde(borrow)]
@@ -34,59 +36,138 @@ pub(super) enum Line<'a> {
     End(End<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Begin<'a> {
     #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
     pub(super) time: Timestamp,
     #[serde(borrow)]
     pub(super) instance: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub(super) service: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) host: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
     #[serde(borrow)]
     pub(super) how: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub(super) what: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) packets: Option<u64>,
     pub(super) verdict: Outcome,
     #[serde(borrow)]
     pub(super) rule: Cow<'a, str>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct End<'a> {
     #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) status: Option<u16>,
     pub(super) sent: u64,
     pub(super) received: u64,
     pub(super) milliseconds: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub(super) redacted: u64,
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default)]
     pub(super) secrets: Vec<Cow<'a, str>>,
     /// Why it was refused after it had begun.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub(super) refused: Option<Cow<'a, str>>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// What tells one attempt from all others.
+#[derive(Clone, Copy)]
+pub(super) struct Id {
+    pub(super) run: u64,
+    pub(super) number: u64,
 }
 
-impl Line<'_> {
-    /// Appends it to a buffer, with a newline.
-    pub(super) fn append_to(&self, buffer: &mut Vec<u8>) -> std::io::Result<()> {
-        serde_json::to_writer(&mut *buffer, self)?;
-        buffer.push(b'\n');
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.run, self.number)
+    }
+}
+
+/// What the lines of attempts that are alike share.
+#[derive(Serialize)]
+pub(super) struct Alike<'a> {
+    pub(super) instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service: Option<&'a str>,
+    pub(super) host: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) how: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) packets: Option<u64>,
+    pub(super) verdict: Outcome,
+    pub(super) rule: &'a str,
+}
+
+impl Alike<'_> {
+    /// Returns it as a line has it: without the first brace, for what comes before.
+    pub(super) fn text(&self) -> io::Result<Box<[u8]>> {
+        let mut text = serde_json::to_vec(self)?;
+        text.remove(0);
+        Ok(text.into())
+    }
+}
+
+/// Appends the line that begins an attempt. What is not `alike` is written here: an id and a time have nothing in them that JSON would escape.
+pub(super) fn begin(
+    line: &mut Vec<u8>,
+    id: Id,
+    time: Timestamp,
+    what: Option<&str>,
+    alike: &[u8],
+) -> io::Result<()> {
+    line.extend_from_slice(BEGIN);
+    write!(line, r#""id":"{id}","time":"{time}","#)?;
+    if let Some(what) = what {
+        line.extend_from_slice(br#""what":"#);
+        serde_json::to_writer(&mut *line, what)?;
+        line.push(b',');
+    }
+    line.extend_from_slice(alike);
+    line.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+impl End<'_> {
+    /// Appends the line, of which all but texts are numbers.
+    pub(super) fn append_to(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        let Self {
+            id,
+            sent,
+            received,
+            milliseconds,
+            ..
+        } = self;
+        line.extend_from_slice(END);
+        write!(
+            line,
+            r#""id":"{id}","sent":{sent},"received":{received},"milliseconds":{milliseconds}"#
+        )?;
+        if let Some(status) = self.status {
+            write!(line, r#","status":{status}"#)?;
+        }
+        if self.redacted > 0 {
+            write!(line, r#","redacted":{}"#, self.redacted)?;
+        }
+        if !self.secrets.is_empty() {
+            line.extend_from_slice(br#","secrets":"#);
+            serde_json::to_writer(&mut *line, &self.secrets)?;
+        }
+        if let Some(refused) = &self.refused {
+            line.extend_from_slice(br#","refused":"#);
+            serde_json::to_writer(&mut *line, refused)?;
+        }
+        line.extend_from_slice(b"}}\n");
         Ok(())
     }
 }

@@ -74,6 +74,9 @@ pub(crate) fn scrub_whole(needles: &Arc<NeedleSet>, text: &[u8]) -> Option<(Vec<
 /// Takes values out of headers or trailers; returns how many there were.
 pub(crate) fn scrub_headers(needles: &Arc<NeedleSet>, headers: &mut HeaderMap) -> u64 {
     let mut times = 0;
+    if !may_have_value(needles, headers) {
+        return times;
+    }
     for value in headers.values_mut() {
         if let Some((clean, found)) = scrub_whole(needles, value.as_bytes()) {
             // A marker is plain ASCII, so this never fails; if it did, nothing would be passed on of it.
@@ -83,6 +86,18 @@ pub(crate) fn scrub_headers(needles: &Arc<NeedleSet>, headers: &mut HeaderMap) -
         }
     }
     times
+}
+
+/// Returns whether a value can stand in headers, by one search for all of them.
+fn may_have_value(needles: &NeedleSet, headers: &HeaderMap) -> bool {
+    let room = headers.values().map(|value| value.len() + 1).sum();
+    let mut all = Vec::with_capacity(room);
+    for value in headers.values() {
+        all.extend_from_slice(value.as_bytes());
+        // It is in no header, so what is found in one alone is found here too.
+        all.push(0);
+    }
+    has_value(needles, &all)
 }
 
 /// A body on its way, from which values are taken out.
@@ -255,5 +270,59 @@ impl AsyncRead for Encoded {
         buffer.put_slice(piece.get(..len).unwrap_or_default());
         self.consume(len);
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+    use http::header::HeaderName;
+
+    use super::*;
+
+    const VALUE: &[u8] = b"sk-proj-4fXq81LmZ0pTw7Rk/+9a";
+
+    #[test]
+    fn what_is_found_in_a_header_alone_is_found_among_others() {
+        let mut needles = NeedleSet::builder();
+        needles.add("KEY", VALUE);
+        let needles = Arc::new(needles.build());
+        let raw = String::from_utf8(VALUE.to_vec()).unwrap();
+        let mut spellings = vec![
+            raw.clone(),
+            raw.replace('/', "%2F").replace('+', "%2B"),
+            HEXLOWER.encode(VALUE),
+            HEXUPPER.encode(VALUE),
+        ];
+        for before in ["", "u", "u:", "us:"] {
+            let pair = [before.as_bytes(), VALUE].concat();
+            spellings.push(BASE64.encode(&pair));
+            spellings.push(BASE64URL_NOPAD.encode(&pair));
+        }
+        for spelled in &spellings {
+            assert!(has_value(&needles, spelled.as_bytes()), "{spelled}");
+            for text in [
+                spelled.clone(),
+                format!("Bearer {spelled}"),
+                format!("key={spelled}; path=/"),
+                format!("a{spelled}"),
+                format!("{spelled}b"),
+            ] {
+                let alone = has_value(&needles, text.as_bytes());
+                for place in 0..3 {
+                    let mut headers = HeaderMap::new();
+                    for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+                        let value = if number == place { &*text } else { "sk-" };
+                        let name = HeaderName::from_static(name);
+                        headers.insert(name, HeaderValue::from_str(value).unwrap());
+                    }
+                    let found = scrub_headers(&needles, &mut headers) > 0;
+                    assert_eq!(found, alone, "{text} at {place}");
+                }
+            }
+        }
+        let mut clean = HeaderMap::new();
+        clean.insert("a", HeaderValue::from_static("sk-proj-4fXq81Lm"));
+        assert_eq!(scrub_headers(&needles, &mut clean), 0);
     }
 }

@@ -174,7 +174,7 @@ impl Broker {
         write: fn(&[u8], &mut Wiped),
         used: &mut Used,
     ) -> Result<Option<Wiped>, Reason> {
-        let Some(finder) = &self.placeholders else {
+        let Some(finder) = self.finder(text) else {
             return Ok(None);
         };
         let mut found = Vec::new();

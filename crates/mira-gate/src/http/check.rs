@@ -138,38 +138,42 @@ pub(crate) fn is_websocket(request: &Parts) -> bool {
 
 /// Removes the headers that are about the connection and not the message, in a request or an answer.
 pub(crate) fn strip_hops(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
+    let mut names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_hop(name))
+        .cloned()
+        .collect();
+    if names.is_empty() {
+        return;
+    }
+    let named = headers.get_all(header::CONNECTION).iter();
+    let named = named
         .filter_map(|value| value.to_str().ok())
         .flat_map(tokens)
         .filter(|token| !is_word(token))
-        .filter_map(|token| HeaderName::from_str(token).ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
+        .filter_map(|token| HeaderName::from_str(token).ok());
+    names.extend(named);
     let trailers = headers
         .get(header::TE)
         .is_some_and(|te| te.to_str().is_ok_and(|te| tokens(te).any(is_trailers)));
-    for name in [
-        header::CONNECTION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("http2-settings"),
-    ] {
-        headers.remove(name);
-    }
-    let proxy = |name: &&HeaderName| name.as_str().starts_with("proxy-");
-    let names: Vec<HeaderName> = headers.keys().filter(proxy).cloned().collect();
     for name in names {
         headers.remove(name);
     }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+fn is_hop(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
+        || ["keep-alive", "http2-settings"].contains(&name.as_str())
+        || name.as_str().starts_with("proxy-")
 }
 
 fn tokens(value: &str) -> impl Iterator<Item = &str> {

@@ -19,7 +19,7 @@ use super::body::{Answer, Back, Exchange, Outgoing};
 use super::check::{Target, check, is_websocket, strip_hops};
 use super::pool::{ConnectError, Origin, Sender, connect_one};
 use super::upgrade::{self, Upgrade};
-use crate::audit::{Attempt, How};
+use crate::audit::{Alike, Attempt, How};
 use crate::broker::aws::{self, AwsError, AwsKeys, Payload};
 use crate::broker::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
 use crate::denial::Denial;
@@ -44,6 +44,8 @@ pub(crate) struct Connection {
 struct View {
     current: Arc<Current>,
     verdict: Verdict,
+    /// What the rows of its requests share, where they are allowed.
+    alike: Option<Alike>,
     /// The secrets that the host may get, by their place in the policy.
     mine: Vec<usize>,
     origin: Arc<Origin>,
@@ -73,7 +75,7 @@ impl From<AwsError> for Failure {
 
 impl Connection {
     pub(crate) fn new(gate: Arc<Shared>, target: Target, service: Option<Box<str>>) -> Arc<Self> {
-        let view = View::new(gate.current.load_full(), &target);
+        let view = View::new(gate.current.load_full(), &gate, &target, service.as_deref());
         Arc::new(Self {
             gate,
             target,
@@ -112,7 +114,9 @@ impl Connection {
         let current = self.gate.current.load();
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, &view.current) {
-            *view = Arc::new(View::new(Arc::clone(&current), &self.target));
+            let current = Arc::clone(&current);
+            let service = self.service.as_deref();
+            *view = Arc::new(View::new(current, &self.gate, &self.target, service));
         }
         Arc::clone(&view)
     }
@@ -194,8 +198,10 @@ impl Connection {
 
     /// Records that a request goes out.
     fn begin(&self, view: &View, how: How<'_>) -> Result<Arc<Exchange>, Failure> {
-        let attempt = self.attempt(how, &view.verdict);
-        let entry = self.gate.audit.begin(&attempt);
+        let entry = match (how, &view.alike) {
+            (How::Request { .. }, Some(alike)) => self.gate.audit.begin_again(alike, &how),
+            _ => self.gate.audit.begin(&self.attempt(how, &view.verdict)),
+        };
         let entry = entry.map_err(|_| Failure::Refused(Reason::Limit("record")))?;
         Ok(Exchange::new(entry, Arc::clone(&view.current)))
     }
@@ -379,12 +385,28 @@ pub(crate) fn denied(denial: &Denial) -> Response<Answer> {
 }
 
 impl View {
-    fn new(current: Arc<Current>, target: &Target) -> Self {
+    fn new(current: Arc<Current>, gate: &Shared, target: &Target, service: Option<&str>) -> Self {
+        let verdict = current.policy.decide(&target.host, target.port);
+        let request = Attempt {
+            service,
+            host: &target.text,
+            address: None,
+            port: target.port,
+            how: How::Request {
+                method: "",
+                secure: target.secure,
+            },
+            verdict: &verdict,
+        };
         let secrets = current.policy.secrets().iter().enumerate();
         let mine = secrets.filter(|(_, secret)| secret.is_for(&target.host, target.port));
         Self {
             mine: mine.map(|(place, _)| place).collect(),
-            verdict: current.policy.decide(&target.host, target.port),
+            alike: match verdict {
+                Verdict::Allowed(_) => gate.audit.alike(&request).ok(),
+                Verdict::Refused(_) => None,
+            },
+            verdict,
             origin: current.pool.origin(target),
             current,
         }
