@@ -19,7 +19,7 @@ use crate::error::CommandError;
 
 pub(crate) use keys::{public_key, signing_key};
 pub(crate) use leaks::Leaks;
-pub(crate) use password::{new_password, read_secret_file};
+pub(crate) use password::{ask_twice, new_password, read_secret_file};
 pub(crate) use sealing::{SealFor, secrets_to_seal};
 pub(crate) use shown::{calls, joined, shown, texts, word, written};
 pub(crate) use staged::Staged;

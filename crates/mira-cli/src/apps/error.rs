@@ -85,7 +85,12 @@ impl From<SharedOpenError> for CommandError {
 
 impl From<SharedError> for CommandError {
     fn from(error: SharedError) -> Self {
-        Self::failed(error.to_string())
+        let kind = match error {
+            SharedError::NoSuchUser => Kind::Missing,
+            SharedError::NameTaken { .. } => Kind::Usage,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

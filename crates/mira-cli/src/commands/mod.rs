@@ -52,6 +52,8 @@ mod start;
 mod stop;
 mod unlock;
 #[cfg(target_os = "linux")]
+mod user;
+#[cfg(target_os = "linux")]
 mod validate;
 #[cfg(target_os = "linux")]
 mod verify;
@@ -149,6 +151,9 @@ pub(crate) enum Command {
     /// Open the desk in a browser: secrets, apps, network, users
     #[cfg(target_os = "linux")]
     Desk(desk::Args),
+    /// Manage the users of a server's desk
+    #[cfg(target_os = "linux")]
+    User(user::Args),
     /// Run the supervisor, which other commands start when they need it, and the desk for a team; or end it
     #[cfg(target_os = "linux")]
     Serve(serve::Args),
@@ -224,6 +229,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Delete(args) => delete::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Desk(args) => desk::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::User(args) => user::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Serve(args) => serve::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

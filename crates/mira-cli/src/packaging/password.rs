@@ -27,16 +27,7 @@ pub(crate) fn new_password(
 ) -> Result<SecretBytes, CommandError> {
     let password = match file {
         Some(file) => read_secret_file(file, PASSWORD_BYTES_MAX)?,
-        None if ui.can_ask_hidden() => {
-            let first = ui.ask_hidden(&format!("New password of {what}: "))?;
-            let second = ui.ask_hidden("The same again: ")?;
-            if first != second {
-                return Err(CommandError::failed(
-                    "the two were not the same; nothing was made",
-                ));
-            }
-            first
-        }
+        None if ui.can_ask_hidden() => ask_twice(ui, what)?,
         None => {
             return Err(CommandError::missing(
                 format!(
@@ -61,6 +52,18 @@ pub(crate) fn new_password(
         ));
     }
     Ok(password)
+}
+
+/// Asks for a new password of `what`, twice.
+pub(crate) fn ask_twice(ui: &Ui, what: &str) -> Result<SecretBytes, CommandError> {
+    let first = ui.ask_hidden(&format!("New password of {what}: "))?;
+    let second = ui.ask_hidden("The same again: ")?;
+    if first != second {
+        return Err(CommandError::failed(
+            "the two were not the same; nothing was made",
+        ));
+    }
+    Ok(first)
 }
 
 /// Returns the password that something has already.

@@ -26,3 +26,5 @@ mod run;
 mod snapshots;
 mod support;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod users;

@@ -34,8 +34,8 @@ pub(crate) enum Ground {
     Postgres(Postgres),
 }
 
-/// The database that a test's Mira has on its server.
-pub(crate) const DATABASE: &str = "mira";
+/// The database that a test's Mira has on its server: the one that is there, as another one takes time to be made.
+pub(crate) const DATABASE: &str = "postgres";
 
 impl Ground {
     pub(crate) fn file() -> Self {
@@ -43,9 +43,7 @@ impl Ground {
     }
 
     pub(crate) fn postgres() -> Self {
-        let server = Postgres::start();
-        server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"));
-        Self::Postgres(server)
+        Self::Postgres(Postgres::start())
     }
 
     /// Opens the store; each call has connections of its own, as another server has.

@@ -81,7 +81,7 @@ async fn it_is_opened_again_and_again(ground: Ground) {
         Ground::File(home) => assert_eq!(shown, home.mira_home().join("mira.db").to_str().unwrap()),
         Ground::Postgres(server) => {
             let expected = format!(
-                "the Postgres database `mira` on 127.0.0.1:{}",
+                "the Postgres database `postgres` on 127.0.0.1:{}",
                 server.port()
             );
             assert_eq!(shown, expected);

@@ -283,7 +283,6 @@ fn a_killed_server_leaves_all_that_it_acknowledged_in_its_file() {
 #[test]
 fn a_killed_server_or_database_leaves_all_that_was_acknowledged() {
     let mut server = Postgres::start();
-    server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"));
     for round in 0..6 {
         let name = format!("round{round}");
         let child = people(&["people-of", &server.socket_url(DATABASE), &name]);
