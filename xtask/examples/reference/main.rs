@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         ("cli.md", cli::page()?),
         ("manifest.md", manifest::page()?),
         ("mira.schema.json", manifest::schema()?),
+        ("api.json", format!("{:#}\n", mira_desk::describe())),
     ];
     let mut stale = Vec::new();
     for (name, text) in pages {

@@ -105,7 +105,29 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-server",
         layer: Layer::Surface,
-        uses: &["mira-gate", "mira-host", "mira-secret", "mira-snapshot"],
+        uses: &[
+            "mira-gate",
+            "mira-host",
+            "mira-package",
+            "mira-secret",
+            "mira-snapshot",
+            "mira-store",
+            "mira-vault",
+        ],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-desk",
+        layer: Layer::Surface,
+        uses: &[
+            "mira-gate",
+            "mira-host",
+            "mira-package",
+            "mira-secret",
+            "mira-server",
+            "mira-store",
+            "mira-vault",
+        ],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
@@ -113,6 +135,7 @@ const CRATES: &[Crate] = &[
         layer: Layer::Surface,
         uses: &[
             "mira-age",
+            "mira-desk",
             "mira-gate",
             "mira-host",
             "mira-package",

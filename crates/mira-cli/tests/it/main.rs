@@ -10,6 +10,8 @@ mod apps;
 mod canary;
 mod concurrency;
 mod crash;
+#[cfg(target_os = "linux")]
+mod desk;
 mod faults;
 #[cfg(target_os = "linux")]
 mod gate;

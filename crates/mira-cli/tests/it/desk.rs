@@ -1,0 +1,152 @@
+//! `mira desk` and `mira serve --listen`: where they listen, where they refuse to, and what a browser gets from a real one.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::apps::house::House;
+use crate::support::{MIRA, VALUE, mira, set};
+
+/// A desk that serves, and is told to end when the test does.
+struct Served {
+    child: Child,
+    /// What it said until it was ready.
+    said: String,
+    url: String,
+}
+
+impl Served {
+    #[track_caller]
+    fn start(house: &House, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(MIRA);
+        command
+            .args(args)
+            .env_clear()
+            .envs(house.home.env().iter().cloned())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
+            said.push_str(&line);
+            said.push('\n');
+            if let Some((_, url)) = line.split_once("http://") {
+                let end = url.find([',', ' ']).unwrap_or(url.len());
+                break format!("http://{}", url.get(..end).unwrap());
+            }
+        };
+        // It goes on saying things, which somebody has to take.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, said, url }
+    }
+
+    fn end(mut self) -> Option<i32> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // One that has ended needs no end.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Calls like a browser that keeps its cookies in a file.
+fn curl(house: &House, args: &[&str]) -> String {
+    let jar = house.home.path().join("cookies");
+    let jar = jar.to_str().unwrap();
+    let output = Command::new("curl")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .args(["--silent", "--show-error", "--location", "--cookie", jar, "--cookie-jar", jar])
+        .args(["--header", "Sec-Fetch-Site: same-origin"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_desk_shows_what_is_saved_and_brings_an_app_up_and_down() {
+    let house = House::new();
+    set(&house.home, "OPENAI_API_KEY", VALUE);
+    let app = house.app(
+        "talker",
+        r#"
+kind: mira.app/v1
+id: org.example.talker
+name: Talker
+version: 1.0.0
+secrets: [{name: TALKER_KEY, required: true}]
+services:
+  - {name: talk, command: [sh, -c, 'echo "my key is $TALKER_KEY"; exec sleep infinity']}
+"#,
+    );
+    let package = app.pack();
+    // Opened, and not started: what it needs is missing.
+    house.run(&["open", &package, "-d"], 3);
+    let desk = Served::start(&house, &["desk", "--no-browser"], &[]);
+    let home = curl(&house, &[&desk.url]);
+    assert!(home.contains("OPENAI_API_KEY"), "{home}");
+    let base = desk.url.split("/enter/").next().unwrap();
+    // The link was used; another browser does not get in by it.
+    let again = curl(&house, &["--cookie", "none=", &desk.url]);
+    assert!(again.contains("used already"), "{again}");
+    let page = format!("{base}/instances/talker");
+    assert!(curl(&house, &[&page]).contains("missing"));
+    let secrets = format!("{page}/secrets");
+    let value = format!("value={VALUE}");
+    curl(&house, &["--data", "name=TALKER_KEY", "--data-urlencode", &value, &secrets]);
+    let started = curl(&house, &["--data", "", &format!("{page}/start")]);
+    assert!(started.contains("badge good"), "{started}");
+    assert_eq!(house.ps("talker")["state"], "up");
+    let log = curl(&house, &[&page]);
+    assert!(log.contains("my key is [redacted:TALKER_KEY]"), "{log}");
+    assert!(!log.contains(VALUE));
+    curl(&house, &["--data", "", &format!("{page}/stop")]);
+    assert_eq!(house.ps("talker")["state"], "stopped");
+    let audit = curl(&house, &[&format!("{base}/audit")]);
+    for action in ["session.login", "secret.set", "instance.start", "instance.stop"] {
+        assert!(audit.contains(&format!("<code>{action}</code>")), "{action}: {audit}");
+    }
+    assert!(!audit.contains(VALUE));
+    assert_eq!(desk.end(), Some(0));
+}
+
+#[test]
+fn a_server_does_not_listen_where_it_could_be_read_or_guessed() {
+    let house = House::new();
+    for (args, variables, code, words) in [
+        (&["0.0.0.0:0"] as &[&str], &[] as &[(&str, &str)], 2, "plain"),
+        (&["[::]:0"], &[], 2, "plain"),
+        (&["0.0.0.0:0", "--behind-proxy", "192.0.2.1/32"], &[("ADMIN_PASSWORD", "admin")], 2, "everybody knows"),
+        (&["127.0.0.1:0"], &[("ADMIN_PASSWORD", "short")], 1, "at least 12"),
+        (&["127.0.0.1:0"], &[("DATABASE_URL", "postgres://a:b@db.example.org/mira")], 2, "sslmode"),
+        (&["127.0.0.1:0", "--tls-cert", "/nothing.pem", "--tls-key", "/nothing.pem"], &[], 1, "/nothing.pem"),
+    ] {
+        let mut run = mira(&house.home, &[&["serve", "--listen"], args].concat());
+        for (name, value) in variables {
+            run = run.env(name, value);
+        }
+        let run = run.run().assert_code(code);
+        assert!(run.stderr_text().contains(words), "{args:?}: {}", run.stderr_text());
+    }
+    // Nobody who came in by the default password before is left behind when it moves.
+    let here = Served::start(&house, &["serve", "--listen", "127.0.0.1:0"], &[("ADMIN_PASSWORD", "admin")]);
+    assert!(here.said.contains("default password"), "{}", here.said);
+    let login = format!("{}/login", here.url);
+    let page = curl(&house, &["--data", "name=admin&password=admin", &login]);
+    assert!(page.contains("<h1>Secrets</h1>"), "{page}");
+    assert_eq!(here.end(), Some(0));
+    let moved = mira(&house.home, &["serve", "--listen", "0.0.0.0:0", "--behind-proxy", "192.0.2.1/32"]).run();
+    assert!(moved.assert_code(1).stderr_text().contains("mira user passwd admin"));
+}
