@@ -21,7 +21,11 @@ use crate::settings::{ModelName, Region};
 use crate::url::BaseUrl;
 
 /// What stays as it is in a path (RFC 3986, section 2.3), as AWS's own clients write a model's name.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What is to be tried.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +64,10 @@ impl Report {
     /// Returns what was wrong.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
         let identity = self.identity.as_ref().err();
-        let bedrock = self.bedrock.as_ref().and_then(|bedrock| bedrock.as_ref().err());
+        let bedrock = self
+            .bedrock
+            .as_ref()
+            .and_then(|bedrock| bedrock.as_ref().err());
         let model = self.model.as_ref().and_then(|model| model.as_ref().err());
         [identity, bedrock, model].into_iter().flatten()
     }
@@ -81,24 +88,47 @@ struct Service {
     name: &'static str,
 }
 
-const STS: Service = Service { host: "sts", name: "sts" };
-const BEDROCK: Service = Service { host: "bedrock", name: "bedrock" };
-const RUNTIME: Service = Service { host: "bedrock-runtime", name: "bedrock" };
+const STS: Service = Service {
+    host: "sts",
+    name: "sts",
+};
+const BEDROCK: Service = Service {
+    host: "bedrock",
+    name: "bedrock",
+};
+const RUNTIME: Service = Service {
+    host: "bedrock-runtime",
+    name: "bedrock",
+};
 
 /// Tries keys: STS, then Bedrock, then the model, for as long as there is a point in it.
 pub async fn test(caller: &Caller, trial: &Trial<'_>) -> Report {
     let keys = keys_of(trial.credentials);
-    let trying = Trying { caller, trial, keys };
+    let trying = Trying {
+        caller,
+        trial,
+        keys,
+    };
     let identity = trying.identity().await;
     if identity.is_err() {
-        return Report { identity, bedrock: None, model: None };
+        return Report {
+            identity,
+            bedrock: None,
+            model: None,
+        };
     }
     let bedrock = trying.bedrock().await;
     let model = match trial.model {
-        Some(model) if !matches!(bedrock, Err(Fault::NoBedrock { .. })) => Some(trying.model(model).await),
+        Some(model) if !matches!(bedrock, Err(Fault::NoBedrock { .. })) => {
+            Some(trying.model(model).await)
+        }
         _ => None,
     };
-    Report { identity, bedrock: Some(bedrock), model }
+    Report {
+        identity,
+        bedrock: Some(bedrock),
+        model,
+    }
 }
 
 fn keys_of(credentials: &AwsCredentials) -> Keys {
@@ -121,7 +151,10 @@ struct Trying<'a> {
 impl Trying<'_> {
     async fn identity(&self) -> Result<Identity, Fault> {
         let body = "Action=GetCallerIdentity&Version=2011-06-15";
-        let content = Some(("application/x-www-form-urlencoded; charset=utf-8", body.to_owned()));
+        let content = Some((
+            "application/x-www-form-urlencoded; charset=utf-8",
+            body.to_owned(),
+        ));
         let answer = self.call(STS, Method::POST, "/", content).await?;
         self.check(&answer, "sts:GetCallerIdentity", None)?;
         let identity = refusal::identity(&answer);
@@ -129,21 +162,33 @@ impl Trying<'_> {
     }
 
     async fn bedrock(&self) -> Result<usize, Fault> {
-        let answer = match self.call(BEDROCK, Method::GET, "/foundation-models", None).await {
+        let answer = match self
+            .call(BEDROCK, Method::GET, "/foundation-models", None)
+            .await
+        {
             // STS of the same region has just been reached, so names are looked up as they should be.
             Err(Fault::NoAddress { .. }) if self.trial.endpoint.is_none() => {
-                return Err(Fault::NoBedrock { region: self.trial.region.to_string() });
+                return Err(Fault::NoBedrock {
+                    region: self.trial.region.to_string(),
+                });
             }
             other => other?,
         };
         self.check(&answer, "bedrock:ListFoundationModels", None)?;
         let body = answer.json();
-        let models = body.as_ref().and_then(|body| body.get("modelSummaries")?.as_array());
-        models.map(Vec::len).ok_or_else(|| self.not_aws(&answer, "Amazon Bedrock"))
+        let models = body
+            .as_ref()
+            .and_then(|body| body.get("modelSummaries")?.as_array());
+        models
+            .map(Vec::len)
+            .ok_or_else(|| self.not_aws(&answer, "Amazon Bedrock"))
     }
 
     async fn model(&self, model: &ModelName) -> Result<(), Fault> {
-        let path = format!("/model/{}/converse", utf8_percent_encode(model.as_str(), IN_PATH));
+        let path = format!(
+            "/model/{}/converse",
+            utf8_percent_encode(model.as_str(), IN_PATH)
+        );
         let body = json!({
             "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
             "inferenceConfig": {"maxTokens": 1},
@@ -151,7 +196,9 @@ impl Trying<'_> {
         let content = Some(("application/json", body.to_string()));
         let answer = self.call(RUNTIME, Method::POST, &path, content).await?;
         self.check(&answer, "bedrock:InvokeModel", Some(model))?;
-        let has_output = answer.json().is_some_and(|body| body.get("output").is_some_and(Value::is_object));
+        let has_output = answer
+            .json()
+            .is_some_and(|body| body.get("output").is_some_and(Value::is_object));
         match has_output {
             true => Ok(()),
             false => Err(self.not_aws(&answer, "Amazon Bedrock")),
@@ -165,7 +212,12 @@ impl Trying<'_> {
         path: &str,
         content: Option<(&'static str, String)>,
     ) -> Result<Answer, Fault> {
-        let Trial { credentials, region, endpoint, .. } = self.trial;
+        let Trial {
+            credentials,
+            region,
+            endpoint,
+            ..
+        } = self.trial;
         let base = endpoint.cloned().unwrap_or_else(|| own(service, region));
         let mut request = Request::builder()
             .method(method)
@@ -183,13 +235,16 @@ impl Trying<'_> {
     fn check(&self, answer: &Answer, action: &str, model: Option<&ModelName>) -> Result<(), Fault> {
         match answer.status.is_success() {
             true => Ok(()),
-            false => Err(refusal::fault(answer, &refusal::Asked {
-                action,
-                model,
-                region: self.trial.region,
-                has_token: self.trial.credentials.session_token().is_some(),
-                keys: &self.keys,
-            })),
+            false => Err(refusal::fault(
+                answer,
+                &refusal::Asked {
+                    action,
+                    model,
+                    region: self.trial.region,
+                    has_token: self.trial.credentials.session_token().is_some(),
+                    keys: &self.keys,
+                },
+            )),
         }
     }
 
@@ -222,7 +277,11 @@ mod tests {
             assert_eq!(own(service, &region.parse().unwrap()).to_string(), expect);
         };
         check(STS, "us-east-1", "https://sts.us-east-1.amazonaws.com");
-        check(RUNTIME, "eu-central-1", "https://bedrock-runtime.eu-central-1.amazonaws.com");
+        check(
+            RUNTIME,
+            "eu-central-1",
+            "https://bedrock-runtime.eu-central-1.amazonaws.com",
+        );
         check(STS, "cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn");
     }
 }

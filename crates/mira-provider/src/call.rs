@@ -56,7 +56,9 @@ impl fmt::Debug for Proxies {
 #[non_exhaustive]
 pub enum UnusableError {
     /// There is no certificate authority.
-    #[error("no certificate authority was found on this system; install ca-certificates, or name a file of them in SSL_CERT_FILE")]
+    #[error(
+        "no certificate authority was found on this system; install ca-certificates, or name a file of them in SSL_CERT_FILE"
+    )]
     NoRoots,
     /// A proxy's address is none.
     #[error("{variable} is no address of a proxy, such as http://proxy.example:3128")]
@@ -116,14 +118,22 @@ impl Caller {
         let system = |error| UnusableError::System(Box::new(error));
         let direct = base(tls.clone()).build().map_err(system)?;
         let mut proxied = base(tls);
-        let Proxies { https, http, none_for } = &reach.proxies;
+        let Proxies {
+            https,
+            http,
+            none_for,
+        } = &reach.proxies;
         let none_for = none_for.as_deref().and_then(NoProxy::from_string);
         if let Some(url) = https {
-            let proxy = Proxy::https(url).map_err(|_| UnusableError::Proxy { variable: "HTTPS_PROXY" })?;
+            let proxy = Proxy::https(url).map_err(|_| UnusableError::Proxy {
+                variable: "HTTPS_PROXY",
+            })?;
             proxied = proxied.proxy(proxy.no_proxy(none_for.clone()));
         }
         if let Some(url) = http {
-            let proxy = Proxy::http(url).map_err(|_| UnusableError::Proxy { variable: "HTTP_PROXY" })?;
+            let proxy = Proxy::http(url).map_err(|_| UnusableError::Proxy {
+                variable: "HTTP_PROXY",
+            })?;
             proxied = proxied.proxy(proxy.no_proxy(none_for));
         }
         Ok(Self {
@@ -155,7 +165,10 @@ impl Caller {
         };
         let request = request.try_into().expect("it was made of a URL");
         match tokio::time::timeout(self.timeout, answer(client, request, &at)).await {
-            Err(_) => Err(Fault::Timeout { at, seconds: self.timeout.as_secs() }),
+            Err(_) => Err(Fault::Timeout {
+                at,
+                seconds: self.timeout.as_secs(),
+            }),
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(self.fault(&error, &url)),
         }
@@ -167,13 +180,20 @@ impl Caller {
         let proxy = self.proxy_of(url);
         let causes = Causes::of(error);
         if error.is_timeout() {
-            return Fault::Timeout { at, seconds: self.timeout.as_secs() };
+            return Fault::Timeout {
+                at,
+                seconds: self.timeout.as_secs(),
+            };
         }
         if let Some(tls) = causes.tls {
             return Fault::Tls { at, why: tls };
         }
         if let Some(proxy) = proxy {
-            return Fault::ProxyRefused { proxy, at, why: causes.in_words() };
+            return Fault::ProxyRefused {
+                proxy,
+                at,
+                why: causes.in_words(),
+            };
         }
         if error.is_dns() || causes.texts.iter().any(|text| text == "dns error") {
             let host = url.host_str().unwrap_or_default().to_owned();
@@ -181,7 +201,10 @@ impl Caller {
         }
         match causes.io {
             Some(std::io::ErrorKind::ConnectionRefused) => Fault::ConnectionRefused { at },
-            _ => Fault::Unreachable { at, why: causes.in_words() },
+            _ => Fault::Unreachable {
+                at,
+                why: causes.in_words(),
+            },
         }
     }
 
@@ -248,7 +271,13 @@ async fn answer(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Ok(Answer { status, headers, body, received, at: at.to_owned() }))
+    Ok(Ok(Answer {
+        status,
+        headers,
+        body,
+        received,
+        at: at.to_owned(),
+    }))
 }
 
 impl Answer {
@@ -286,7 +315,9 @@ impl Answer {
     pub(crate) fn kind(&self) -> String {
         let declared = self.header(&CONTENT_TYPE).unwrap_or_default();
         let start = self.text();
-        let is_page = declared.starts_with("text/html") || start.trim_start().starts_with("<!") || start.trim_start().starts_with("<html");
+        let is_page = declared.starts_with("text/html")
+            || start.trim_start().starts_with("<!")
+            || start.trim_start().starts_with("<html");
         match (is_page, self.body.is_empty()) {
             (true, _) => format!("it sends a web page (status {})", self.status.as_u16()),
             (_, true) => format!("it sends nothing (status {})", self.status.as_u16()),
@@ -319,7 +350,9 @@ impl Causes {
                 causes.io = Some(io.kind());
                 // What an I/O error holds is not among its sources.
                 let tls = io.get_ref().and_then(|inner| inner.downcast_ref());
-                causes.tls = tls.map(|tls: &rustls::Error| tls.to_string()).or(causes.tls);
+                causes.tls = tls
+                    .map(|tls: &rustls::Error| tls.to_string())
+                    .or(causes.tls);
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 causes.tls = Some(tls.to_string());
@@ -331,10 +364,15 @@ impl Causes {
 
     /// Returns the innermost cause, which is the system's or the proxy's own answer.
     fn in_words(&self) -> String {
-        let last = self.texts.last().map_or("the connection broke off", String::as_str);
+        let last = self
+            .texts
+            .last()
+            .map_or("the connection broke off", String::as_str);
         match last {
             "unsuccessful" | "tunnel error: unsuccessful" => "it refused to".to_owned(),
-            "proxy authorization required" | "tunnel error: proxy authorization required" => "it wants a password".to_owned(),
+            "proxy authorization required" | "tunnel error: proxy authorization required" => {
+                "it wants a password".to_owned()
+            }
             other => other.to_owned(),
         }
     }

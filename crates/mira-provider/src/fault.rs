@@ -143,16 +143,22 @@ pub enum Fault {
         said: String,
     },
     /// AWS does not know the access key.
-    #[error("AWS knows no such access key: the access key id is wrong, or the key was deleted or is inactive")]
+    #[error(
+        "AWS knows no such access key: the access key id is wrong, or the key was deleted or is inactive"
+    )]
     UnknownAccessKey,
     /// The secret access key does not belong to the access key id.
-    #[error("the secret access key is wrong: AWS knows the access key id, and the signature does not match")]
+    #[error(
+        "the secret access key is wrong: AWS knows the access key id, and the signature does not match"
+    )]
     WrongSecretKey,
     /// The session token has ended.
     #[error("the session token has expired")]
     ExpiredToken,
     /// The session token is none, or another key's.
-    #[error("AWS knows no such temporary key: the session token or the access key id is wrong, or they do not belong together")]
+    #[error(
+        "AWS knows no such temporary key: the session token or the access key id is wrong, or they do not belong together"
+    )]
     InvalidToken,
     /// The region has no Bedrock.
     #[error("there is no Bedrock in the region {region}")]
@@ -200,9 +206,7 @@ impl Fault {
             Self::NoAddress { .. } => {
                 "Look for a slip in the address or the region, and whether this machine is online."
             }
-            Self::ConnectionRefused { .. } => {
-                "Start the server, or look at its address and port."
-            }
+            Self::ConnectionRefused { .. } => "Start the server, or look at its address and port.",
             Self::Unreachable { .. } => "Look at the network, a firewall or a VPN, and try again.",
             Self::Timeout { .. } => {
                 "Try again; --timeout waits longer. A firewall may swallow the connection."
@@ -241,7 +245,9 @@ impl Fault {
             Self::WrongSecretKey => {
                 "AWS shows a secret access key only once: make a new access key if you do not have it, and save it with `mira aws set`."
             }
-            Self::ExpiredToken => "Get new temporary credentials, and save them with `mira aws set`.",
+            Self::ExpiredToken => {
+                "Get new temporary credentials, and save them with `mira aws set`."
+            }
             Self::InvalidToken => {
                 "Save all three parts of one set of temporary credentials with `mira aws set`."
             }
@@ -297,7 +303,12 @@ mod tests {
 
     #[test]
     fn what_the_provider_said_is_told_where_it_said_something() {
-        let said = |said: &str| Fault::BadKey { said: said.to_owned() }.to_string();
+        let said = |said: &str| {
+            Fault::BadKey {
+                said: said.to_owned(),
+            }
+            .to_string()
+        };
         assert_eq!(said(""), "the key was not accepted");
         assert_eq!(said("No."), "the key was not accepted; it says: No.");
     }

@@ -138,7 +138,10 @@ impl Provider {
             name.expect("it is made of lower-case letters")
         });
         let known: Vec<ProviderName> = known.collect();
-        let others = settings.providers.keys().filter(|name| !known.contains(name));
+        let others = settings
+            .providers
+            .keys()
+            .filter(|name| !known.contains(name));
         let names = known.iter().chain(others);
         names.map(|name| Self::of(settings, name)).collect()
     }
@@ -150,7 +153,11 @@ impl Provider {
         let api = named.find(|api| api.as_str() == name.as_str());
         let api = api.unwrap_or(Api::Compatible);
         let own = settings.providers.get(name);
-        let ProviderSettings { base_url, key, model } = own.cloned().unwrap_or_default();
+        let ProviderSettings {
+            base_url,
+            key,
+            model,
+        } = own.cloned().unwrap_or_default();
         let default_url = || Some(api.base_url()?.parse().expect("it is an address"));
         let default_key = || Some(api.key()?.parse().expect("it is a name"));
         Self {
@@ -184,7 +191,14 @@ pub async fn test(
     let name = provider.key.as_ref().map_or("API_KEY", SecretName::as_str);
     // EXPOSE: to the redactor, which takes it out of what the provider says.
     let keys = Keys::new(key.map(|key| (name, key.expose())));
-    let trying = Trying { caller, api: provider.api, base_url, name, key, keys };
+    let trying = Trying {
+        caller,
+        api: provider.api,
+        base_url,
+        name,
+        key,
+        keys,
+    };
     if provider.api == Api::OpenRouter {
         trying.credit().await?;
     }
@@ -192,7 +206,10 @@ pub async fn test(
     match (ask, &provider.model) {
         (Some(asked), _) => trying.ask(asked).await?,
         (None, Some(set)) if !models.iter().any(|model| is_model(model, set)) => {
-            return Err(Fault::NoModel { model: set.to_string(), said: String::new() });
+            return Err(Fault::NoModel {
+                model: set.to_string(),
+                said: String::new(),
+            });
         }
         _ => {}
     }
@@ -226,7 +243,9 @@ impl Trying<'_> {
             return Err(self.not_this_api(&answer));
         };
         match data.get("limit_remaining").and_then(Value::as_f64) {
-            Some(rest) if rest <= 0.0 => Err(Fault::QuotaExhausted { said: String::new() }),
+            Some(rest) if rest <= 0.0 => Err(Fault::QuotaExhausted {
+                said: String::new(),
+            }),
             _ => Ok(()),
         }
     }
@@ -272,14 +291,23 @@ impl Trying<'_> {
         };
         let answer = self.call(Method::POST, path, Some(&body)).await?;
         self.check(&answer, "use the model", Some(model))?;
-        let says = |body: Value| ["choices", "content", "message"].iter().any(|field| body.get(field).is_some());
+        let says = |body: Value| {
+            ["choices", "content", "message"]
+                .iter()
+                .any(|field| body.get(field).is_some())
+        };
         match answer.json().is_some_and(says) {
             true => Ok(()),
             false => Err(self.not_this_api(&answer)),
         }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Fault> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Fault> {
         let mut request = Request::builder()
             .method(method)
             .uri(self.base_url.below(path).as_str());
@@ -309,7 +337,9 @@ impl Trying<'_> {
         bytes.extend_from_slice(before.as_bytes());
         // EXPOSE: to the header of a request to the provider that the key is for.
         bytes.extend_from_slice(key.expose());
-        let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| Fault::KeyShape { name: self.name.to_owned() })?;
+        let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| Fault::KeyShape {
+            name: self.name.to_owned(),
+        })?;
         value.set_sensitive(true);
         Ok((name, value))
     }
@@ -317,7 +347,15 @@ impl Trying<'_> {
     fn check(&self, answer: &Answer, action: &str, model: Option<&ModelName>) -> Result<(), Fault> {
         match answer.status.is_success() {
             true => Ok(()),
-            false => Err(refusal::fault(answer, &refusal::Asked { api: self.api, action, model, keys: &self.keys })),
+            false => Err(refusal::fault(
+                answer,
+                &refusal::Asked {
+                    api: self.api,
+                    action,
+                    model,
+                    keys: &self.keys,
+                },
+            )),
         }
     }
 
@@ -349,7 +387,13 @@ mod tests {
         let told = all.iter().map(|provider| {
             let url = provider.base_url.as_ref().map(ToString::to_string);
             let key = provider.key.as_ref().map(ToString::to_string);
-            format!("{} {} {} {}", provider.name, provider.api, url.unwrap_or_default(), key.unwrap_or_default())
+            format!(
+                "{} {} {} {}",
+                provider.name,
+                provider.api,
+                url.unwrap_or_default(),
+                key.unwrap_or_default()
+            )
         });
         assert_eq!(
             told.collect::<Vec<_>>(),

@@ -91,13 +91,19 @@ mod tests {
         let marked = "[redacted:OPENAI_API_KEY]";
         check(&format!("wrong: {KEY}"), &format!("wrong: {marked}"));
         // As OpenAI shortens it.
-        check("wrong: sk-proj-****************fGs4. See", &format!("wrong: {marked} See"));
+        check(
+            "wrong: sk-proj-****************fGs4. See",
+            &format!("wrong: {marked} See"),
+        );
         check("wrong: sk-proj-Zq...", &format!("wrong: {marked}"));
         check("wrong: …PfGs4", &format!("wrong: {marked}"));
         // A half of it.
         check("wrong: Zq8LmN3vXy7R", &format!("wrong: {marked}"));
         // What only looks like one.
-        check("keys begin with sk-proj-, **bold**", "keys begin with sk-proj-, **bold**");
+        check(
+            "keys begin with sk-proj-, **bold**",
+            "keys begin with sk-proj-, **bold**",
+        );
     }
 
     #[test]

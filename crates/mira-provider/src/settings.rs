@@ -51,7 +51,9 @@ pub enum SettingsError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not one of settings.
-    #[error("{path} is not one of Mira's settings ({why}); mend it, or remove it and set them anew")]
+    #[error(
+        "{path} is not one of Mira's settings ({why}); mend it, or remove it and set them anew"
+    )]
     Format {
         /// The file.
         path: String,
@@ -68,10 +70,14 @@ pub enum WordError {
     #[error("a region is a word such as us-east-1 or eu-central-1")]
     Region,
     /// It is no name of a provider.
-    #[error("a provider's name is made of lower-case letters, digits and hyphens, and begins with a letter")]
+    #[error(
+        "a provider's name is made of lower-case letters, digits and hyphens, and begins with a letter"
+    )]
     Provider,
     /// It is no name of a model.
-    #[error("a model's name is one word, such as gpt-5-mini or anthropic.claude-sonnet-4-5-20250929-v1:0")]
+    #[error(
+        "a model's name is one word, such as gpt-5-mini or anthropic.claude-sonnet-4-5-20250929-v1:0"
+    )]
     Model,
 }
 
@@ -214,7 +220,11 @@ impl Settings {
         }
         let mut settings = Self::default();
         if let Some(aws) = wire.aws {
-            settings.aws_region = Some(aws.region.parse().map_err(|error: WordError| wrong(&error))?);
+            settings.aws_region = Some(
+                aws.region
+                    .parse()
+                    .map_err(|error: WordError| wrong(&error))?,
+            );
         }
         for (name, provider) in wire.providers {
             let name = name.parse().map_err(|error: WordError| wrong(&error))?;
@@ -288,7 +298,10 @@ mod tests {
         .unwrap();
         let settings = Settings::read(&home).unwrap();
         assert_eq!(settings.aws_region.unwrap().as_str(), "eu-central-1");
-        assert_eq!(settings.providers.into_values().collect::<Vec<_>>(), [provider]);
+        assert_eq!(
+            settings.providers.into_values().collect::<Vec<_>>(),
+            [provider]
+        );
     }
 
     #[test]
@@ -305,8 +318,14 @@ mod tests {
         };
         check("", "EOF");
         check(r#"{"format":"mira-settings/2"}"#, "format");
-        check(r#"{"format":"mira-settings/1","api_key":"sk-1"}"#, "unknown field");
-        check(r#"{"format":"mira-settings/1","aws":{"region":"evil.example/"}}"#, "region");
+        check(
+            r#"{"format":"mira-settings/1","api_key":"sk-1"}"#,
+            "unknown field",
+        );
+        check(
+            r#"{"format":"mira-settings/1","aws":{"region":"evil.example/"}}"#,
+            "region",
+        );
         check(
             r#"{"format":"mira-settings/1","providers":{"x":{"base_url":"https://u:p@h"}}}"#,
             "user, password",

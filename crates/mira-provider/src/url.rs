@@ -29,7 +29,9 @@ impl BaseUrl {
     pub(crate) fn below(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         let base = url.path().trim_end_matches('/').to_owned();
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&format!("{base}{path}"));
         url.set_query(query);
         url
@@ -104,7 +106,10 @@ mod tests {
             let parsed = text.parse::<BaseUrl>().map(|url| url.to_string());
             assert_eq!(parsed, expect.map(str::to_owned), "{text}");
         };
-        check("https://api.openai.com/v1/", Ok("https://api.openai.com/v1"));
+        check(
+            "https://api.openai.com/v1/",
+            Ok("https://api.openai.com/v1"),
+        );
         check("http://localhost:11434", Ok("http://localhost:11434"));
         check("api.openai.com", Err(BaseUrlError::Form));
         check("file:///etc/passwd", Err(BaseUrlError::Form));
@@ -136,8 +141,16 @@ mod tests {
             let base: BaseUrl = base.parse().unwrap();
             assert_eq!(base.below(path).as_str(), expect);
         };
-        check("https://a.example/v1", "/models", "https://a.example/v1/models");
-        check("https://a.example/v1/", "/models?limit=1", "https://a.example/v1/models?limit=1");
+        check(
+            "https://a.example/v1",
+            "/models",
+            "https://a.example/v1/models",
+        );
+        check(
+            "https://a.example/v1/",
+            "/models?limit=1",
+            "https://a.example/v1/models?limit=1",
+        );
         check("https://a.example", "/", "https://a.example/");
     }
 }

@@ -132,8 +132,8 @@ impl AwsCredentials {
     /// It is not the document, or a part has not its shape.
     pub fn from_value(value: &SecretValue) -> Result<Self, AwsCredentialsError> {
         // EXPOSE: to the parser, whose copies are wiped.
-        let wire: Wire = serde_json::from_slice(value.expose())
-            .map_err(|_| AwsCredentialsError::Document)?;
+        let wire: Wire =
+            serde_json::from_slice(value.expose()).map_err(|_| AwsCredentialsError::Document)?;
         let bytes = |text: Zeroizing<String>| SecretBytes::copy_from(text.as_bytes());
         let expires = wire.expires.map(|text| text.parse()).transpose();
         Self::new(
@@ -151,7 +151,8 @@ impl AwsCredentials {
     /// None: what is held fits a variable.
     pub fn to_value(&self) -> Result<SecretValue, mira_secret::ValueError> {
         // EXPOSE: to the document that is saved, whose copies are wiped.
-        let text = |bytes: &SecretBytes| Zeroizing::new(String::from_utf8_lossy(bytes.expose()).into());
+        let text =
+            |bytes: &SecretBytes| Zeroizing::new(String::from_utf8_lossy(bytes.expose()).into());
         let wire = Wire {
             access_key_id: text(&self.access_key_id),
             secret_access_key: text(&self.secret_access_key),
@@ -341,7 +342,10 @@ mod tests {
         ] {
             let saved = made(id, KEY, token, expires).unwrap().to_value().unwrap();
             let read = AwsCredentials::from_value(&saved).unwrap();
-            assert_eq!(read.expires().map(|time| time.to_string()).as_deref(), expires);
+            assert_eq!(
+                read.expires().map(|time| time.to_string()).as_deref(),
+                expires
+            );
             let variables = read.variables().unwrap();
             let told = variables
                 .iter()
@@ -377,6 +381,9 @@ mod tests {
     fn only_the_ends_of_a_key_id_are_shown() {
         let credentials = made(LONG, KEY, None, None).unwrap();
         assert_eq!(credentials.masked_key_id(), "AKIA…MPLE");
-        assert_eq!(format!("{credentials:?}"), "AwsCredentials { expires: None, .. }");
+        assert_eq!(
+            format!("{credentials:?}"),
+            "AwsCredentials { expires: None, .. }"
+        );
     }
 }

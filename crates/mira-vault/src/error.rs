@@ -177,7 +177,9 @@ pub enum VaultError {
         source: ValueError,
     },
     /// A secret of that kind has another value.
-    #[error("the value of {name} is not one of AWS credentials: {source}; `mira aws set` saves them")]
+    #[error(
+        "the value of {name} is not one of AWS credentials: {source}; `mira aws set` saves them"
+    )]
     Aws {
         /// The name.
         name: SecretName,

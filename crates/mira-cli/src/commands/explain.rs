@@ -76,9 +76,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         None => (Inherited::Absent, "no"),
     };
     let parts = match entry {
-        Some(entry) if entry.kind() == Kind::AwsCredentials => {
-            variables.map(|(variable, _)| variable.to_string()).collect()
-        }
+        Some(entry) if entry.kind() == Kind::AwsCredentials => variables
+            .map(|(variable, _)| variable.to_string())
+            .collect(),
         _ => Vec::new(),
     };
     let names_region = AWS_REGION_VARIABLES.contains(&name.as_str());

@@ -40,7 +40,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let held = |entry: &Entry| -> Vec<&Holder> {
         let id = entry.id().to_string();
         let holders = holders.iter();
-        let mut held: Vec<_> = holders.filter(|holder| holder.delivery.secret_id == id).collect();
+        let mut held: Vec<_> = holders
+            .filter(|holder| holder.delivery.secret_id == id)
+            .collect();
         // A process may hold several parts of AWS credentials.
         held.dedup_by_key(|holder| (holder.pid, holder.delivery.version));
         held

@@ -13,9 +13,9 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use mira_host::lease::{Delivery, Lease, NewLease};
 use mira_host::run::{Environment, Outcome, Report, RunError, RunSpec};
-use mira_secret::{Scope, SecretName};
-use mira_vault::home::Home;
 use mira_provider::Settings;
+use mira_secret::Scope;
+use mira_vault::home::Home;
 use mira_vault::{AWS_REGION_VARIABLES, Entry, Vault};
 
 use self::choose::{Chosen, choose};

@@ -184,7 +184,9 @@ impl Instances {
             };
             let name = &wanted.declared.name;
             let entry = vault.find(&mira_secret::Scope::User, secret);
-            let value = entry.map(|entry| vault.value_for(name, entry)).transpose()?;
+            let value = entry
+                .map(|entry| vault.value_for(name, entry))
+                .transpose()?;
             if let Some(value) = value.flatten() {
                 // EXPOSE: to the scanner, which keeps it out of snapshots.
                 secrets.add(name.as_str(), value.expose());

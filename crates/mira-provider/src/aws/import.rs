@@ -69,7 +69,9 @@ pub enum ImportError {
         known: String,
     },
     /// The profile gets its keys elsewhere.
-    #[error("the profile {name} has no keys of its own: AWS's tools get them by its `{by}`; this takes them: aws configure export-credentials --profile {name} | mira aws set --stdin")]
+    #[error(
+        "the profile {name} has no keys of its own: AWS's tools get them by its `{by}`; this takes them: aws configure export-credentials --profile {name} | mira aws set --stdin"
+    )]
     Elsewhere {
         /// The profile.
         name: String,
@@ -102,9 +104,15 @@ pub fn from_text(text: &SecretBytes) -> Result<Imported, ImportError> {
     }
     let mut ini = parse(plain, OF)?;
     let sections: Vec<&Properties> = ini.iter().map(|(_, section)| section).collect();
-    let read = match sections.iter().find(|section| value(section, &KEY_ID).is_some()) {
+    let read = match sections
+        .iter()
+        .find(|section| value(section, &KEY_ID).is_some())
+    {
         Some(section) => from_section(section, None, OF),
-        None => Err(ImportError::Part { part: "access key id", of: OF.to_owned() }),
+        None => Err(ImportError::Part {
+            part: "access key id",
+            of: OF.to_owned(),
+        }),
     };
     wipe(&mut ini);
     read
@@ -130,17 +138,28 @@ fn profile(credentials: &Ini, config: &Ini, name: &str) -> Result<Imported, Impo
         DEFAULT => Cow::from(DEFAULT),
         name => Cow::from(format!("profile {name}")),
     };
-    let (own, settings) = (credentials.section(Some(name)), config.section(Some(&*in_config)));
+    let (own, settings) = (
+        credentials.section(Some(name)),
+        config.section(Some(&*in_config)),
+    );
     if own.is_none() && settings.is_none() {
         let known = credentials.sections().flatten();
-        let known = known.chain(config.sections().flatten().filter_map(|section| match section {
-            DEFAULT => Some(DEFAULT),
-            other => other.strip_prefix("profile ").map(str::trim),
-        }));
+        let known = known.chain(
+            config
+                .sections()
+                .flatten()
+                .filter_map(|section| match section {
+                    DEFAULT => Some(DEFAULT),
+                    other => other.strip_prefix("profile ").map(str::trim),
+                }),
+        );
         let mut known: Vec<&str> = known.collect();
         known.sort_unstable();
         known.dedup();
-        return Err(ImportError::NoProfile { name: name.to_owned(), known: known.join(", ") });
+        return Err(ImportError::NoProfile {
+            name: name.to_owned(),
+            known: known.join(", "),
+        });
     }
     let mut sections = [own, settings].into_iter().flatten();
     let with_key = sections.find(|section| value(section, &KEY_ID).is_some());
@@ -148,11 +167,28 @@ fn profile(credentials: &Ini, config: &Ini, name: &str) -> Result<Imported, Impo
         return from_section(section, settings, &format!("the profile {name}"));
     }
     let both = [own, settings];
-    let by = ["sso_session", "sso_start_url", "credential_process", "role_arn", "web_identity_token_file", "login_session"];
-    let by = by.into_iter().find(|by| both.iter().flatten().any(|section| section.contains_key(by)));
+    let by = [
+        "sso_session",
+        "sso_start_url",
+        "credential_process",
+        "role_arn",
+        "web_identity_token_file",
+        "login_session",
+    ];
+    let by = by.into_iter().find(|by| {
+        both.iter()
+            .flatten()
+            .any(|section| section.contains_key(by))
+    });
     Err(match by {
-        Some(by) => ImportError::Elsewhere { name: name.to_owned(), by },
-        None => ImportError::Part { part: "access key id", of: format!("the profile {name}") },
+        Some(by) => ImportError::Elsewhere {
+            name: name.to_owned(),
+            by,
+        },
+        None => ImportError::Part {
+            part: "access key id",
+            of: format!("the profile {name}"),
+        },
     })
 }
 
@@ -160,7 +196,11 @@ fn profile(credentials: &Ini, config: &Ini, name: &str) -> Result<Imported, Impo
 const KEY_ID: [&str; 1] = ["aws_access_key_id"];
 const SECRET_KEY: [&str; 1] = ["aws_secret_access_key"];
 const TOKEN: [&str; 2] = ["aws_session_token", "aws_security_token"];
-const EXPIRES: [&str; 3] = ["aws_credential_expiration", "aws_expiration", "x_security_token_expires"];
+const EXPIRES: [&str; 3] = [
+    "aws_credential_expiration",
+    "aws_expiration",
+    "x_security_token_expires",
+];
 const REGION: [&str; 3] = ["region", "aws_region", "aws_default_region"];
 
 fn from_section(
@@ -170,7 +210,10 @@ fn from_section(
 ) -> Result<Imported, ImportError> {
     let part = |names: &[&str], part: &'static str| {
         let found = value(section, names);
-        found.ok_or_else(|| ImportError::Part { part, of: of.to_owned() })
+        found.ok_or_else(|| ImportError::Part {
+            part,
+            of: of.to_owned(),
+        })
     };
     let bytes = |text: &str| SecretBytes::copy_from(text.as_bytes());
     let expires = value(section, &EXPIRES).map(parse_time).transpose()?;
@@ -183,7 +226,10 @@ fn from_section(
     let region = value(section, &REGION);
     let region = region.or_else(|| value(settings?, &REGION));
     let region = region.map(str::parse).transpose();
-    Ok(Imported { credentials, region: region.map_err(|_| ImportError::Region)? })
+    Ok(Imported {
+        credentials,
+        region: region.map_err(|_| ImportError::Region)?,
+    })
 }
 
 /// Returns the first of these that a section has; a variable may be exported.
@@ -219,7 +265,10 @@ fn parse(text: &str, of: &'static str) -> Result<Ini, ImportError> {
         enabled_preserve_key_leading_whitespace: true,
     };
     // The parser's own message may repeat what it found.
-    Ini::load_from_str_opt(text, options).map_err(|error| ImportError::Format { of, line: error.line })
+    Ini::load_from_str_opt(text, options).map_err(|error| ImportError::Format {
+        of,
+        line: error.line,
+    })
 }
 
 /// Wipes what the parser copied.
@@ -262,7 +311,10 @@ fn from_json(text: &str) -> Result<Imported, ImportError> {
         line: error.line(),
     })?;
     let set = around.credentials.or(around.access_key).or(around.bare);
-    let part = |part: &'static str| ImportError::Part { part, of: OF.to_owned() };
+    let part = |part: &'static str| ImportError::Part {
+        part,
+        of: OF.to_owned(),
+    };
     let set = set.ok_or_else(|| part("AccessKeyId"))?;
     let bytes = |text: &Zeroizing<String>| SecretBytes::copy_from(text.trim().as_bytes());
     let key_id = set.access_key_id.as_ref().map(bytes);
@@ -275,7 +327,10 @@ fn from_json(text: &str) -> Result<Imported, ImportError> {
         token.map(bytes),
         expires,
     )?;
-    Ok(Imported { credentials, region: None })
+    Ok(Imported {
+        credentials,
+        region: None,
+    })
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub(super) fn fault(answer: &Answer, asked: &Asked<'_>) -> Fault {
         .ahead_s()
         .filter(|ahead| ahead.abs() > SKEW_SECONDS_MAX);
     // A signature that was made at another time is told as one that does not match.
-    let is_of_time = code.contains("Signature") || matches!(code.as_str(), "RequestTimeTooSkewed" | "RequestExpired");
+    let is_of_time = code.contains("Signature")
+        || matches!(code.as_str(), "RequestTimeTooSkewed" | "RequestExpired");
     if let Some(ahead_s) = skew.filter(|_| is_of_time) {
         return Fault::ClockSkew { ahead_s };
     }
@@ -53,25 +54,45 @@ pub(super) fn fault(answer: &Answer, asked: &Asked<'_>) -> Fault {
         ("InvalidToken", ..) => Fault::InvalidToken,
         ("ExpiredToken" | "ExpiredTokenException", ..) => Fault::ExpiredToken,
         // Of a model that the account was not given, and of one that is not there.
-        ("AccessDeniedException", Some(model)) if !message.contains("is not authorized to perform") => {
-            Fault::NoModel { model: model.to_string(), said }
+        ("AccessDeniedException", Some(model))
+            if !message.contains("is not authorized to perform") =>
+        {
+            Fault::NoModel {
+                model: model.to_string(),
+                said,
+            }
         }
-        ("ValidationException" | "ResourceNotFoundException" | "ModelNotReadyException", Some(model)) => {
-            Fault::NoModel { model: model.to_string(), said }
-        }
-        ("AccessDenied" | "AccessDeniedException" | "OptInRequired" | "NotAuthorized", ..) => {
-            Fault::NoPermission { action: format!("call {}", asked.action), said }
-        }
-        ("ServiceQuotaExceededException", ..) => Fault::QuotaExhausted { said },
-        ("ThrottlingException" | "Throttling" | "TooManyRequestsException", ..) => Fault::RateLimited {
-            retry_after_s: answer.retry_after_s(),
+        (
+            "ValidationException" | "ResourceNotFoundException" | "ModelNotReadyException",
+            Some(model),
+        ) => Fault::NoModel {
+            model: model.to_string(),
             said,
         },
-        ("UnknownOperationException", ..) if asked.action.starts_with("bedrock:") => Fault::NoBedrock {
-            region: asked.region.to_string(),
-        },
+        ("AccessDenied" | "AccessDeniedException" | "OptInRequired" | "NotAuthorized", ..) => {
+            Fault::NoPermission {
+                action: format!("call {}", asked.action),
+                said,
+            }
+        }
+        ("ServiceQuotaExceededException", ..) => Fault::QuotaExhausted { said },
+        ("ThrottlingException" | "Throttling" | "TooManyRequestsException", ..) => {
+            Fault::RateLimited {
+                retry_after_s: answer.retry_after_s(),
+                said,
+            }
+        }
+        ("UnknownOperationException", ..) if asked.action.starts_with("bedrock:") => {
+            Fault::NoBedrock {
+                region: asked.region.to_string(),
+            }
+        }
         _ if answer.status.is_server_error() => Fault::Trouble { at, status, said },
-        _ => Fault::Refused { at, status, said: asked.keys.clean(&format!("{code}: {message}")) },
+        _ => Fault::Refused {
+            at,
+            status,
+            said: asked.keys.clean(&format!("{code}: {message}")),
+        },
     }
 }
 

@@ -43,7 +43,10 @@ pub(super) fn fault(answer: &Answer, asked: &Asked<'_>) -> Fault {
         (StatusCode::NOT_FOUND, None) => not_this_api(asked.api, answer),
         (StatusCode::TOO_MANY_REQUESTS, _) => {
             let retry_after_s = answer.retry_after_s();
-            Fault::RateLimited { retry_after_s, said }
+            Fault::RateLimited {
+                retry_after_s,
+                said,
+            }
         }
         (code, _) if code.is_server_error() => Fault::Trouble { at, status, said },
         _ => Fault::Refused { at, status, said },
@@ -60,7 +63,10 @@ fn unnamed(answer: &Answer, asked: &Asked<'_>) -> Fault {
         StatusCode::UNAUTHORIZED => Fault::BadKey { said },
         StatusCode::TOO_MANY_REQUESTS => {
             let retry_after_s = answer.retry_after_s();
-            Fault::RateLimited { retry_after_s, said }
+            Fault::RateLimited {
+                retry_after_s,
+                said,
+            }
         }
         code if code.is_server_error() => Fault::Trouble { at, status, said },
         _ => not_this_api(asked.api, answer),
@@ -89,20 +95,30 @@ impl Refusal {
         let error = body.get("error")?;
         if let Some(message) = error.as_str() {
             let code = String::new();
-            return Some(Self { message: message.to_owned(), code });
+            return Some(Self {
+                message: message.to_owned(),
+                code,
+            });
         }
         let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
         let code = format!("{} {}", text("type"), text("code"));
-        Some(Self { message: error.get("message")?.as_str()?.to_owned(), code })
+        Some(Self {
+            message: error.get("message")?.as_str()?.to_owned(),
+            code,
+        })
     }
 
     /// Returns whether it is about money rather than the key: each provider has its own way to say that.
     fn is_of_credit(&self, status: StatusCode) -> bool {
         // OpenRouter's 402, OpenAI's code, Anthropic's 400 whose message alone says it.
         status == StatusCode::PAYMENT_REQUIRED
-            || ["insufficient_quota", "billing_error", "billing_hard_limit_reached"]
-                .iter()
-                .any(|code| self.code.contains(code))
+            || [
+                "insufficient_quota",
+                "billing_error",
+                "billing_hard_limit_reached",
+            ]
+            .iter()
+            .any(|code| self.code.contains(code))
             || (status == StatusCode::BAD_REQUEST && self.message.contains("credit balance"))
     }
 }

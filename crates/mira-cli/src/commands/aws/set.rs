@@ -102,7 +102,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         Some(entry) if only_region => (vault.aws_credentials(entry)?, None),
         known => {
             agree(args, known.is_some(), ui)?;
-            let Imported { credentials, region } = take(args, ui)?;
+            let Imported {
+                credentials,
+                region,
+            } = take(args, ui)?;
             (credentials, region)
         }
     };
@@ -142,7 +145,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
 fn agree(args: &Args, is_saved: bool, ui: &Ui) -> Result<(), CommandError> {
     let question = "AWS credentials are saved already. Replace them?";
     if is_saved && !args.replace && !ui.confirm(question, "--replace")? {
-        return Err(CommandError::failed("AWS credentials were left as they are"));
+        return Err(CommandError::failed(
+            "AWS credentials were left as they are",
+        ));
     }
     Ok(())
 }
@@ -192,7 +197,10 @@ fn read(variable: &str, name: &str) -> Result<Option<SecretBytes>, CommandError>
     match read {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(not_saved(format!("cannot read {}: {error}", path.display()))),
+        Err(error) => Err(not_saved(format!(
+            "cannot read {}: {error}",
+            path.display()
+        ))),
     }
 }
 

@@ -39,7 +39,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         Settings::update(&home, |settings| {
             settings.providers.remove(&args.name);
         })?;
-        ui.say(&format!("{} is as it was before anything was set", args.name));
+        ui.say(&format!(
+            "{} is as it was before anything was set",
+            args.name
+        ));
         return Ok(());
     }
     let key = args.key.as_deref().map(parse_name).transpose()?;
@@ -68,10 +71,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
 /// Refuses what could not work.
 fn check(args: &Args, provider: &Provider) -> Result<(), CommandError> {
     if provider.api == Api::Bedrock && (args.base_url.is_some() || args.key.is_some()) {
-        return Err(CommandError::usage(
-            "Bedrock is found by its region, and its keys are AWS's",
-        )
-        .hint("`mira aws set` sets both."));
+        return Err(
+            CommandError::usage("Bedrock is found by its region, and its keys are AWS's")
+                .hint("`mira aws set` sets both."),
+        );
     }
     match &provider.base_url {
         None if provider.api == Api::Compatible => Err(CommandError::usage(format!(

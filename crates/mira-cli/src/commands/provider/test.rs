@@ -74,7 +74,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
             ui.detail(&format!("{}: {}", provider.name, fault.hint()));
         }
     }
-    let all_good = outcomes.iter().all(|(_, outcome)| outcome.faults().is_empty());
+    let all_good = outcomes
+        .iter()
+        .all(|(_, outcome)| outcome.faults().is_empty());
     Ok(match all_good {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -97,9 +99,15 @@ fn chosen(args: &Args, settings: &Settings, vault: &Vault) -> Result<Vec<Provide
             // What needs no key is tried where somebody uses it.
             .filter(|provider| provider.key.is_some() || provider.is_set)
             .partition(has_key);
-        let keys: Vec<&SecretName> = others.iter().filter_map(|other| other.key.as_ref()).collect();
+        let keys: Vec<&SecretName> = others
+            .iter()
+            .filter_map(|other| other.key.as_ref())
+            .collect();
         return match ready.is_empty() {
-            true => Err(missing(keys, "`mira set NAME` saves one; `mira aws set` saves those of AWS.")),
+            true => Err(missing(
+                keys,
+                "`mira set NAME` saves one; `mira aws set` saves those of AWS.",
+            )),
             false => Ok(ready),
         };
     };
@@ -109,7 +117,9 @@ fn chosen(args: &Args, settings: &Settings, vault: &Vault) -> Result<Vec<Provide
         let known: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
         return Err(CommandError::usage(format!("there is no provider {name}"))
             .hint(format!("There are {}.", known.join(", ")))
-            .hint(format!("`mira provider set {name} --base-url URL` adds one like OpenAI.")));
+            .hint(format!(
+                "`mira provider set {name} --base-url URL` adds one like OpenAI."
+            )));
     }
     match &provider.key {
         Some(key) if !has_key(&provider) => Err(missing(
@@ -130,7 +140,10 @@ fn try_out(
     vault: &Vault,
     caller: &Caller,
 ) -> Result<Outcome, CommandError> {
-    let entry = provider.key.as_ref().and_then(|key| vault.find(&Scope::User, key));
+    let entry = provider
+        .key
+        .as_ref()
+        .and_then(|key| vault.find(&Scope::User, key));
     if provider.api != Api::Bedrock {
         let key = entry.map(|entry| vault.value(entry)).transpose()?;
         let tried = test(caller, provider, key.as_ref(), args.model.as_ref());
@@ -168,7 +181,10 @@ impl Outcome {
 fn row((provider, outcome): &(&Provider, Outcome)) -> [String; 3] {
     let faults: Vec<String> = outcome.faults().iter().map(ToString::to_string).collect();
     let (state, because) = match faults.is_empty() {
-        true => ("good", format!("{} models", outcome.models().unwrap_or_default())),
+        true => (
+            "good",
+            format!("{} models", outcome.models().unwrap_or_default()),
+        ),
         false => ("FAILED", faults.join("; ")),
     };
     [provider.name.to_string(), state.to_owned(), because]

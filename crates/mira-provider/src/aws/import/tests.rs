@@ -10,7 +10,10 @@ const TOKEN: &str = "AQoDYXdzEJr1K8Ejd1ez+o/GLvgJ8l==";
 
 /// An import as one line: the variables, the expiry and the region.
 fn told(imported: Result<Imported, ImportError>) -> Result<String, ImportError> {
-    let Imported { credentials, region } = imported?;
+    let Imported {
+        credentials,
+        region,
+    } = imported?;
     let variables = credentials.variables().unwrap();
     let values = variables
         .iter()
@@ -28,18 +31,23 @@ fn text(text: &str) -> Result<String, ImportError> {
 #[test]
 fn what_the_tools_print_is_taken() {
     let temporary = format!("{SHORT} {KEY} {TOKEN} 2026-11-24T07:05:09Z");
-    let check = |input: &str, expect: &str| assert_eq!(text(input).as_deref(), Ok(expect), "{input}");
+    let check =
+        |input: &str, expect: &str| assert_eq!(text(input).as_deref(), Ok(expect), "{input}");
     let set = format!(
         r#""AccessKeyId":"{SHORT}","SecretAccessKey":"{KEY}","SessionToken":"{TOKEN}","Expiration":"2026-11-24T07:05:09+00:00""#
     );
     check(&format!(r#"{{"Credentials":{{{set}}}}}"#), &temporary);
     check(&format!(r#" {{"Version":1,{set}}}"#), &temporary);
     check(
-        &format!(r#"{{"AccessKey":{{"UserName":"me","AccessKeyId":"{LONG}","SecretAccessKey":"{KEY}"}}}}"#),
+        &format!(
+            r#"{{"AccessKey":{{"UserName":"me","AccessKeyId":"{LONG}","SecretAccessKey":"{KEY}"}}}}"#
+        ),
         &format!("{LONG} {KEY}"),
     );
     check(
-        &format!("[default]\naws_access_key_id = {LONG}\naws_secret_access_key={KEY}\nregion = eu-west-1\n"),
+        &format!(
+            "[default]\naws_access_key_id = {LONG}\naws_secret_access_key={KEY}\nregion = eu-west-1\n"
+        ),
         &format!("{LONG} {KEY} eu-west-1"),
     );
     check(
@@ -47,7 +55,9 @@ fn what_the_tools_print_is_taken() {
         &format!("{LONG} {KEY}"),
     );
     check(
-        &format!("export AWS_ACCESS_KEY_ID=\"{SHORT}\"\nexport AWS_SECRET_ACCESS_KEY=\"{KEY}\"\nexport AWS_SESSION_TOKEN=\"{TOKEN}\"\n"),
+        &format!(
+            "export AWS_ACCESS_KEY_ID=\"{SHORT}\"\nexport AWS_SECRET_ACCESS_KEY=\"{KEY}\"\nexport AWS_SESSION_TOKEN=\"{TOKEN}\"\n"
+        ),
         &format!("{SHORT} {KEY} {TOKEN}"),
     );
 }
@@ -70,12 +80,20 @@ fn a_profile_is_put_together_from_both_files() {
     assert_eq!(profile(None), Ok(format!("{LONG} {KEY} us-east-1")));
     assert_eq!(
         profile(Some("work")),
-        Ok(format!("{SHORT} {KEY} {TOKEN} 2026-11-24T07:05:09Z eu-central-1"))
+        Ok(format!(
+            "{SHORT} {KEY} {TOKEN} 2026-11-24T07:05:09Z eu-central-1"
+        ))
     );
     assert_eq!(profile(Some("whole")), Ok(format!("{LONG} {KEY}")));
-    let elsewhere = ImportError::Elsewhere { name: "single".to_owned(), by: "sso_session" };
+    let elsewhere = ImportError::Elsewhere {
+        name: "single".to_owned(),
+        by: "sso_session",
+    };
     assert_eq!(profile(Some("single")), Err(elsewhere));
-    let half = ImportError::Part { part: "access key id", of: "the profile half".to_owned() };
+    let half = ImportError::Part {
+        part: "access key id",
+        of: "the profile half".to_owned(),
+    };
     assert_eq!(profile(Some("half")), Err(half));
     let unknown = ImportError::NoProfile {
         name: "home".to_owned(),
@@ -92,7 +110,9 @@ fn errors_hold_nothing_of_a_key() {
         format!("{{\"AccessKeyId\":\"{KEY}\""),
         format!("{{\"AccessKeyId\":\"{KEY}\",\"SecretAccessKey\":\"{KEY}\"}}"),
         format!("{{\"SecretAccessKey\":\"{KEY}\"}}"),
-        format!("{{\"AccessKeyId\":\"{LONG}\",\"SecretAccessKey\":\"{KEY}\",\"Expiration\":\"{KEY}\"}}"),
+        format!(
+            "{{\"AccessKeyId\":\"{LONG}\",\"SecretAccessKey\":\"{KEY}\",\"Expiration\":\"{KEY}\"}}"
+        ),
         format!("[default\naws_secret_access_key={KEY}"),
         format!("aws_access_key_id={KEY}\naws_secret_access_key={KEY}"),
         format!("aws_access_key_id={LONG}\naws_secret_access_key={KEY}{KEY}"),
