@@ -346,16 +346,15 @@ impl Causes {
         let mut next = error.source();
         while let Some(cause) = next {
             causes.texts.push(cause.to_string());
-            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-                causes.io = Some(io.kind());
-                // What an I/O error holds is not among its sources.
-                let tls = io.get_ref().and_then(|inner| inner.downcast_ref());
-                causes.tls = tls
-                    .map(|tls: &rustls::Error| tls.to_string())
-                    .or(causes.tls);
-            }
-            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-                causes.tls = Some(tls.to_string());
+            let mut inner: Option<&(dyn Error + 'static)> = Some(cause);
+            // What an I/O error holds is not among its sources, and one may hold another.
+            while let Some(error) = inner {
+                if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+                    causes.tls = Some(tls.to_string());
+                }
+                let io = error.downcast_ref::<std::io::Error>();
+                causes.io = io.map(std::io::Error::kind).or(causes.io);
+                inner = io.and_then(|io| Some(io.get_ref()? as _));
             }
             next = cause.source();
         }

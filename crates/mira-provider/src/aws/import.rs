@@ -235,7 +235,7 @@ fn from_section(
 /// Returns the first of these that a section has; a variable may be exported.
 fn value<'a>(section: &'a Properties, names: &[&str]) -> Option<&'a str> {
     let is_named = |key: &str| {
-        let key = key.strip_prefix("export ").unwrap_or(key).trim();
+        let key = key.strip_prefix("export ").unwrap_or(key);
         names.iter().any(|name| key.eq_ignore_ascii_case(name))
     };
     let mut all = section.iter();

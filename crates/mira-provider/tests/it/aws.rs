@@ -11,11 +11,12 @@ use crate::support::{LONG, SECRET, SHORT, TOKEN, caller, credentials, keys, wait
 
 /// Tries keys at an address, and a model if one is named.
 fn tried(url: &str, credentials: &AwsCredentials, model: Option<&str>) -> Report {
+    let model = model.map(|model| model.parse().unwrap());
     let trial = Trial {
         credentials,
         region: &"eu-central-1".parse().unwrap(),
         endpoint: Some(&url.parse().unwrap()),
-        model: model.map(|model| model.parse().unwrap()).as_ref(),
+        model: model.as_ref(),
     };
     wait(test(&caller(), &trial))
 }

@@ -57,6 +57,8 @@ fn keys_that_moto_made_are_good_and_others_are_not() {
             "--noproxy",
             "*",
             "--fail",
+            "--header",
+            "Content-Type: text/plain",
             "--data",
             "0",
             &strict,
@@ -64,11 +66,13 @@ fn keys_that_moto_made_are_good_and_others_are_not() {
         .output();
     assert!(output.unwrap().status.success());
 
+    let (region, endpoint) = ("us-east-1".parse().unwrap(), moto.url().parse().unwrap());
     let tried = |id: &str, secret: &str, token: Option<&str>| -> Report {
+        let keys = credentials(id, secret, token);
         let trial = Trial {
-            credentials: &credentials(id, secret, token),
-            region: &"us-east-1".parse().unwrap(),
-            endpoint: Some(&moto.url().parse().unwrap()),
+            credentials: &keys,
+            region: &region,
+            endpoint: Some(&endpoint),
             model: None,
         };
         wait(test(&caller(), &trial))
