@@ -4,7 +4,7 @@ use mira_provider::Fault;
 use mira_provider::aws::{Identity, Report, Trial, test};
 use mira_testkit::aws_server::{AwsServer, AwsService};
 use mira_testkit::canary::{Canary, Sweep};
-use mira_testkit::model_server::{ModelServer, Reply};
+use mira_testkit::model_server::ModelServer;
 use mira_vault::AwsCredentials;
 
 use crate::support::{LONG, SECRET, SHORT, TOKEN, caller, credentials, keys, wait};
@@ -199,13 +199,14 @@ fn something_that_is_not_aws_is_told() {
     let report = tried(&server.base_url(), &credentials(LONG, SECRET, None), None);
     let told = fault(&report).to_string();
     assert!(told.contains("not as AWS does"), "{told}");
-    server.script_listing(Reply::page(200));
 }
 
 #[test]
 fn keys_that_aws_repeats_are_in_no_fault() {
+    // The beginning of the secret key.
+    const START: &str = "wJalrX";
     let server = AwsServer::start(keys(SHORT, SECRET, Some(TOKEN)));
-    let message = format!("No: {SHORT} {SECRET} {TOKEN} and {}...", &SECRET[..6]);
+    let message = format!("No: {SHORT} {SECRET} {TOKEN} and {START}...");
     server.refuse(AwsService::Sts, 403, "AccessDenied", &message);
     let report = tried(
         &server.url(),
@@ -222,5 +223,5 @@ fn keys_that_aws_repeats_are_in_no_fault() {
     Sweep::new(&canaries)
         .bytes("the fault", told.as_bytes())
         .assert_clean();
-    assert!(!told.contains(&SECRET[..6]), "{told}");
+    assert!(!told.contains(START), "{told}");
 }
