@@ -165,6 +165,9 @@ pub(crate) fn provide_actionlint(repository: &Repository) -> anyhow::Result<Path
 /// Clients of the network that tests call, from PyPI, with all that they need.
 const PYTHON_CLIENTS: &str = include_str!("tools/clients.txt");
 
+/// AWS as moto plays it, from PyPI, with all that its STS and IAM need.
+const MOTO: &str = include_str!("tools/moto.txt");
+
 /// Clients of the network that tests call, from npm.
 const NODE_CLIENTS: &[&str] = &[
     "@modelcontextprotocol/server-everything@2026.8.31",
@@ -172,13 +175,14 @@ const NODE_CLIENTS: &[&str] = &[
     "undici@7.30.2",
 ];
 
-/// Installs the clients into `target/tools/clients`, where tests look for them, unless they are there.
+/// Installs the clients, and the server that plays AWS, into `target/tools/clients`, where tests look for them, unless they are there.
 pub(crate) fn provide_clients(repository: &Repository) -> anyhow::Result<()> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
     let home = repository.target()?.join("tools/clients");
     provide_pypi(&home.join("python"), PYTHON_CLIENTS)?;
+    provide_pypi(&home.join("moto"), MOTO)?;
     provide_npm(&home.join("node"), NODE_CLIENTS)
 }
 

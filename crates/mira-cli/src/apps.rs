@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mira_host::instances::{Claim, Instances, Surroundings, Unpacked};
+use mira_provider::Settings;
 use mira_server::{Client, InstanceState, Place, Spawn};
 use mira_store::{Instance, InstanceName, StoreError};
 use mira_vault::home::Home;
@@ -150,11 +151,16 @@ pub(crate) fn place(home: &Home) -> Result<Place, CommandError> {
 }
 
 /// Returns what services find around them.
-pub(crate) fn surroundings(require_enforcement: bool) -> Surroundings {
-    Surroundings {
+pub(crate) fn surroundings(
+    home: &Home,
+    require_enforcement: bool,
+) -> Result<Surroundings, CommandError> {
+    let region = Settings::read(home)?.aws_region;
+    Ok(Surroundings {
         variables: std::env::vars_os().collect(),
+        aws_region: region.map(|region| region.to_string()),
         require_enforcement,
-    }
+    })
 }
 
 /// Starts the supervisor of a home.

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use mira_age::AgeError;
+use mira_provider::settings::SettingsError;
 use mira_vault::recovery::RecoveryError;
 use mira_vault::{FaultKind, VaultError};
 use serde_json::{Value, json};
@@ -195,6 +196,15 @@ impl From<AgeError> for CommandError {
             _ => Kind::Failed,
         };
         Self::new(kind, format!("the age file: {error}"))
+    }
+}
+
+impl From<SettingsError> for CommandError {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::File(error) => VaultError::from(error).into(),
+            other => Self::new(Kind::Integrity, other.to_string()),
+        }
     }
 }
 

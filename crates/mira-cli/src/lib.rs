@@ -12,6 +12,7 @@ mod dotenv;
 mod error;
 #[cfg(target_os = "linux")]
 mod packaging;
+mod reach;
 mod render;
 mod session;
 mod ui;

@@ -79,7 +79,6 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// Renders facts, one a line, what they are about in front; a fact without that goes on with the one before.
-#[cfg(target_os = "linux")]
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(what, _)| what.width()).max();
     let width = width.unwrap_or_default();

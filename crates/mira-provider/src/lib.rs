@@ -1,1 +1,21 @@
-//! Providers of models, and AWS.
+//! Calls that a person asks for: they try AWS credentials or a model provider's key, and say what is wrong in the person's words.
+//!
+//! A call takes values and returns what came of it: an outcome, or a [`Fault`] with a message, a hint for what to do, and a code for
+//! programs. Nothing here prints, asks, or reads the environment. Beside the calls stand the [`Settings`]: what is no secret, in
+//! one file of the home.
+//!
+//! INVARIANT: nothing is called unless a function named `test` is; a key goes only to the host that it is for, encrypted or on this
+//! machine, and no redirect is followed with it; what a provider says passes the redactor before it is in a message.
+
+pub mod aws;
+mod call;
+mod fault;
+pub mod provider;
+mod said;
+pub mod settings;
+mod url;
+
+pub use call::{Caller, Proxies, Reach, TIMEOUT, UnusableError};
+pub use fault::Fault;
+pub use settings::Settings;
+pub use url::{BaseUrl, BaseUrlError};

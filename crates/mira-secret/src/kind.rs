@@ -1,9 +1,9 @@
-//! Kinds of secrets: what a value is, for the reader of a listing.
+//! Kinds of secrets: what a value is.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a secret's value is. It changes how the secret is listed, never how it is protected.
+/// What a secret's value is. It changes how the secret is listed and delivered, never how it is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// An API token or key: the usual case.
@@ -15,16 +15,24 @@ pub enum Kind {
     PrivateKey,
     /// A URL with credentials inside, such as a database's.
     Url,
+    /// The keys of an AWS account, in one value: delivered as several variables.
+    AwsCredentials,
 }
 
 /// Says that a text names no kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a kind is one of `token`, `password`, `private-key` and `url`")]
+#[error("a kind is one of `token`, `password`, `private-key`, `url` and `aws-credentials`")]
 pub struct KindError;
 
 impl Kind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Token, Self::Password, Self::PrivateKey, Self::Url];
+    pub const ALL: [Self; 5] = [
+        Self::Token,
+        Self::Password,
+        Self::PrivateKey,
+        Self::Url,
+        Self::AwsCredentials,
+    ];
 
     /// Returns the kind's one spelling.
     #[must_use]
@@ -34,6 +42,7 @@ impl Kind {
             Self::Password => "password",
             Self::PrivateKey => "private-key",
             Self::Url => "url",
+            Self::AwsCredentials => "aws-credentials",
         }
     }
 }

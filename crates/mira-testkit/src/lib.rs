@@ -2,10 +2,13 @@
 //!
 //! A dev-dependency only: nothing that ships depends on it.
 
+pub mod aws_server;
 pub mod ca;
 pub mod canary;
 pub mod home;
 pub mod model_server;
+#[cfg(unix)]
+pub mod moto;
 pub mod origin;
 #[cfg(unix)]
 pub mod postgres;

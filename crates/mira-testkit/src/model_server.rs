@@ -1,4 +1,4 @@
-//! An OpenAI-compatible model service on a loopback port, which answers what a test scripted.
+//! A model service on a loopback port, which speaks as OpenAI, Anthropic, OpenRouter and Ollama do and answers what a test scripted.
 //!
 //! It is not a model, and checks of a request only what real services refuse: the path, the method, the key, and a body that is
 //! no chat. INVARIANT: nothing here waits for time to pass; a slow answer is one that the test holds back.
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::server::{Arrivals, Server, lock};
 
+mod dialect;
 mod http;
 mod reply;
 
@@ -23,7 +24,7 @@ pub use reply::Reply;
 pub struct ChatRequest {
     /// The parsed body.
     pub body: Value,
-    /// The credentials after `Bearer `, where there are any.
+    /// The key, where there is one: of the header that the API has for it.
     pub bearer: Option<String>,
 }
 
@@ -77,6 +78,7 @@ struct Shared {
     key: Option<String>,
     models: Vec<String>,
     script: Mutex<VecDeque<Reply>>,
+    listing_script: Mutex<VecDeque<Reply>>,
     respond: Responder,
     requests: Arrivals<ChatRequest>,
     /// How many of the held replies may go on.
@@ -146,6 +148,7 @@ impl ModelServer {
             key: key.map(str::to_owned),
             models: vec!["large".to_owned(), "small".to_owned()],
             script: Mutex::default(),
+            listing_script: Mutex::default(),
             respond: Box::new(respond),
             requests: Arrivals::default(),
             released: watch::Sender::new(0),
@@ -171,6 +174,17 @@ impl ModelServer {
     /// Answers the next request that has no answer yet with this; several are answered in the order of these calls.
     pub fn script(&self, reply: Reply) {
         lock(&self.shared.script).push_back(reply);
+    }
+
+    /// Answers the next request for a list of models, or for what is known of a key, with this instead of the truth.
+    pub fn script_listing(&self, reply: Reply) {
+        lock(&self.shared.listing_script).push_back(reply);
+    }
+
+    /// Returns the address of the server itself: Anthropic's API is below `/v1` of it, OpenRouter's below `/api/v1`, Ollama's below `/api`.
+    #[must_use]
+    pub fn root_url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Lets one held reply go on, in the order in which they were asked for.

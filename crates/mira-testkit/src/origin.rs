@@ -27,7 +27,7 @@ use crate::server::{Arrivals, Server, lock};
 
 mod routes;
 mod serve;
-mod sigv4;
+pub(crate) mod sigv4;
 
 pub use sigv4::AwsKeys;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mira_secret::{Scope, SecretName, ValueError};
 
+use crate::aws::AwsCredentialsError;
 use crate::crypto::NoRandomness;
 use crate::entry::LabelError;
 use crate::format::FormatError;
@@ -175,6 +176,16 @@ pub enum VaultError {
         /// Which rule it breaks.
         source: ValueError,
     },
+    /// A secret of that kind has another value.
+    #[error(
+        "the value of {name} is not one of AWS credentials: {source}; `mira aws set` saves them"
+    )]
+    Aws {
+        /// The name.
+        name: SecretName,
+        /// How it differs.
+        source: AwsCredentialsError,
+    },
     /// A label is not one.
     #[error(transparent)]
     Label(#[from] LabelError),
@@ -220,6 +231,7 @@ impl VaultError {
             | Self::Value { .. } => FaultKind::Integrity,
             Self::Exists { .. }
             | Self::SameKey
+            | Self::Aws { .. }
             | Self::Label(_)
             | Self::Full(_)
             | Self::Counter => FaultKind::Usage,

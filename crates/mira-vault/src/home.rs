@@ -12,6 +12,7 @@ const GENERATION: &str = "credentials.generation";
 const LEASES: &str = "leases";
 const LOCK: &str = "credentials.lock";
 const KEYFILE: &str = "root.key";
+const SETTINGS: &str = "settings.json";
 
 /// An operating system, as far as folders differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,12 @@ impl Home {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.0.join(LOCK)
+    }
+
+    /// Returns the path of what is no secret: regions, addresses of providers, models.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        self.0.join(SETTINGS)
     }
 
     /// Returns where a keyfile is kept when no other place is named.

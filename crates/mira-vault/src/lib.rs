@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aws;
 mod crypto;
 mod document;
 mod entry;
@@ -41,6 +42,9 @@ pub mod recovery;
 mod values;
 mod vault;
 
+pub use aws::{
+    AWS_CREDENTIALS, AWS_REGION_VARIABLES, AWS_VARIABLES, AwsCredentials, AwsCredentialsError,
+};
 pub use crypto::NoRandomness;
 pub use entry::{Entry, LABEL_BYTES_MAX, LabelError};
 pub use error::{FaultKind, VaultError};
@@ -48,4 +52,4 @@ pub use format::FormatError;
 pub use id::{EntryId, IdError, VaultId};
 pub use provider::{AskError, NewProvider, Passphrase, ProviderKind, ProviderKindError};
 pub use values::{Backend, BackendError, KeychainLink};
-pub use vault::{Draft, LockedVault, NewSecret, NewVault, UnlockOptions, Vault};
+pub use vault::{Delivered, Draft, LockedVault, NewSecret, NewVault, UnlockOptions, Vault};

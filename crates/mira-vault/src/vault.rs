@@ -4,6 +4,7 @@
 //! document is what Mira wrote.
 
 mod change;
+mod delivered;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use mira_secret::{Scope, SecretName, SecretValue};
 
 pub use change::{Draft, NewSecret};
+pub use delivered::Delivered;
 
 use crate::crypto::{RootKey, WrappingKey};
 use crate::document::{Document, Record, beside_value};

@@ -87,6 +87,12 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
+        name: "mira-provider",
+        layer: Layer::Runtime,
+        uses: &["mira-redact", "mira-secret", "mira-vault"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
         name: "mira-host",
         layer: Layer::Runtime,
         uses: &[
@@ -139,6 +145,7 @@ const CRATES: &[Crate] = &[
             "mira-gate",
             "mira-host",
             "mira-package",
+            "mira-provider",
             "mira-redact",
             "mira-sandbox",
             "mira-secret",

@@ -1,17 +1,17 @@
 //! Bringing an instance up: its sealed secrets are opened, the missing ones asked for, and the supervisor is told to start it.
 
 use jiff::Timestamp;
-use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Unpacked};
+use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Source, Unpacked};
 use mira_host::service::Value;
 use mira_package::manifest::{Manifest, SecretSpec};
-use mira_secret::{Scope, SecretName, SecretValue};
+use mira_secret::{Kind, Scope, SecretName, SecretValue};
 use mira_server::Autosave;
 use mira_store::{Desired, Instance};
 use mira_vault::{NewSecret, Vault};
 
 use super::follow::{Following, Launched, follow};
 use super::{Apps, KeyArgs, Supervisor, autosave, surroundings};
-use crate::commands::set;
+use crate::commands::{aws, set};
 use crate::error::CommandError;
 use crate::session::UnlockArgs;
 use crate::ui::Ui;
@@ -90,6 +90,9 @@ pub(crate) fn prepare<'a>(
     let mut values = apps
         .instances
         .values(instance, &resolution, vault.as_ref(), sealed)?;
+    if let Some(vault) = &vault {
+        warn_expired(ui, &resolution, vault)?;
+    }
     let autosave = autosave::plan(apps, ui, instance, unpacked, vault.as_mut(), &mut values)?;
     Ok(Ready {
         instance,
@@ -119,7 +122,7 @@ pub(crate) fn launch(
         instance,
         unpacked,
         values,
-        &surroundings(args.require_enforcement),
+        &surroundings(apps.instances.home(), args.require_enforcement)?,
     ))?;
     let spawn = Supervisor {
         home: apps.instances.home().clone(),
@@ -147,6 +150,23 @@ pub(crate) fn launch(
         }
         launched.map(drop)
     })
+}
+
+/// Says which of the user's AWS credentials, of those that the instance gets, have expired.
+fn warn_expired(ui: &Ui, resolution: &Resolution<'_>, vault: &Vault) -> Result<(), CommandError> {
+    let mut told: Vec<&SecretName> = Vec::new();
+    for wanted in &resolution.wanted {
+        let Some(Source::Bound(secret)) = &wanted.source else {
+            continue;
+        };
+        let entry = vault.find(&Scope::User, secret);
+        let entry = entry.filter(|entry| entry.kind() == Kind::AwsCredentials);
+        if let Some(entry) = entry.filter(|_| !told.contains(&secret)) {
+            aws::warn_expired(ui, secret, vault.delivered(entry)?.expires);
+            told.push(secret);
+        }
+    }
+    Ok(())
 }
 
 /// Keeps settings for the instance; the manifest has to declare them.
@@ -241,16 +261,17 @@ fn fill_in(
         if let Some(how) = &declared.how_to_obtain {
             ui.detail(&format!("how to obtain it: {how}"));
         }
-        if vault.find(&Scope::User, name).is_some()
+        let carrier = vault.carrier(&Scope::User, name)?;
+        if let Some(secret) = carrier.map(|entry| entry.name().clone())
             && ui.confirm(
-                &format!("You have a secret {name}. Use it here?"),
+                &format!("You have a secret {secret}. Use it here?"),
                 "a binding",
             )?
         {
             apps.wait(apps.instances.store().set_binding(
                 &instance.id,
                 name.as_str(),
-                name.as_str(),
+                secret.as_str(),
             ))?;
             continue;
         }

@@ -90,15 +90,16 @@ fn known(vault: Option<&Vault>, left_out: bool) -> (Arc<NeedleSet>, Value) {
         .iter()
         .flat_map(|vault| vault.secrets().map(move |one| (vault, one)))
     {
-        let name = entry.name().as_str();
-        let Ok(value) = vault.value(entry) else {
-            unreadable.push(name);
+        let Ok(delivered) = vault.delivered(entry) else {
+            unreadable.push(entry.name().as_str());
             continue;
         };
         number += 1;
-        // EXPOSE: to the redactor, which looks for it in the document.
-        if needles.add(name, value.expose()) == Coverage::TooShort {
-            too_short.push(name);
+        for (name, value) in delivered.variables {
+            // EXPOSE: to the redactor, which looks for it in the document.
+            if needles.add(name.as_str(), value.expose()) == Coverage::TooShort {
+                too_short.push(name.to_string());
+            }
         }
     }
     let redaction = json!({

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
+use jiff::Timestamp;
 use mira_host::lease::Holder;
-use mira_secret::{Scope, SecretName};
-use mira_vault::Entry;
+use mira_provider::Settings;
+use mira_secret::{Kind, Scope, SecretName};
+use mira_vault::{AWS_REGION_VARIABLES, Entry};
 use serde_json::json;
 
+use crate::commands::aws::expiry;
 use crate::commands::list::holder_json;
 use crate::commands::run::{Inherited, inherited};
 use crate::commands::set::coverage;
@@ -38,6 +41,11 @@ struct Explanation<'a> {
     name: &'a SecretName,
     scope: &'a Scope,
     entry: Option<&'a Entry>,
+    /// The variables that a secret of several is delivered as.
+    parts: Vec<String>,
+    expires: Option<Timestamp>,
+    /// The AWS region that is set, if that is what the name says.
+    region: Option<String>,
     inherited: Inherited,
     redaction: &'static str,
     elsewhere: Vec<String>,
@@ -49,16 +57,34 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let name = parse_name(&args.name)?;
     let home = session::home()?;
     let vault = session::open(ui, &args.unlock)?;
-    let entry = vault.find(&args.scope, &name);
+    let entry = vault.carrier(&args.scope, &name)?;
+    let delivered = entry.map(|entry| vault.delivered(entry)).transpose()?;
     let mut holders = session::holders(ui, &home);
-    holders.retain(|holder| holder.delivery.name == name && holder.delivery.scope == args.scope);
-    let (inherited, redaction) = match entry {
-        Some(entry) => {
-            let value = vault.value(entry)?;
-            (inherited(&name, &value), redaction(coverage(&name, &value)))
-        }
+    holders.retain(|holder| match entry {
+        Some(entry) => holder.delivery.secret_id == entry.id().to_string(),
+        None => holder.delivery.name == name && holder.delivery.scope == args.scope,
+    });
+    let variables = delivered.iter().flat_map(|delivered| &delivered.variables);
+    let of_name = variables.clone().find(|(variable, _)| *variable == name);
+    // AWS credentials are several variables, and none of their own name.
+    let (inherited, redaction) = match of_name.or_else(|| variables.clone().next()) {
+        Some((variable, value)) => (
+            inherited(variable, value),
+            redaction(coverage(variable, value)),
+        ),
         None if std::env::var_os(name.as_str()).is_some() => (Inherited::Different, "no"),
         None => (Inherited::Absent, "no"),
+    };
+    let parts = match entry {
+        Some(entry) if entry.kind() == Kind::AwsCredentials => variables
+            .map(|(variable, _)| variable.to_string())
+            .collect(),
+        _ => Vec::new(),
+    };
+    let names_region = AWS_REGION_VARIABLES.contains(&name.as_str());
+    let region = match entry {
+        None if names_region && inherited == Inherited::Absent => Settings::read(&home)?.aws_region,
+        _ => None,
     };
     let elsewhere = vault
         .secrets()
@@ -69,6 +95,9 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         name: &name,
         scope: &args.scope,
         entry,
+        parts,
+        expires: delivered.as_ref().and_then(|delivered| delivered.expires),
+        region: region.map(|region| region.to_string()),
         inherited,
         redaction,
         elsewhere,
@@ -79,7 +108,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     } else {
         ui.data(&explanation.text())?;
     }
-    if entry.is_none() && inherited == Inherited::Absent {
+    if entry.is_none() && inherited == Inherited::Absent && explanation.region.is_none() {
         ui.want_json(false);
         return Err(CommandError::missing(
             format!("nothing sets {name} in scope {}:", args.scope),
@@ -105,23 +134,32 @@ impl Explanation<'_> {
             (Some(entry), Inherited::Absent) => (
                 "vault",
                 format!(
-                    "version {} is saved in scope {}, and nothing else sets the name",
+                    "version {} is saved in scope {}{}, and nothing else sets the name",
                     entry.version(),
-                    self.scope
+                    self.scope,
+                    self.within(entry)
                 ),
             ),
             (Some(entry), Inherited::Same) => (
                 "vault",
                 format!(
-                    "version {} is saved in scope {}, and the environment has the same value",
+                    "version {} is saved in scope {}{}, and the environment has the same value",
                     entry.version(),
-                    self.scope
+                    self.scope,
+                    self.within(entry)
                 ),
             ),
             (Some(_), Inherited::Different) => (
                 "undecided",
                 "the environment sets another value; `mira run` refuses until --prefer says which"
                     .to_owned(),
+            ),
+            (None, Inherited::Absent) if self.region.is_some() => (
+                "setting",
+                format!(
+                    "{} is the region of your AWS credentials, which a process gets with them where nothing else sets one",
+                    self.region.as_deref().unwrap_or_default()
+                ),
             ),
             (None, Inherited::Absent) => (
                 "nothing",
@@ -134,6 +172,14 @@ impl Explanation<'_> {
                     self.scope
                 ),
             ),
+        }
+    }
+
+    /// Says of which secret the variable is a part.
+    fn within(&self, entry: &Entry) -> String {
+        match entry.name() == self.name {
+            true => String::new(),
+            false => format!(" as a part of {}", entry.name()),
         }
     }
 
@@ -151,6 +197,12 @@ impl Explanation<'_> {
             };
             line("saved", &format!("{}{rotated}", minute(entry.created())));
             line("redacted", self.redaction);
+        }
+        if !self.parts.is_empty() {
+            line("delivered", &format!("as {}", self.parts.join(", ")));
+        }
+        if let Some(expires) = self.expires {
+            line("expires", &expiry(expires));
         }
         if !self.elsewhere.is_empty() {
             line(
@@ -191,6 +243,8 @@ impl Explanation<'_> {
             "source": source,
             "why": why,
             "version": self.entry.map(Entry::version),
+            "delivered_as": self.parts,
+            "expires": self.expires.map(|time| time.to_string()),
             "redacted": self.redaction,
             "also_in": self.elsewhere,
             "held_by": self.holders.iter().map(|holder| holder_json(holder, self.entry)).collect::<Vec<_>>(),

@@ -38,10 +38,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         })
         .collect();
     let held = |entry: &Entry| -> Vec<&Holder> {
-        holders
-            .iter()
-            .filter(|holder| holder.delivery.secret_id == entry.id().to_string())
-            .collect()
+        let id = entry.id().to_string();
+        let holders = holders.iter();
+        let mut held: Vec<_> = holders
+            .filter(|holder| holder.delivery.secret_id == id)
+            .collect();
+        // A process may hold several parts of AWS credentials.
+        held.dedup_by_key(|holder| (holder.pid, holder.delivery.version));
+        held
     };
     if args.json {
         let list: Vec<_> = entries

@@ -1,5 +1,6 @@
 //! The commands: one file each, its arguments and its `run`.
 
+pub(crate) mod aws;
 mod completions;
 #[cfg(target_os = "linux")]
 mod delete;
@@ -31,6 +32,7 @@ mod new;
 pub(crate) mod open;
 #[cfg(target_os = "linux")]
 mod pack;
+pub(crate) mod provider;
 #[cfg(target_os = "linux")]
 mod ps;
 mod redact;
@@ -84,6 +86,10 @@ pub(crate) enum Command {
     Program(Program),
     /// Tell what a process would get for a name, from where and why, and who holds it
     Explain(explain::Args),
+    /// Save the keys of an AWS account in one secret, and try them
+    Aws(aws::Args),
+    /// List model providers, and try their keys
+    Provider(provider::Args),
     /// Redact a stream, or scan files for secrets
     Redact(redact::Args),
     /// Ask for the vault's passphrase once and remember it for a while
@@ -186,6 +192,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Export(args) => export::run(&args, ui),
         Command::Program(Program::Run(args)) => return run::run(args, ui),
         Command::Explain(args) => explain::run(&args, ui),
+        Command::Aws(args) => return aws::run(&args, ui),
+        Command::Provider(args) => return provider::run(&args, ui),
         Command::Redact(args) => return redact::run(&args, ui),
         Command::Unlock(args) => unlock::run(&args, ui),
         Command::Lock(args) => lock::run(&args, ui),

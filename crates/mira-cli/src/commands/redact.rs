@@ -61,9 +61,10 @@ fn needles(args: &Args, ui: &Ui) -> Result<NeedleSet, CommandError> {
             .as_ref()
             .is_none_or(|scope| entry.scope() == scope)
         {
-            let value = vault.value(entry)?;
-            // EXPOSE: to the redactor, which looks for it in the input.
-            builder.add(entry.name().as_str(), value.expose());
+            for (name, value) in vault.delivered(entry)?.variables {
+                // EXPOSE: to the redactor, which looks for it in the input.
+                builder.add(name.as_str(), value.expose());
+            }
         }
     }
     Ok(builder.build())

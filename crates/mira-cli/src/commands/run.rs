@@ -1,5 +1,6 @@
 //! `mira run`: runs a program with secrets in its environment and its output redacted.
 
+mod choose;
 #[cfg_attr(not(target_os = "linux"), path = "run/no_gate.rs")]
 mod gate;
 
@@ -12,14 +13,18 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use mira_host::lease::{Delivery, Lease, NewLease};
 use mira_host::run::{Environment, Outcome, Report, RunError, RunSpec};
-use mira_secret::{Scope, SecretName, SecretValue};
+use mira_provider::Settings;
+use mira_secret::Scope;
 use mira_vault::home::Home;
-use mira_vault::{Entry, Vault};
+use mira_vault::{AWS_REGION_VARIABLES, Entry, Vault};
 
+use self::choose::{Chosen, choose};
 use self::gate::Gate;
 use crate::error::{CommandError, Kind};
 use crate::session::{self, UnlockArgs, parse_names, parse_scope};
 use crate::ui::Ui;
+
+pub(crate) use self::choose::{Inherited, inherited};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -86,18 +91,15 @@ pub(crate) enum Prefer {
     Inherited,
 }
 
-/// A secret that is about to be delivered.
-struct Chosen {
-    delivery: Delivery,
-    value: SecretValue,
-}
-
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let home = session::home()?;
-    let settings = settings(&args.settings)?;
+    let mut settings = settings(&args.settings)?;
     let vault = session::open(ui, &args.unlock)?;
-    let chosen = choose(&vault, &args.choice, args.prefer, &settings)?;
+    let chosen = choose(&vault, &args.choice, args.prefer, &settings, ui)?;
     drop(vault);
+    if chosen.iter().any(Chosen::is_aws) {
+        settings.extend(region(&home, &settings)?);
+    }
     let program = args.program.first().cloned().unwrap_or_default();
     let shown = program_name(&program);
     let gate = gate::open(&args.gate, &home, &shown, &chosen, ui)?;
@@ -107,13 +109,16 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     for (name, value) in &settings {
         add(&mut environment, name, value)?;
     }
-    for Chosen { delivery, value } in &chosen {
+    for name in choose::in_the_way(&chosen) {
+        environment.remove(name.as_ref());
+    }
+    for Chosen { name, value, .. } in &chosen {
         // EXPOSE: to the redactor, which looks for it in the program's output.
-        needles.add(delivery.name.as_str(), value.expose());
-        if !args.gate.brokers(&delivery.name) {
+        needles.add(name.as_str(), value.expose());
+        if !args.gate.brokers(name) {
             add(
                 &mut environment,
-                delivery.name.as_str().as_ref(),
+                name.as_str().as_ref(),
                 // EXPOSE: to the program's environment: this is the delivery.
                 value.expose(),
             )?;
@@ -122,10 +127,11 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     for (name, value) in gate.iter().flat_map(Gate::variables) {
         add(&mut environment, &name, value.as_encoded_bytes())?;
     }
-    let held = chosen.into_iter().map(|chosen| chosen.delivery);
-    let deliveries: Vec<_> = held
-        .filter(|delivery| !args.gate.brokers(&delivery.name))
-        .collect();
+    let held = chosen.into_iter();
+    let held = held.filter(|chosen| !args.gate.brokers(&chosen.name));
+    let mut deliveries: Vec<Delivery> = held.map(|chosen| chosen.delivery).collect();
+    // The parts of AWS credentials are one secret.
+    deliveries.dedup_by(|a, b| a.secret_id == b.secret_id);
     let needles = Arc::new(needles.build());
     let room = gate.as_ref().map(Gate::room).transpose()?.flatten();
     let spec = RunSpec {
@@ -193,86 +199,6 @@ fn record(ui: &Ui, home: &Home, program: &str, deliveries: Vec<Delivery>) -> Opt
         .ok()
 }
 
-/// Returns the secrets to deliver, refusing names that two sources set differently.
-fn choose(
-    vault: &Vault,
-    choice: &Choice,
-    prefer: Option<Prefer>,
-    settings: &[(OsString, Vec<u8>)],
-) -> Result<Vec<Chosen>, CommandError> {
-    let entries = choice.entries(vault)?;
-    let mut chosen = Vec::with_capacity(entries.len());
-    let mut collisions = Vec::new();
-    for entry in entries {
-        if settings
-            .iter()
-            .any(|(name, _)| name == entry.name().as_str())
-        {
-            return Err(CommandError::usage(format!(
-                "{} is a saved secret and is set by --with too",
-                entry.name()
-            ))
-            .hint(format!("--except {} leaves the secret out.", entry.name())));
-        }
-        let value = vault.value(entry)?;
-        match inherited(entry.name(), &value) {
-            Inherited::Different if prefer == Some(Prefer::Inherited) => {}
-            Inherited::Different if prefer.is_none() => collisions.push(entry.name()),
-            _ => chosen.push(Chosen {
-                delivery: delivery(entry),
-                value,
-            }),
-        }
-    }
-    if collisions.is_empty() {
-        return Ok(chosen);
-    }
-    let names = collisions
-        .iter()
-        .map(|name| name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    Err(CommandError::usage(format!(
-        "the environment sets {names} already, to another value than the vault; which one is meant?"
-    ))
-    .hint("--prefer vault       the saved secret")
-    .hint("--prefer inherited   what the environment has (it is not redacted)"))
-}
-
-/// What the environment already says of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inherited {
-    Absent,
-    Same,
-    Different,
-}
-
-/// Compares the environment's value with the saved one.
-pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
-    match std::env::var_os(name.as_str()) {
-        None => Inherited::Absent,
-        Some(found) => {
-            let found = mira_secret::SecretBytes::from_vec(found.into_encoded_bytes());
-            // EXPOSE: to a constant-time comparison.
-            let same = found == mira_secret::SecretBytes::copy_from(value.expose());
-            if same {
-                Inherited::Same
-            } else {
-                Inherited::Different
-            }
-        }
-    }
-}
-
-fn delivery(entry: &Entry) -> Delivery {
-    Delivery {
-        secret_id: entry.id().to_string(),
-        scope: entry.scope().clone(),
-        name: entry.name().clone(),
-        version: entry.version(),
-    }
-}
-
 impl Choice {
     /// Returns the entries that are meant; a name that is asked for and not saved is an error.
     pub(crate) fn entries<'a>(&self, vault: &'a Vault) -> Result<Vec<&'a Entry>, CommandError> {
@@ -297,6 +223,25 @@ impl Choice {
             .filter(|entry| !except.contains(entry.name()))
             .collect())
     }
+}
+
+/// Returns the variables of the region that the AWS credentials are for, where nothing else sets one.
+fn region(
+    home: &Home,
+    settings: &[(OsString, Vec<u8>)],
+) -> Result<Vec<(OsString, Vec<u8>)>, CommandError> {
+    let is_set = |name: &&str| {
+        std::env::var_os(name).is_some() || settings.iter().any(|(known, _)| known == name)
+    };
+    if AWS_REGION_VARIABLES.iter().any(|name| is_set(&name)) {
+        return Ok(Vec::new());
+    }
+    let region = Settings::read(home)?.aws_region;
+    let variables = region.into_iter().flat_map(|region| {
+        let value = region.as_str().as_bytes().to_vec();
+        AWS_REGION_VARIABLES.map(|name| (name.into(), value.clone()))
+    });
+    Ok(variables.collect())
 }
 
 /// Splits `NAME=VALUE` settings.

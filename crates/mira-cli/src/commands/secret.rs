@@ -165,17 +165,24 @@ fn bind(args: &BindArgs, ui: &Ui) -> Result<(), CommandError> {
     let apps = Apps::open()?;
     let instance = apps.find(&args.instance)?;
     let name = parse_name(&args.name)?;
-    let secret = match &args.to {
-        Some(text) => parse_name(text)?,
-        None => name.clone(),
-    };
+    let wanted = args.to.as_deref().map(parse_name).transpose()?;
     declared(&apps, &instance, &name)?;
     let vault = existing_vault(&apps, ui, &args.unlock)?;
-    if vault.find(&Scope::User, &secret).is_none() {
+    let entry = match &wanted {
+        Some(secret) => vault.find(&Scope::User, secret),
+        None => vault.carrier(&Scope::User, &name)?,
+    };
+    let Some(entry) = entry else {
+        let secret = wanted.as_ref().unwrap_or(&name);
         return Err(
             CommandError::missing("not saved in scope user:", [secret.as_str()])
                 .hint("`mira set NAME` saves one; `mira list` shows what there is."),
         );
+    };
+    let secret = entry.name();
+    if entry.kind() == Kind::AwsCredentials && vault.value_for(&name, entry)?.is_none() {
+        return Err(CommandError::usage(format!("{secret} has no {name}"))
+            .hint(format!("`mira explain {secret}` says what it has.")));
     }
     if vault.find(&scope(&instance), &name).is_some() {
         return Err(

@@ -157,9 +157,10 @@ fn add_vault(builder: &mut NeedleSetBuilder, allowed: &[SecretName]) -> Result<(
         return Ok(());
     };
     for entry in vault.secrets() {
-        let value = vault.value(entry)?;
-        // EXPOSE: to the scanner, which looks for it in the package.
-        add(builder, allowed, entry.name(), value.expose());
+        for (name, value) in vault.delivered(entry)?.variables {
+            // EXPOSE: to the scanner, which looks for it in the package.
+            add(builder, allowed, &name, value.expose());
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod house;
 
+mod aws;
 mod faults;
 mod files;
 mod guesses;

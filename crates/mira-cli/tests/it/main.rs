@@ -7,6 +7,7 @@
 
 #[cfg(target_os = "linux")]
 mod apps;
+mod aws;
 mod canary;
 mod concurrency;
 mod crash;
@@ -20,6 +21,7 @@ mod life;
 mod output;
 #[cfg(target_os = "linux")]
 mod packaging;
+mod provider;
 mod providers;
 mod recovery;
 mod redact;

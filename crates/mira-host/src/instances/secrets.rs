@@ -1,7 +1,7 @@
 //! An instance's secrets: which it declares, where each comes from, and which are missing.
 
 use mira_package::manifest::{Manifest, SecretSpec};
-use mira_secret::{Scope, SecretName, SecretValue};
+use mira_secret::{Kind, Scope, SecretName, SecretValue};
 use mira_store::{Binding, Instance, InstanceId};
 use mira_vault::{Entry, Vault};
 
@@ -65,7 +65,7 @@ impl Instances {
     ///
     /// # Errors
     ///
-    /// A name comes from two places.
+    /// A name comes from two places, or AWS credentials that it is bound to cannot be read.
     pub async fn resolve<'a>(
         &self,
         instance: &Instance,
@@ -78,13 +78,19 @@ impl Instances {
         let mut wanted = Vec::with_capacity(manifest.secrets.len());
         for declared in &manifest.secrets {
             let name = &declared.name;
-            let is_saved = |scope: &Scope, name: &SecretName| {
-                vault.is_some_and(|vault| vault.find(scope, name).is_some())
+            let is_own = vault.is_some_and(|vault| vault.find(&own, name).is_some());
+            let bound = bound(&bindings, name);
+            let entry = |secret: &SecretName| Some((vault?, vault?.find(&Scope::User, secret)?));
+            let gives = match bound.as_ref().and_then(entry) {
+                // AWS credentials need not have every part that is asked of them.
+                Some((vault, entry)) if entry.kind() == Kind::AwsCredentials => {
+                    vault.value_for(name, entry)?.is_some()
+                }
+                found => found.is_some(),
             };
-            let bound = bound(&bindings, name).filter(|secret| is_saved(&Scope::User, secret));
             let found = [
-                is_saved(&own, name).then_some(Source::Own),
-                bound.map(Source::Bound),
+                is_own.then_some(Source::Own),
+                bound.filter(|_| gives).map(Source::Bound),
                 sealed.contains(name).then_some(Source::Sealed),
             ];
             let mut found = found.into_iter().flatten();
@@ -144,9 +150,11 @@ impl Instances {
                 }
             };
             let entry = vault.and_then(|vault| Some((vault, vault.find(scope, saved_as)?)));
-            if let Some((vault, entry)) = entry {
+            if let Some((vault, entry)) = entry
+                && let Some(value) = vault.value_for(&name, entry)?
+            {
                 values.push(Value {
-                    value: vault.value(entry)?,
+                    value,
                     origin: Some(origin(entry)),
                     name,
                 });

@@ -118,15 +118,16 @@ impl Instances {
         let own = scope(&instance.id);
         let declared = |name: &SecretName| manifest.secrets.iter().any(|one| one.name == *name);
         let kept = vault.secrets();
-        kept.filter(|entry| *entry.scope() == own && !declared(entry.name()))
-            .map(|entry| {
-                Ok(Value {
-                    name: entry.name().clone(),
-                    value: vault.value(entry)?,
-                    origin: None,
-                })
-            })
-            .collect()
+        let mut values = Vec::new();
+        for entry in kept.filter(|entry| *entry.scope() == own && !declared(entry.name())) {
+            let parts = vault.delivered(entry)?.variables.into_iter();
+            values.extend(parts.map(|(name, value)| Value {
+                name,
+                value,
+                origin: None,
+            }));
+        }
+        Ok(values)
     }
 
     /// Makes the folders of an instance's volumes where they are missing, and returns the volumes.
@@ -172,16 +173,23 @@ impl Instances {
         let mut secrets = Secrets::builder();
         let own = scope(&instance.id);
         for entry in vault.secrets().filter(|entry| *entry.scope() == own) {
-            // EXPOSE: to the scanner, which keeps it out of snapshots.
-            secrets.add(entry.name().as_str(), vault.value(entry)?.expose());
+            for (name, value) in vault.delivered(entry)?.variables {
+                // EXPOSE: to the scanner, which keeps it out of snapshots.
+                secrets.add(name.as_str(), value.expose());
+            }
         }
         for wanted in &resolution.wanted {
             let Some(Source::Bound(secret)) = &wanted.source else {
                 continue;
             };
-            if let Some(entry) = vault.find(&mira_secret::Scope::User, secret) {
+            let name = &wanted.declared.name;
+            let entry = vault.find(&mira_secret::Scope::User, secret);
+            let value = entry
+                .map(|entry| vault.value_for(name, entry))
+                .transpose()?;
+            if let Some(value) = value.flatten() {
                 // EXPOSE: to the scanner, which keeps it out of snapshots.
-                secrets.add(wanted.declared.name.as_str(), vault.value(entry)?.expose());
+                secrets.add(name.as_str(), value.expose());
             }
         }
         for (name, value) in sealed {

@@ -9,6 +9,7 @@ use mira_package::manifest::{
 };
 use mira_snapshot::Repository;
 use mira_store::{Instance, PortRequest};
+use mira_vault::{AWS_REGION_VARIABLES, AWS_VARIABLES};
 
 use super::folders::remove;
 use super::{InstanceError, Instances, Unpacked};
@@ -23,6 +24,8 @@ use crate::service::{
 pub struct Surroundings {
     /// The user's variables, of which the path, the language and the time zone are taken, and where the user's home is.
     pub variables: Vec<(OsString, OsString)>,
+    /// The region that the user's AWS credentials are for, where the app says none.
+    pub aws_region: Option<String>,
     /// Start nothing where its network cannot be enforced.
     pub require_enforcement: bool,
 }
@@ -57,7 +60,8 @@ impl Instances {
         self.provide_volumes(&instance.id, manifest)?;
         // What an earlier run left there is nobody's.
         remove(&folders.tmp)?;
-        let settings = self.settings(instance, manifest).await?;
+        let region = surroundings.aws_region.as_ref();
+        let settings = self.settings(instance, manifest, region).await?;
         let ports = self.ports(instance, manifest).await?;
         let resolve = |reference: &Reference| match reference {
             Reference::Port { service, port } => ports
@@ -136,11 +140,12 @@ impl Instances {
         })
     }
 
-    /// Returns the values of the settings: the instance's own, else the manifest's.
+    /// Returns the values of the settings: the instance's own, else the manifest's; of an AWS region that is left empty, the user's.
     async fn settings(
         &self,
         instance: &Instance,
         manifest: &Manifest,
+        region: Option<&String>,
     ) -> Result<BTreeMap<String, String>, InstanceError> {
         let own = self.store.settings(&instance.id).await?;
         let declared = manifest.settings.iter();
@@ -148,6 +153,11 @@ impl Instances {
             .map(|setting| {
                 let own = own.iter().find(|own| own.name == setting.name);
                 let value = own.map_or(&setting.default, |own| &own.value);
+                let names_region = AWS_REGION_VARIABLES.contains(&setting.name.as_str());
+                let value = match region {
+                    Some(region) if names_region && value.is_empty() => region,
+                    _ => value,
+                };
                 (setting.name.clone(), value.clone())
             })
             .collect())
@@ -249,7 +259,8 @@ impl Making<'_> {
         words.iter().map(render).collect()
     }
 
-    /// The service's own variables win over the settings, and both over what every service begins with.
+    /// The service's own variables win over the settings, and both over what every service begins with, and the user's AWS region
+    /// where the service has AWS keys.
     fn variables(&self, service: &Service) -> Vec<(OsString, OsString)> {
         let base = base_environment(
             self.surroundings.variables.iter().cloned(),
@@ -257,6 +268,15 @@ impl Making<'_> {
             self.instance.id.as_str(),
             service.name.as_str(),
         );
+        let region = self.surroundings.aws_region.iter();
+        let region = region.filter(|_| {
+            let mut secrets = self.manifest.secrets_of(&service.name);
+            secrets.any(|secret| AWS_VARIABLES.contains(&secret.name.as_str()))
+        });
+        let region = region.flat_map(|region| {
+            let names = AWS_REGION_VARIABLES.into_iter();
+            names.map(|name| (name.into(), region.into()))
+        });
         let settings = self.settings.iter();
         let settings = settings.map(|(name, value)| (name.into(), value.into()));
         let own = service.env.iter();
@@ -268,6 +288,7 @@ impl Making<'_> {
         let placeholders = self.brokered.iter().filter(is_for).map(Broker::variable);
         let all: BTreeMap<OsString, OsString> = base
             .into_iter()
+            .chain(region)
             .chain(settings)
             .chain(own)
             .chain(placeholders)

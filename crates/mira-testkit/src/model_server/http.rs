@@ -6,16 +6,18 @@ use std::sync::Arc;
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::reply::{Content, Reply, document, events};
+use super::dialect::{Asked, Dialect};
+use super::reply::{Content, Reply, events};
 use super::{ChatRequest, Shared};
+use crate::server::lock;
 
 /// A hang-up: the connection ends before the body does.
 #[derive(Debug)]
@@ -55,56 +57,62 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
-    let bearer = bearer(&head.headers);
-    let accepted = shared.key.is_none() || shared.key == bearer;
-    let reply = match (&head.method, head.uri.path()) {
-        (&Method::GET, "/v1/models") if accepted => {
-            return Ok(whole(StatusCode::OK, &models(&shared), None));
-        }
-        (&Method::GET, "/v1/models") => Reply::bad_key(),
-        (&Method::POST, "/v1/chat/completions") => {
-            let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-            let body = body
-                .map(http_body_util::Collected::to_bytes)
-                .unwrap_or_default();
-            match serde_json::from_slice::<Value>(&body) {
-                Ok(body) if body["messages"].is_array() && body["model"].is_string() => {
-                    let request = ChatRequest { body, bearer };
-                    shared.requests.add(request.clone());
-                    if accepted {
-                        return Ok(chat(&shared, &request).await);
-                    }
-                    Reply::bad_key()
-                }
-                _ => Reply::error(
-                    400,
-                    "invalid_value",
-                    "We could not parse the body of your request.",
-                ),
-            }
-        }
-        _ => Reply::error(404, "unknown_url", "Unknown request URL."),
+    let Some((dialect, asked)) = Dialect::of(&head.method, head.uri.path(), &head.headers) else {
+        let unknown = Reply::error(404, "unknown_url", "Unknown request URL.");
+        return Ok(refusal(Dialect::OpenAi, unknown.content));
     };
-    Ok(refusal(reply.content))
+    let bearer = dialect.key(&head.headers);
+    let accepted = shared.key.is_none() || shared.key == bearer || dialect.is_open(asked);
+    let bad_key = || Reply::error(401, "invalid_api_key", &dialect.bad_key(bearer.as_deref()));
+    if asked != Asked::Chat {
+        let scripted = lock(&shared.listing_script).pop_front();
+        let reply = match scripted {
+            Some(reply) => reply.with_key(bearer.as_deref()),
+            None if accepted => {
+                let listing = match asked {
+                    Asked::Key => {
+                        json!({"data": {"label": "testkit", "usage": 0, "limit": null, "limit_remaining": null}})
+                    }
+                    _ => dialect.models(&shared.models),
+                };
+                return Ok(whole(StatusCode::OK, &listing, None));
+            }
+            None => bad_key(),
+        };
+        if reply.held {
+            shared.hold().await;
+        }
+        return Ok(refusal(dialect, reply.content));
+    }
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    let body = body
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let reply = match serde_json::from_slice::<Value>(&body) {
+        Ok(body) if body["messages"].is_array() && body["model"].is_string() => {
+            let request = ChatRequest {
+                body,
+                bearer: bearer.clone(),
+            };
+            shared.requests.add(request.clone());
+            if accepted {
+                return Ok(chat(&shared, dialect, &request).await);
+            }
+            bad_key()
+        }
+        _ => Reply::error(
+            400,
+            "invalid_value",
+            "We could not parse the body of your request.",
+        ),
+    };
+    Ok(refusal(dialect, reply.content))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix("Bearer ").map(str::to_owned)
-}
-
-fn models(shared: &Shared) -> Value {
-    let models: Vec<Value> = shared
-        .models
-        .iter()
-        .map(|id| json!({"id": id, "object": "model", "created": 0, "owned_by": "testkit"}))
-        .collect();
-    json!({"object": "list", "data": models})
-}
-
-async fn chat(shared: &Arc<Shared>, request: &ChatRequest) -> Response<Body> {
+async fn chat(shared: &Arc<Shared>, dialect: Dialect, request: &ChatRequest) -> Response<Body> {
     let reply = shared.reply_to(request).with_key(request.bearer.as_deref());
-    let streams = request.wants_stream() && !matches!(reply.content, Content::Error { .. });
+    let refuses = matches!(reply.content, Content::Error { .. } | Content::Other { .. });
+    let streams = request.wants_stream() && !refuses;
     let (sender, body) = Channel::new(PIECES_WAITING);
     let pieces: Vec<String> = if streams {
         let events = events(&reply.content, request.model());
@@ -114,10 +122,12 @@ async fn chat(shared: &Arc<Shared>, request: &ChatRequest) -> Response<Body> {
         if reply.held {
             shared.hold().await;
         }
-        if let Content::Error { .. } = reply.content {
-            return refusal(reply.content);
+        if refuses {
+            return refusal(dialect, reply.content);
         }
-        let text = document(&reply.content, request.model()).to_string();
+        let text = dialect
+            .document(&reply.content, request.model())
+            .to_string();
         let (first, rest) = text.split_at(text.floor_char_boundary(text.len() / 2));
         vec![first.to_owned(), rest.to_owned()]
     };
@@ -136,7 +146,7 @@ async fn chat(shared: &Arc<Shared>, request: &ChatRequest) -> Response<Body> {
     };
     response
         .headers_mut()
-        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -167,33 +177,53 @@ async fn send(
     }
 }
 
-/// The response of an error.
-fn refusal(content: Content) -> Response<Body> {
-    let Content::Error {
-        status,
-        body,
-        retry_after_secs,
-    } = content
-    else {
-        unreachable!("only errors are refusals");
-    };
-    let status = StatusCode::from_u16(status).expect("a test names a real status");
-    whole(status, &body, retry_after_secs)
+/// The response of a reply that is no answer.
+fn refusal(dialect: Dialect, content: Content) -> Response<Body> {
+    let status_of = |status| StatusCode::from_u16(status).expect("a test names a real status");
+    match content {
+        Content::Error {
+            status,
+            code,
+            message,
+            retry_after_secs,
+        } => {
+            let body = dialect.error(status, &code, &message);
+            whole(status_of(status), &body, retry_after_secs)
+        }
+        Content::Other {
+            status,
+            kind,
+            location,
+            body,
+        } => {
+            let mut response = sent(status_of(status), body);
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            if let Some(location) = location {
+                let location = location.parse().expect("a test names a real address");
+                headers.insert(LOCATION, location);
+            }
+            response
+        }
+        Content::Text(_) | Content::ToolCall { .. } => unreachable!("only errors are refusals"),
+    }
 }
 
 fn whole(status: StatusCode, body: &Value, retry_after_secs: Option<u64>) -> Response<Body> {
-    let (mut sender, channel) = Channel::new(1);
-    // The channel is new, so it has room for one piece.
-    drop(sender.try_send(hyper::body::Frame::data(Bytes::from(body.to_string()))));
-    let mut response = Response::new(channel);
-    *response.status_mut() = status;
+    let mut response = sent(status, body.to_string());
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("application/json"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = retry_after_secs {
         headers.insert(RETRY_AFTER, seconds.into());
     }
+    response
+}
+
+fn sent(status: StatusCode, body: String) -> Response<Body> {
+    let (mut sender, channel) = Channel::new(1);
+    // The channel is new, so it has room for one piece.
+    drop(sender.try_send(hyper::body::Frame::data(Bytes::from(body))));
+    let mut response = Response::new(channel);
+    *response.status_mut() = status;
     response
 }

@@ -23,8 +23,16 @@ pub(super) enum Content {
     },
     Error {
         status: u16,
-        body: Value,
+        code: String,
+        message: String,
         retry_after_secs: Option<u64>,
+    },
+    /// Not in the form of any API.
+    Other {
+        status: u16,
+        kind: &'static str,
+        location: Option<String>,
+        body: String,
     },
 }
 
@@ -62,15 +70,10 @@ impl Reply {
     /// An error with the service's own code and words.
     #[must_use]
     pub fn error(status: u16, code: &str, message: &str) -> Self {
-        let kind = match status {
-            401 => "authentication_error",
-            429 => "rate_limit_error",
-            500.. => "server_error",
-            _ => "invalid_request_error",
-        };
         Self::new(Content::Error {
             status,
-            body: json!({"error": {"message": message, "type": kind, "param": null, "code": code}}),
+            code: code.to_owned(),
+            message: message.to_owned(),
             retry_after_secs: None,
         })
     }
@@ -109,6 +112,47 @@ impl Reply {
         reply
     }
 
+    /// 429 of an account without credit, in OpenAI's words.
+    #[must_use]
+    pub fn quota_exhausted() -> Self {
+        let message =
+            "You exceeded your current quota, please check your plan and billing details.";
+        Self::error(429, "insufficient_quota", message)
+    }
+
+    /// A web page, as from something that is not the service.
+    #[must_use]
+    pub fn page(status: u16) -> Self {
+        Self::new(Content::Other {
+            status,
+            kind: "text/html; charset=utf-8",
+            location: None,
+            body: "<!doctype html><title>Sign in</title>".to_owned(),
+        })
+    }
+
+    /// 302 to another address.
+    #[must_use]
+    pub fn redirect(to: impl Into<String>) -> Self {
+        Self::new(Content::Other {
+            status: 302,
+            kind: "text/plain",
+            location: Some(to.into()),
+            body: String::new(),
+        })
+    }
+
+    /// 200 with as many bytes as are asked for, which say nothing.
+    #[must_use]
+    pub fn bytes(count: usize) -> Self {
+        Self::new(Content::Other {
+            status: 200,
+            kind: "application/json",
+            location: None,
+            body: " ".repeat(count),
+        })
+    }
+
     /// 500.
     #[must_use]
     pub fn trouble() -> Self {
@@ -145,9 +189,9 @@ impl Reply {
         match &mut self.content {
             Content::Text(text) => text.push_str(key),
             Content::ToolCall { .. } => {}
-            Content::Error { body, .. } => {
-                let message = &mut body["error"]["message"];
-                *message = format!("{} {key}", message.as_str().unwrap_or_default()).into();
+            Content::Error { message: text, .. } | Content::Other { body: text, .. } => {
+                text.push(' ');
+                text.push_str(key);
             }
         }
         self
@@ -165,7 +209,7 @@ pub(super) fn document(content: &Content, model: &str) -> Value {
                 "tool_calls",
             )
         }
-        Content::Error { body, .. } => return body.clone(),
+        Content::Error { .. } | Content::Other { .. } => (json!(null), "stop"),
     };
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": model,
@@ -201,7 +245,7 @@ pub(super) fn events(content: &Content, model: &str) -> Vec<Value> {
             }));
             events.push(event(json!({}), Some("tool_calls")));
         }
-        Content::Error { body, .. } => events.push(body.clone()),
+        Content::Error { .. } | Content::Other { .. } => {}
     }
     events
 }

@@ -20,7 +20,7 @@ pub struct AwsKeys {
 }
 
 /// Returns what is wrong with a request's signature.
-pub(super) fn check(head: &Parts, body: &[u8], keys: &AwsKeys) -> Result<(), &'static str> {
+pub(crate) fn check(head: &Parts, body: &[u8], keys: &AwsKeys) -> Result<(), &'static str> {
     let authorization = header(head, AUTHORIZATION.as_str()).ok_or("it is not signed")?;
     let fields = authorization.strip_prefix("AWS4-HMAC-SHA256 ");
     let fields = fields.ok_or("it is signed in another way")?;

@@ -40,6 +40,7 @@ impl WriteLock {
             home.credentials(),
             home.default_keyfile(),
             home.generation(),
+            home.settings(),
         ] {
             remove(&beside(&target))?;
         }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use mira_secret::{Kind, Scope, SecretBytes, SecretName, SecretValue};
 
 use super::{Vault, same_path};
+use crate::aws::AwsCredentials;
 use crate::document::{COUNTER_MAX, Document, Record, ScopeRecord, WrappedKey, beside_value};
 use crate::entry::{Entry, check_label, to_second};
 use crate::error::VaultError;
@@ -190,7 +191,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// The label is not one, or the system gives no randomness.
+    /// The label is not one, the value is not of its kind, or the system gives no randomness.
     pub fn set(
         &mut self,
         scope: &Scope,
@@ -198,6 +199,12 @@ impl Draft {
         new: NewSecret,
     ) -> Result<&Entry, VaultError> {
         let entry = next_entry(self.vault.find(scope, name), scope, name, &new)?;
+        if entry.kind() == Kind::AwsCredentials {
+            AwsCredentials::from_value(&new.value).map_err(|source| VaultError::Aws {
+                name: name.clone(),
+                source,
+            })?;
+        }
         let sealed = match self.vault.backend() {
             Backend::Keychain => {
                 self.items.push(ItemChange::Store {

@@ -103,7 +103,7 @@ pub(super) fn open(
         return Ok(None);
     }
     let value = |name: &SecretName| {
-        let chosen = chosen.iter().find(|chosen| chosen.delivery.name == *name);
+        let chosen = chosen.iter().find(|chosen| chosen.name == *name);
         chosen.map(|chosen| &chosen.value)
     };
     let names = args.broker.iter().map(|brokered| &brokered.name);

@@ -230,6 +230,7 @@ async fn start(notes: &Notes, interval: Duration, last: u16) -> Starting {
     };
     let surroundings = Surroundings {
         variables: notes.home.env().to_vec(),
+        aws_region: None,
         require_enforcement: false,
     };
     let spec = instances

@@ -1,0 +1,205 @@
+//! `mira provider test`: tries keys, and says what is wrong.
+
+use std::process::ExitCode;
+
+use mira_provider::provider::{Api, Provider, Working, test};
+use mira_provider::settings::{ModelName, ProviderName, Region};
+use mira_provider::{Caller, Fault, Settings, aws};
+use mira_secret::{Scope, SecretName};
+use mira_vault::Vault;
+use serde_json::{Value, json};
+
+use super::{parse_model, parse_provider};
+use crate::commands::aws as aws_command;
+use crate::error::CommandError;
+use crate::reach::{ReachArgs, wait};
+use crate::render::table;
+use crate::session::{self, UnlockArgs};
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A key is tried by listing models, which costs nothing; --model has that model answer with a few tokens, which costs a \
+                  fraction of a cent. Nothing is called unless you ask for it with this command."
+)]
+pub(crate) struct Args {
+    /// The provider; all that have a key, or that something is set for, if left out
+    #[arg(value_name = "NAME", value_parser = parse_provider)]
+    name: Option<ProviderName>,
+
+    /// Ask this model for a few tokens
+    #[arg(long, value_name = "MODEL", value_parser = parse_model, requires = "name")]
+    model: Option<ModelName>,
+
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    place: aws_command::PlaceArgs,
+
+    #[command(flatten)]
+    reach: ReachArgs,
+
+    #[command(flatten)]
+    unlock: UnlockArgs,
+}
+
+/// What came of one provider.
+enum Outcome {
+    Provider(Result<Working, Fault>),
+    Bedrock(aws::Report, Region),
+}
+
+pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
+    ui.want_json(args.json);
+    let home = session::home()?;
+    let settings = Settings::read(&home)?;
+    let vault = session::open(ui, &args.unlock)?;
+    let providers = chosen(args, &settings, &vault)?;
+    let caller = args.reach.caller()?;
+    let mut outcomes = Vec::with_capacity(providers.len());
+    for provider in &providers {
+        let outcome = try_out(args, provider, &settings, &vault, &caller)?;
+        outcomes.push((provider, outcome));
+    }
+    if args.json {
+        ui.json(&outcomes.iter().map(to_json).collect::<Value>())?;
+    } else {
+        let rows: Vec<_> = outcomes.iter().map(row).collect();
+        ui.data(&table(["NAME", "IS", "BECAUSE"], &rows))?;
+    }
+    for (provider, outcome) in &outcomes {
+        for fault in outcome.faults() {
+            ui.detail(&format!("{}: {}", provider.name, fault.hint()));
+        }
+    }
+    let all_good = outcomes
+        .iter()
+        .all(|(_, outcome)| outcome.faults().is_empty());
+    Ok(match all_good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Returns the providers to try; one without the key that it needs is an error if it was named, or if there is no other.
+fn chosen(args: &Args, settings: &Settings, vault: &Vault) -> Result<Vec<Provider>, CommandError> {
+    let has_key = |provider: &Provider| {
+        let key = provider.key.as_ref();
+        key.is_none_or(|key| vault.find(&Scope::User, key).is_some())
+    };
+    let missing = |keys: Vec<&SecretName>, hint: &str| {
+        CommandError::missing("no key is saved to try:", keys).hint(hint)
+    };
+    let Some(name) = &args.name else {
+        let all = Provider::all(settings);
+        let (ready, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            // What needs no key is tried where somebody uses it.
+            .filter(|provider| provider.key.is_some() || provider.is_set)
+            .partition(has_key);
+        let keys: Vec<&SecretName> = others
+            .iter()
+            .filter_map(|other| other.key.as_ref())
+            .collect();
+        return match ready.is_empty() {
+            true => Err(missing(
+                keys,
+                "`mira set NAME` saves one; `mira aws set` saves those of AWS.",
+            )),
+            false => Ok(ready),
+        };
+    };
+    let provider = Provider::of(settings, name);
+    if provider.api == Api::Compatible && !provider.is_set {
+        let known = Provider::all(settings);
+        let known: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+        return Err(CommandError::usage(format!("there is no provider {name}"))
+            .hint(format!("There are {}.", known.join(", ")))
+            .hint(format!(
+                "`mira provider set {name} --base-url URL` adds one like OpenAI."
+            )));
+    }
+    match &provider.key {
+        Some(key) if !has_key(&provider) => Err(missing(
+            vec![key],
+            match provider.api {
+                Api::Bedrock => "`mira aws set` saves AWS credentials.",
+                _ => "`mira set NAME` saves it.",
+            },
+        )),
+        _ => Ok(vec![provider]),
+    }
+}
+
+fn try_out(
+    args: &Args,
+    provider: &Provider,
+    settings: &Settings,
+    vault: &Vault,
+    caller: &Caller,
+) -> Result<Outcome, CommandError> {
+    let entry = provider
+        .key
+        .as_ref()
+        .and_then(|key| vault.find(&Scope::User, key));
+    if provider.api != Api::Bedrock {
+        let key = entry.map(|entry| vault.value(entry)).transpose()?;
+        let tried = test(caller, provider, key.as_ref(), args.model.as_ref());
+        return Ok(Outcome::Provider(wait(tried)?));
+    }
+    let credentials = vault.aws_credentials(aws_command::saved(vault)?)?;
+    let region = aws_command::region(None, settings)?.ok_or_else(aws_command::no_region)?;
+    let endpoint = args.place.endpoint()?;
+    let trial = aws::Trial {
+        credentials: &credentials,
+        region: &region,
+        endpoint: endpoint.as_ref(),
+        model: args.model.as_ref(),
+    };
+    let report = wait(aws::test(caller, &trial))?;
+    Ok(Outcome::Bedrock(report, region))
+}
+
+impl Outcome {
+    fn faults(&self) -> Vec<&Fault> {
+        match self {
+            Self::Provider(outcome) => outcome.as_ref().err().into_iter().collect(),
+            Self::Bedrock(report, _) => report.faults().collect(),
+        }
+    }
+
+    fn models(&self) -> Option<usize> {
+        match self {
+            Self::Provider(outcome) => outcome.as_ref().ok().map(|working| working.models),
+            Self::Bedrock(report, _) => report.bedrock.as_ref()?.as_ref().ok().copied(),
+        }
+    }
+}
+
+fn row((provider, outcome): &(&Provider, Outcome)) -> [String; 3] {
+    let faults: Vec<String> = outcome.faults().iter().map(ToString::to_string).collect();
+    let (state, because) = match faults.is_empty() {
+        true => (
+            "good",
+            format!("{} models", outcome.models().unwrap_or_default()),
+        ),
+        false => ("FAILED", faults.join("; ")),
+    };
+    [provider.name.to_string(), state.to_owned(), because]
+}
+
+fn to_json((provider, outcome): &(&Provider, Outcome)) -> Value {
+    let faults = outcome.faults();
+    let mut told = json!({
+        "name": provider.name.as_str(),
+        "ok": faults.is_empty(),
+        "models": outcome.models(),
+        "faults": faults.into_iter().map(aws_command::fault_json).collect::<Value>(),
+    });
+    if let (Outcome::Bedrock(report, region), Some(told)) = (outcome, told.as_object_mut()) {
+        told.insert("aws".to_owned(), aws_command::to_json(report, region));
+    }
+    told
+}
