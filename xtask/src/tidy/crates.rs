@@ -103,6 +103,12 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
+        name: "mira-mcp",
+        layer: Layer::Runtime,
+        uses: &["mira-redact", "mira-secret", "mira-vault"],
+        uses_in_tests: &[],
+    },
+    Crate {
         name: "mira-server",
         layer: Layer::Surface,
         uses: &["mira-gate", "mira-host", "mira-secret", "mira-snapshot"],
@@ -115,6 +121,7 @@ const CRATES: &[Crate] = &[
             "mira-age",
             "mira-gate",
             "mira-host",
+            "mira-mcp",
             "mira-package",
             "mira-redact",
             "mira-sandbox",

@@ -87,9 +87,9 @@ pub(crate) enum Prefer {
 }
 
 /// A secret that is about to be delivered.
-struct Chosen {
-    delivery: Delivery,
-    value: SecretValue,
+pub(crate) struct Chosen {
+    pub(crate) delivery: Delivery,
+    pub(crate) value: SecretValue,
 }
 
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
@@ -133,26 +133,43 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         args: args.program.into_iter().skip(1).collect(),
         environment,
         needles,
+        messages: false,
         room,
     };
 
-    let mut lease = record(ui, &home, &shown, deliveries);
+    let ended = attend(spec, &shown, deliveries, &home, ui);
+    if let Some(gate) = gate {
+        gate.close(ui);
+    }
+    ended
+}
+
+/// Runs the program with a lease for what it holds, and ends as it did.
+pub(crate) fn attend(
+    spec: RunSpec,
+    shown: &str,
+    deliveries: Vec<Delivery>,
+    home: &Home,
+    ui: &Ui,
+) -> Result<ExitCode, CommandError> {
+    let mut lease = record(ui, home, shown, deliveries);
     let ran = mira_host::run::run(spec, &mut |pid| {
         if let Some(Err(error)) = lease.as_mut().map(|lease| lease.started(pid)) {
             ui.say(&format!("cannot record the process id of {shown}: {error}"));
         }
     });
     drop(lease);
-    if let Some(gate) = gate {
-        gate.close(ui);
-    }
     match ran {
         Ok(report) => Ok(end(&report, ui)),
         Err(error) => Err(not_started(&error)),
     }
 }
 
-fn add(environment: &mut Environment, name: &OsStr, value: &[u8]) -> Result<(), CommandError> {
+pub(crate) fn add(
+    environment: &mut Environment,
+    name: &OsStr,
+    value: &[u8],
+) -> Result<(), CommandError> {
     environment
         .set(name, value)
         .map_err(|error| CommandError::usage(error.to_string()))
@@ -174,7 +191,12 @@ fn not_started(error: &RunError) -> CommandError {
 }
 
 /// Records that the program is about to hold the secrets; a home that cannot be written does not stop it.
-fn record(ui: &Ui, home: &Home, program: &str, deliveries: Vec<Delivery>) -> Option<Lease> {
+pub(crate) fn record(
+    ui: &Ui,
+    home: &Home,
+    program: &str,
+    deliveries: Vec<Delivery>,
+) -> Option<Lease> {
     if deliveries.is_empty() {
         return None;
     }
@@ -264,7 +286,7 @@ pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
     }
 }
 
-fn delivery(entry: &Entry) -> Delivery {
+pub(crate) fn delivery(entry: &Entry) -> Delivery {
     Delivery {
         secret_id: entry.id().to_string(),
         scope: entry.scope().clone(),
@@ -321,7 +343,7 @@ fn settings(texts: &[OsString]) -> Result<Vec<(OsString, Vec<u8>)>, CommandError
 }
 
 /// Returns the program's file name: its arguments may hold values, and its folder is nobody's business.
-fn program_name(program: &OsStr) -> String {
+pub(crate) fn program_name(program: &OsStr) -> String {
     Path::new(program)
         .file_name()
         .unwrap_or(program)

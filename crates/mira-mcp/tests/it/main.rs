@@ -1,0 +1,3 @@
+//! What MCP servers and their clients are promised.
+
+mod messages;
