@@ -25,6 +25,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-snapshot", "snapshot"),
     (RUN.0, RUN.1),
     ("mira-cli", "apps"),
+    ("mira-cli", "mcp"),
 ];
 
 /// The bench that knows other tools.

@@ -12,7 +12,6 @@ mod legacy;
 mod message;
 mod stream;
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,7 +80,6 @@ pub async fn run(
     events: mpsc::Sender<Event>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let mut stop = pin!(stop);
     let bridge = Arc::new(Bridge {
         client: call::client(&endpoint.url)?,
         endpoint,
@@ -91,43 +89,11 @@ pub async fn run(
     });
     let mut requests = JoinSet::new();
     let mut streams = JoinSet::new();
-    let mut outcome = Ok(());
-    loop {
-        let line = tokio::select! {
-            line = input.recv() => line,
-            () = bridge.events.closed() => None,
-            () = &mut stop => None,
-            Some(_) = requests.join_next() => continue,
-            Some(ended) = streams.join_next() => match ended {
-                // The older transport has one stream for all answers.
-                Ok(Err(failure)) => {
-                    outcome = Err(failure);
-                    None
-                }
-                _ => continue,
-            },
-        };
-        let Some(line) = line else { break };
-        let Some(message) = Message::parse(line) else {
-            bridge
-                .note("the client wrote a line that is no message; it was left out")
-                .await;
-            continue;
-        };
-        if message.is_initialize() {
-            bridge.greet(&message, &mut streams).await;
-        } else if message.is_request() {
-            let bridge = Arc::clone(&bridge);
-            requests.spawn(async move { bridge.answer(&message).await });
-        } else {
-            let is_ready = message.method.as_deref() == Some("notifications/initialized");
-            bridge.tell(&message).await;
-            if is_ready {
-                lock(&bridge.state).ready = Some(message);
-                bridge.listen(&mut streams);
-            }
-        }
-    }
+    let outcome = tokio::select! {
+        outcome = bridge.serve(&mut input, &mut requests, &mut streams) => outcome,
+        () = bridge.events.closed() => Ok(()),
+        () = stop => Ok(()),
+    };
     // What is not answered by then is not waited for.
     let drained = timeout(DRAIN, async {
         while requests.join_next().await.is_some() {}
@@ -166,6 +132,45 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Bridge {
+    /// Carries messages until the client has no more.
+    async fn serve(
+        self: &Arc<Self>,
+        input: &mut mpsc::Receiver<Vec<u8>>,
+        requests: &mut JoinSet<()>,
+        streams: &mut JoinSet<Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        loop {
+            let line = tokio::select! {
+                line = input.recv() => line,
+                Some(_) = requests.join_next() => continue,
+                Some(ended) = streams.join_next() => match ended {
+                    // The older transport has one stream for all answers.
+                    Ok(Err(failure)) => return Err(failure),
+                    _ => continue,
+                },
+            };
+            let Some(line) = line else { return Ok(()) };
+            let Some(message) = Message::parse(line) else {
+                self.note("the client wrote a line that is no message; it was left out")
+                    .await;
+                continue;
+            };
+            if message.is_initialize() {
+                self.greet(&message, streams).await;
+            } else if message.is_request() {
+                let bridge = Arc::clone(self);
+                requests.spawn(async move { bridge.answer(&message).await });
+            } else {
+                let is_ready = message.method.as_deref() == Some("notifications/initialized");
+                self.tell(&message).await;
+                if is_ready {
+                    lock(&self.state).ready = Some(message);
+                    self.listen(streams);
+                }
+            }
+        }
+    }
+
     /// Sends the client's first message, by which the transport is found out.
     async fn greet(
         self: &Arc<Self>,
