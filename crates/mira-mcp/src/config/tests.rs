@@ -10,6 +10,9 @@ const VALUES: [(&str, &str); 3] = [
     ("@SECRET3@", "figd_7Fq2mXv9LrT4bWc8ZnYd"),
 ];
 
+/// Names with their values.
+type Pairs = Vec<(String, String)>;
+
 /// A folder with a client's file in it, the secrets filled in.
 fn file(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +30,7 @@ fn file(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 /// Returns what a definition of an entry is, all that looks like a secret being one, and what leaves the file.
-fn taken(entry: &Entry) -> Option<(Kind, Vec<String>, Vec<(String, String)>)> {
+fn taken(entry: &Entry) -> Option<(Kind, Vec<String>, Pairs)> {
     let mut names = Vec::new();
     let mut secrets = Vec::new();
     let mut take = |name: &str, value: &str| {

@@ -297,12 +297,6 @@ fn a_test_tells_who_a_server_is_or_what_is_wrong() {
         1,
         &["exit code 9", "no such database"],
     );
-    fails(
-        "talks",
-        &["sh", "-c", "read line; echo hello; exec cat >&2"],
-        1,
-        &["talks: "],
-    );
     add(
         &home,
         &["hangs", "--", "sh", "-c", "exec 3<&0; cat <&3 >/dev/null"],

@@ -1,5 +1,6 @@
 //! The official clients, talking to real servers through `mira mcp run`.
 
+use std::path::Path;
 use std::process::Command;
 
 use mira_testkit::home::TestHome;
@@ -18,7 +19,10 @@ fn talk(home: &TestHome, client: &[&str], server: &str, calls: &Value) -> String
         .env_clear()
         .envs(home.env().iter().cloned())
         .env("NODE_PATH", installed("node/node_modules"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env(
+            "PYTHONPYCACHEPREFIX",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-cache"),
+        )
         .env("CALLS", calls.to_string())
         .output()
         .unwrap();
@@ -135,6 +139,7 @@ fn the_official_clients_fetch_a_page() {
             "--",
             &server,
             "--ignore-robots-txt",
+            "--allow-private-ips",
         ],
     );
     let calls = json!([["fetch", {"url": format!("http://{address}/"), "raw": true}]]);
