@@ -46,6 +46,7 @@ fn launch() -> Result<ExitCode, Box<dyn Error>> {
         args: args.collect(),
         environment,
         needles: Arc::new(needles.build()),
+        messages: false,
         room: None,
     };
     let outcome = match run(spec, &mut |_process| {}) {

@@ -22,6 +22,7 @@
 //!     args: Vec::new(),
 //!     environment,
 //!     needles: Arc::new(needles.build()),
+//!     messages: false,
 //!     room: None,
 //! };
 //! // Among the rest: API_KEY=[redacted:API_KEY]
@@ -43,6 +44,8 @@ pub mod lease;
 pub mod logs;
 #[cfg(target_os = "linux")]
 pub mod network;
+#[cfg(target_os = "linux")]
+pub mod piped;
 #[cfg(unix)]
 pub mod run;
 #[cfg(target_os = "linux")]

@@ -12,6 +12,7 @@
 
 mod beside;
 mod environment;
+mod filter;
 mod monitor;
 mod program;
 mod pump;
@@ -49,6 +50,8 @@ pub struct RunSpec {
     pub environment: Environment,
     /// What is taken out of its output. If it is empty, the program has our own streams.
     pub needles: Arc<NeedleSet>,
+    /// Whether its standard output, unless that is a terminal, is one JSON text per line, which must stay that.
+    pub messages: bool,
     /// The room that it runs in; elsewhere than on Linux there is none.
     pub room: Option<RunRoom>,
 }
@@ -188,13 +191,15 @@ pub fn run(spec: RunSpec, on_start: &mut dyn FnMut(u32)) -> Result<Report, RunEr
         args,
         environment,
         needles,
+        messages,
         room,
     } = spec;
     let program = Program::new(program, args, &environment)?;
     if !needles.is_empty() && streams::wants_session() {
         session::run(&program, environment, &needles, room.as_ref(), on_start)
     } else {
-        beside::run(&program, environment, &needles, room.as_ref(), on_start)
+        let room = room.as_ref();
+        beside::run(&program, environment, &needles, messages, room, on_start)
     }
 }
 

@@ -34,13 +34,14 @@
 //! that could hold one, `pattern` (with `unit`, one escaped character) verifies them, `heads` tells whether a text's
 //! end could begin one; `engine` puts these together for one text. `stream` carries what is undecided from read to
 //! read, merges overlapping matches (`union`), and lets held tails go in time. `redactor` and `scan` are the two ways
-//! in.
+//! in; `messages` is the redactor of a stream whose lines are JSON texts and must stay that.
 
 mod buffer;
 mod encode;
 mod engine;
 mod forms;
 mod heads;
+mod messages;
 mod pattern;
 mod redactor;
 mod scan;
@@ -51,6 +52,7 @@ mod stream;
 mod union;
 mod unit;
 
+pub use messages::{MESSAGE_BYTES_MAX, Messages};
 pub use redactor::Redactor;
 pub use scan::{FINDINGS_MAX, Scan};
 pub use set::{Coverage, Finding, Form, NeedleSet, NeedleSetBuilder};

@@ -146,6 +146,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write::replace(path, bytes)
 }
 
+<<<<<<< HEAD
 /// Changes a private file of a home under the home's lock, in one step: `change` is given what is there, if anything is.
 ///
 /// # Errors
@@ -165,13 +166,40 @@ pub fn update<E: From<FileError>>(
     };
     Staged::write(&lock, path, &change(found)?)?.commit()?;
     Ok(())
+=======
+/// Changes a private file: takes its lock, the file `<path>.lock`, reads it, and replaces it by what `change` returns.
+///
+/// `change` gets nothing where there is no file yet; beside the new content it returns what the caller wants to know.
+///
+/// # Errors
+///
+/// Returns the error of `change`, or why the file was not read or written. It is as it was then.
+pub fn update<T, E: From<FileError>>(
+    path: &Path,
+    bytes_max: u64,
+    change: impl FnOnce(Option<Vec<u8>>) -> Result<(Vec<u8>, T), E>,
+) -> Result<T, E> {
+    let lock = WriteLock::of(path)?;
+    let old = match read(path, bytes_max) {
+        Ok(old) => Some(old),
+        Err(FileError::Missing { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (new, result) = change(old)?;
+    Staged::write(&lock, path, &new)?.commit()?;
+    Ok(result)
+>>>>>>> mcp
 }
 
 /// Reads a whole private file of at most `bytes_max` bytes.
 ///
 /// # Errors
 ///
+<<<<<<< HEAD
 /// Returns what is wrong with it: not there, not ours, open to others, too long.
+=======
+/// There is none, it is not ours alone, it is too long, or the system refuses.
+>>>>>>> mcp
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let (file, len) = checks::open(path, Trust::Ours, bytes_max)?;
     let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());

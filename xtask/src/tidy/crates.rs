@@ -109,6 +109,12 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
+        name: "mira-mcp",
+        layer: Layer::Runtime,
+        uses: &["mira-redact", "mira-secret", "mira-vault"],
+        uses_in_tests: &[],
+    },
+    Crate {
         name: "mira-server",
         layer: Layer::Surface,
         uses: &[
@@ -144,6 +150,7 @@ const CRATES: &[Crate] = &[
             "mira-desk",
             "mira-gate",
             "mira-host",
+            "mira-mcp",
             "mira-package",
             "mira-provider",
             "mira-redact",

@@ -25,6 +25,8 @@ mod lock;
 mod logs;
 mod man;
 #[cfg(target_os = "linux")]
+mod mcp;
+#[cfg(target_os = "linux")]
 pub(crate) mod net;
 #[cfg(target_os = "linux")]
 mod new;
@@ -100,6 +102,9 @@ pub(crate) enum Command {
     Rekey(rekey::Args),
     /// Check the vault and what protects it on this machine
     Doctor(doctor::Args),
+    /// Run MCP servers with secrets that their clients never see
+    #[cfg(target_os = "linux")]
+    Mcp(mcp::Args),
     /// Begin an app: a folder with a mira.yaml that runs as it is
     #[cfg(target_os = "linux")]
     New(new::Args),
@@ -199,6 +204,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Lock(args) => lock::run(&args, ui),
         Command::Rekey(args) => rekey::run(&args, ui),
         Command::Doctor(args) => return doctor::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Mcp(args) => return mcp::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::New(args) => new::run(&args, ui),
         #[cfg(target_os = "linux")]

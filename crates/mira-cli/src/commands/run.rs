@@ -91,6 +91,15 @@ pub(crate) enum Prefer {
     Inherited,
 }
 
+<<<<<<< HEAD
+=======
+/// A secret that is about to be delivered.
+pub(crate) struct Chosen {
+    pub(crate) delivery: Delivery,
+    pub(crate) value: SecretValue,
+}
+
+>>>>>>> mcp
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let home = session::home()?;
     let mut settings = settings(&args.settings)?;
@@ -139,26 +148,43 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         args: args.program.into_iter().skip(1).collect(),
         environment,
         needles,
+        messages: false,
         room,
     };
 
-    let mut lease = record(ui, &home, &shown, deliveries);
+    let ended = attend(spec, &shown, deliveries, &home, ui);
+    if let Some(gate) = gate {
+        gate.close(ui);
+    }
+    ended
+}
+
+/// Runs the program with a lease for what it holds, and ends as it did.
+pub(crate) fn attend(
+    spec: RunSpec,
+    shown: &str,
+    deliveries: Vec<Delivery>,
+    home: &Home,
+    ui: &Ui,
+) -> Result<ExitCode, CommandError> {
+    let mut lease = record(ui, home, shown, deliveries);
     let ran = mira_host::run::run(spec, &mut |pid| {
         if let Some(Err(error)) = lease.as_mut().map(|lease| lease.started(pid)) {
             ui.say(&format!("cannot record the process id of {shown}: {error}"));
         }
     });
     drop(lease);
-    if let Some(gate) = gate {
-        gate.close(ui);
-    }
     match ran {
         Ok(report) => Ok(end(&report, ui)),
         Err(error) => Err(not_started(&error)),
     }
 }
 
-fn add(environment: &mut Environment, name: &OsStr, value: &[u8]) -> Result<(), CommandError> {
+pub(crate) fn add(
+    environment: &mut Environment,
+    name: &OsStr,
+    value: &[u8],
+) -> Result<(), CommandError> {
     environment
         .set(name, value)
         .map_err(|error| CommandError::usage(error.to_string()))
@@ -180,7 +206,12 @@ fn not_started(error: &RunError) -> CommandError {
 }
 
 /// Records that the program is about to hold the secrets; a home that cannot be written does not stop it.
-fn record(ui: &Ui, home: &Home, program: &str, deliveries: Vec<Delivery>) -> Option<Lease> {
+pub(crate) fn record(
+    ui: &Ui,
+    home: &Home,
+    program: &str,
+    deliveries: Vec<Delivery>,
+) -> Option<Lease> {
     if deliveries.is_empty() {
         return None;
     }
@@ -199,6 +230,89 @@ fn record(ui: &Ui, home: &Home, program: &str, deliveries: Vec<Delivery>) -> Opt
         .ok()
 }
 
+<<<<<<< HEAD
+=======
+/// Returns the secrets to deliver, refusing names that two sources set differently.
+fn choose(
+    vault: &Vault,
+    choice: &Choice,
+    prefer: Option<Prefer>,
+    settings: &[(OsString, Vec<u8>)],
+) -> Result<Vec<Chosen>, CommandError> {
+    let entries = choice.entries(vault)?;
+    let mut chosen = Vec::with_capacity(entries.len());
+    let mut collisions = Vec::new();
+    for entry in entries {
+        if settings
+            .iter()
+            .any(|(name, _)| name == entry.name().as_str())
+        {
+            return Err(CommandError::usage(format!(
+                "{} is a saved secret and is set by --with too",
+                entry.name()
+            ))
+            .hint(format!("--except {} leaves the secret out.", entry.name())));
+        }
+        let value = vault.value(entry)?;
+        match inherited(entry.name(), &value) {
+            Inherited::Different if prefer == Some(Prefer::Inherited) => {}
+            Inherited::Different if prefer.is_none() => collisions.push(entry.name()),
+            _ => chosen.push(Chosen {
+                delivery: delivery(entry),
+                value,
+            }),
+        }
+    }
+    if collisions.is_empty() {
+        return Ok(chosen);
+    }
+    let names = collisions
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    Err(CommandError::usage(format!(
+        "the environment sets {names} already, to another value than the vault; which one is meant?"
+    ))
+    .hint("--prefer vault       the saved secret")
+    .hint("--prefer inherited   what the environment has (it is not redacted)"))
+}
+
+/// What the environment already says of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inherited {
+    Absent,
+    Same,
+    Different,
+}
+
+/// Compares the environment's value with the saved one.
+pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
+    match std::env::var_os(name.as_str()) {
+        None => Inherited::Absent,
+        Some(found) => {
+            let found = mira_secret::SecretBytes::from_vec(found.into_encoded_bytes());
+            // EXPOSE: to a constant-time comparison.
+            let same = found == mira_secret::SecretBytes::copy_from(value.expose());
+            if same {
+                Inherited::Same
+            } else {
+                Inherited::Different
+            }
+        }
+    }
+}
+
+pub(crate) fn delivery(entry: &Entry) -> Delivery {
+    Delivery {
+        secret_id: entry.id().to_string(),
+        scope: entry.scope().clone(),
+        name: entry.name().clone(),
+        version: entry.version(),
+    }
+}
+
+>>>>>>> mcp
 impl Choice {
     /// Returns the entries that are meant; a name that is asked for and not saved is an error.
     pub(crate) fn entries<'a>(&self, vault: &'a Vault) -> Result<Vec<&'a Entry>, CommandError> {
@@ -266,7 +380,7 @@ fn settings(texts: &[OsString]) -> Result<Vec<(OsString, Vec<u8>)>, CommandError
 }
 
 /// Returns the program's file name: its arguments may hold values, and its folder is nobody's business.
-fn program_name(program: &OsStr) -> String {
+pub(crate) fn program_name(program: &OsStr) -> String {
     Path::new(program)
         .file_name()
         .unwrap_or(program)

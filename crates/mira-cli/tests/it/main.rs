@@ -18,6 +18,8 @@ mod faults;
 mod gate;
 mod import;
 mod life;
+#[cfg(target_os = "linux")]
+mod mcp;
 mod output;
 #[cfg(target_os = "linux")]
 mod packaging;

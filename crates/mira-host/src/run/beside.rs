@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, WaitOptions, getpid, getsid, waitpid};
 
 use super::environment::Environment;
+use super::filter::Filter;
 use super::program::Program;
 use super::pump::{self, Pump};
 use super::signals::{Event, Sender, Watch};
@@ -17,13 +18,14 @@ use super::spawn::Launch;
 use super::streams::{self, Outputs};
 use super::terminal::{self, Windows};
 use super::wait::poll_until;
-use super::{Outcome, Report, RunError, RunRoom, sys};
+use super::{Outcome, Report, RunError, RunRoom, Stream, sys};
 
-/// Runs a program beside us; with nothing to redact its streams are our own.
+/// Runs a program beside us; with nothing to redact its streams are our own. `messages` says what its standard output is.
 pub(super) fn run(
     program: &Program,
     environment: Environment,
     needles: &Arc<NeedleSet>,
+    messages: bool,
     room: Option<&RunRoom>,
     on_start: &mut dyn FnMut(u32),
 ) -> Result<Report, RunError> {
@@ -55,7 +57,11 @@ pub(super) fn run(
         turn: 0,
     };
     for feed in feeds {
-        let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))
+        let filter = match (messages, feed.stream) {
+            (true, Stream::Stdout) if !feed.is_terminal => Filter::messages(Arc::clone(needles)),
+            _ => Filter::bytes(Arc::clone(needles)),
+        };
+        let pump = Pump::start(feed.source, feed.stream, filter)
             // It has streams that nobody would read.
             .inspect_err(|_| drop(sys::send(process, libc::SIGKILL)))?;
         beside.pumps.push(pump);

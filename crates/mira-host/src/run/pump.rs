@@ -1,6 +1,6 @@
 //! One output stream: read from the program, redact, write to our own stream.
 //!
-//! INVARIANT: a byte of the program reaches our stream through a [`Redactor`] or not at all, and in order. While our
+//! INVARIANT: a byte of the program reaches our stream through a [`Filter`] or not at all, and in order. While our
 //! stream takes no more, nothing more is read, so the program waits as it would have waited for that stream itself.
 
 use std::io;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mira_redact::{NeedleSet, Redactor};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
+use super::filter::Filter;
 use super::signals::Watch;
 use super::wait::poll_until;
 use super::{Redacted, Stream};
@@ -59,17 +59,13 @@ struct Ending {
 
 impl Pump {
     /// Begins to pump `source`, the reading end of a pipe or the master of a terminal, to one of our streams.
-    pub(super) fn start(
-        source: Arc<OwnedFd>,
-        stream: Stream,
-        needles: Arc<NeedleSet>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(source: Arc<OwnedFd>, stream: Stream, filter: Filter) -> io::Result<Self> {
         let (link, far_link) = UnixStream::pair()?;
         far_link.set_nonblocking(true)?;
         let worker = Worker {
             source,
             stream,
-            redactor: Redactor::new(needles),
+            filter,
             link: far_link,
             asked: None,
             linger: None,
@@ -176,7 +172,7 @@ impl Ending {
 struct Worker {
     source: Arc<OwnedFd>,
     stream: Stream,
-    redactor: Redactor,
+    filter: Filter,
     link: UnixStream,
     /// The turn whose quiet was asked for.
     asked: Option<u8>,
@@ -215,7 +211,7 @@ impl Worker {
         if self.linger.is_none() {
             self.let_go();
         }
-        let counts = self.redactor.counts();
+        let counts = self.filter.counts();
         Ending {
             redacted: Redacted {
                 values: counts.redactions,
@@ -247,12 +243,12 @@ impl Worker {
         if from_program {
             return self.read(now);
         }
-        if self.redactor.deadline().is_some_and(|due| due <= now) {
-            write_all(sink, self.redactor.expire(now))?;
+        if self.filter.deadline().is_some_and(|due| due <= now) {
+            write_all(sink, self.filter.expire(now))?;
         }
         if from_owner {
             self.hear(now);
-        } else if self.redactor.deadline().is_none()
+        } else if self.filter.deadline().is_none()
             && let Some(turn) = self.asked.take()
         {
             // If the owner is gone there is nobody to answer.
@@ -270,23 +266,23 @@ impl Worker {
         let asked = self
             .asked
             .map(|_| Instant::now())
-            .filter(|_| self.redactor.deadline().is_none());
+            .filter(|_| self.filter.deadline().is_none());
         let linger = self.linger.as_ref().map(|linger| linger.silence);
-        [asked, linger, self.redactor.deadline()]
+        [asked, linger, self.filter.deadline()]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn read(&mut self, now: Instant) -> io::Result<Step> {
-        let count = match rustix::io::read(&self.source, self.redactor.spare()) {
+        let count = match rustix::io::read(&self.source, self.filter.spare()) {
             // The master of a terminal that nobody holds open any more says EIO on Linux and 0 elsewhere.
             Ok(0) | Err(Errno::IO) => return Ok(Step::End),
             Ok(count) => count,
             Err(Errno::INTR | Errno::AGAIN) => return Ok(Step::More),
             Err(error) => return Err(error.into()),
         };
-        write_all(self.stream.descriptor(), self.redactor.filled(count, now))?;
+        write_all(self.stream.descriptor(), self.filter.filled(count, now))?;
         if let Some(linger) = &mut self.linger {
             // Counted from here: our own stream may have kept us waiting.
             let now = Instant::now();
@@ -319,7 +315,7 @@ impl Worker {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        write_all(self.stream.descriptor(), self.redactor.finish())
+        write_all(self.stream.descriptor(), self.filter.finish())
     }
 
     /// Closes our standard output when the program has closed its own, so that a reader sees the end as it would have.

@@ -17,6 +17,7 @@ use rustix::process::{Pid, getsid};
 use zeroize::Zeroizing;
 
 use super::environment::Environment;
+use super::filter::Filter;
 use super::monitor::{Ground, Monitor, News};
 use super::program::Program;
 use super::pump::{self, Pump};
@@ -85,7 +86,8 @@ pub(super) fn run(
     };
     session.enter_raw();
     for feed in feeds {
-        let pump = Pump::start(feed.source, feed.stream, Arc::clone(needles))?;
+        let filter = Filter::bytes(Arc::clone(needles));
+        let pump = Pump::start(feed.source, feed.stream, filter)?;
         session.pumps.push(pump);
     }
     on_start(process.as_raw_nonzero().get().unsigned_abs());

@@ -27,15 +27,7 @@ pub(crate) struct WriteLock {
 impl WriteLock {
     /// Waits for the lock, then removes the files that a killed writer left.
     pub(crate) fn take(home: &Home) -> Result<Self, FileError> {
-        let path = home.lock();
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        let file = checks::open_unfollowed(&path, private(&mut options))?;
-        let file = match file.try_lock() {
-            Ok(()) => file,
-            Err(TryLockError::WouldBlock) => wait_for(file, &path)?,
-            Err(TryLockError::Error(error)) => return Err(FileError::io("lock", &path)(error)),
-        };
+        let lock = Self::at(&home.lock())?;
         for target in [
             home.credentials(),
             home.default_keyfile(),
@@ -44,6 +36,25 @@ impl WriteLock {
         ] {
             remove(&beside(&target))?;
         }
+        Ok(lock)
+    }
+
+    /// Waits for the lock of one file, which is not the vault's.
+    pub(super) fn of(path: &Path) -> Result<Self, FileError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        Self::at(Path::new(&name))
+    }
+
+    fn at(path: &Path) -> Result<Self, FileError> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        let file = checks::open_unfollowed(path, private(&mut options))?;
+        let file = match file.try_lock() {
+            Ok(()) => file,
+            Err(TryLockError::WouldBlock) => wait_for(file, path)?,
+            Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+        };
         Ok(Self { _file: file })
     }
 }

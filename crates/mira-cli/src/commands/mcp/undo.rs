@@ -1,0 +1,177 @@
+//! `mira mcp import --undo`: puts the servers back into a client's file as they were, but for the values of their secrets.
+//!
+//! What there was is kept in the servers' definitions, without a value; so the file gets empty texts in the place of these,
+//! unless the person wants the values there. The servers and their secrets stay with Mira.
+
+use std::path::{Path, PathBuf};
+
+use mira_mcp::config::{self, Config, What};
+use mira_mcp::definition::{Definition, Definitions, Kind, Origin, ServerName, Source};
+use mira_secret::{Scope, SecretName};
+use mira_vault::Vault;
+use mira_vault::home::Home;
+
+use super::import::Args;
+use crate::error::CommandError;
+use crate::render::count;
+use crate::session;
+use crate::ui::Ui;
+
+/// A server of a file, and where it stood.
+type Place = (ServerName, Definition, Source);
+
+pub(super) fn run(args: &Args, dry_run: bool, home: &Home, ui: &Ui) -> Result<(), CommandError> {
+    let wanted = args.file.as_deref().map(std::path::absolute).transpose()?;
+    let known = Definitions::read(home.path())?;
+    let mut files: Vec<PathBuf> = known
+        .0
+        .values()
+        .flat_map(|server| &server.sources)
+        .map(|source| source.file.clone())
+        .collect();
+    files.sort();
+    files.dedup();
+    files.retain(|file| wanted.as_ref().is_none_or(|wanted| wanted == file));
+    if files.is_empty() {
+        return Err(CommandError::missing(
+            "nothing was imported from:",
+            [match &args.file {
+                Some(file) => file.display().to_string(),
+                None => "any client's file".to_owned(),
+            }],
+        ));
+    }
+    let vault = match args.with_values {
+        true => Some(session::open(ui, &args.unlock)?),
+        false => None,
+    };
+    for file in &files {
+        undo(args, dry_run, file, &known, vault.as_ref(), home, ui)?;
+    }
+    Ok(())
+}
+
+fn undo(
+    args: &Args,
+    dry_run: bool,
+    file: &Path,
+    known: &Definitions,
+    vault: Option<&Vault>,
+    home: &Home,
+    ui: &Ui,
+) -> Result<(), CommandError> {
+    let mut config = Config::read(file)?;
+    let shown = file.display();
+    let places = places(known, file);
+    // What somebody has changed meanwhile is theirs.
+    let (ours, gone): (Vec<_>, Vec<_>) = places.into_iter().partition(|(name, _, source)| {
+        config
+            .entry(&source.at)
+            .is_some_and(|entry| matches!(entry.what, What::Mira(runs) if runs == name.as_str()))
+    });
+    ui.say(&format!(
+        "{shown}: {} put back:",
+        count(ours.len(), "server")
+    ));
+    for (name, ..) in &ours {
+        ui.detail(name.as_str());
+    }
+    for (name, ..) in &gone {
+        ui.detail(&format!(
+            "{name} is not run by Mira there any more, and is left as it is"
+        ));
+    }
+    if dry_run {
+        return Ok(());
+    }
+    let question = match args.with_values {
+        true => {
+            format!("Write their secrets into {shown} IN PLAIN, where every program can read them?")
+        }
+        false => format!(
+            "Change {shown}? The values of secrets stay in the vault; the file gets empty ones."
+        ),
+    };
+    if !args.yes && !ui.confirm(&question, "--yes")? {
+        return Err(CommandError::failed(format!("{shown} is as it was")));
+    }
+    for (name, definition, source) in &ours {
+        let values = vault
+            .map(|vault| values(vault, name, &definition.kind))
+            .transpose()?;
+        let value = |wanted: &str| {
+            let mut values = values.iter().flatten();
+            values
+                .find(|(known, _)| known == wanted)
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
+        };
+        config.take_back(source, &definition.kind, &value);
+    }
+    let (new, old) = config.texts();
+    config::replace(file, old, &new)?;
+    Definitions::update(home.path(), |servers| {
+        for (name, _, source) in ours.iter().chain(&gone) {
+            if let Some(server) = servers.0.get_mut(name) {
+                server
+                    .sources
+                    .retain(|known| (&known.file, &known.at) != (&source.file, &source.at));
+            }
+        }
+    })?;
+    ui.say(&format!("{shown} runs its servers itself again"));
+    if !args.with_values {
+        ui.detail("Its secrets are empty there; --with-values would have written them in plain.");
+    }
+    ui.detail("Mira still has the servers and their secrets: `mira mcp list`, `mira mcp rm NAME`.");
+    Ok(())
+}
+
+fn places(known: &Definitions, file: &Path) -> Vec<Place> {
+    let servers = known.0.iter();
+    let places = servers.flat_map(|(name, server)| {
+        let sources = server.sources.iter().filter(|source| source.file == file);
+        sources.map(|source| (name.clone(), server.clone(), source.clone()))
+    });
+    places.collect()
+}
+
+/// Returns the values of a server's secrets by the names of their variables or headers.
+fn values(
+    vault: &Vault,
+    name: &ServerName,
+    kind: &Kind,
+) -> Result<Vec<(String, String)>, CommandError> {
+    let own = name.scope();
+    let places: Vec<(String, &Scope, &SecretName)> = match kind {
+        Kind::Program(program) => program
+            .secrets
+            .iter()
+            .map(|(variable, origin)| match origin {
+                Origin::Own => (variable.to_string(), &own, variable),
+                Origin::User(yours) => (variable.to_string(), &Scope::User, yours),
+            })
+            .collect(),
+        Kind::Remote(remote) => {
+            let headers = remote.secret_headers.iter();
+            headers
+                .map(|(header, secret)| (header.clone(), &own, secret))
+                .collect()
+        }
+    };
+    places
+        .into_iter()
+        .filter_map(|(shown, scope, secret)| Some((shown, secret, vault.find(scope, secret)?)))
+        .map(|(shown, secret, entry)| {
+            let value = vault.value(entry)?;
+            // EXPOSE: to the client's file, in plain: the person asked for that and has agreed.
+            let text = std::str::from_utf8(value.expose());
+            let text = text.map_err(|_| {
+                CommandError::failed(format!(
+                    "{secret} is no text, so no file of a client can hold it"
+                ))
+            })?;
+            Ok((shown, text.to_owned()))
+        })
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! MCP servers: real ones, real clients, and Mira between them.
+
+mod client;
+mod crashes;
+mod imports;
+mod latency;
+mod programs;
+mod remotes;
+mod sdks;
