@@ -25,11 +25,8 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-snapshot", "snapshot"),
     RUN,
     ("mira-cli", "apps"),
-<<<<<<< HEAD
     GATE,
-=======
     ("mira-cli", "mcp"),
->>>>>>> mcp
 ];
 
 /// The benches that know other tools.

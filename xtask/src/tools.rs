@@ -165,13 +165,11 @@ pub(crate) fn provide_actionlint(repository: &Repository) -> anyhow::Result<Path
 /// Clients of the network that tests call, from PyPI, with all that they need.
 const PYTHON_CLIENTS: &str = include_str!("tools/clients.txt");
 
-<<<<<<< HEAD
 /// AWS as moto plays it, from PyPI, with all that its STS and IAM need.
 const MOTO: &str = include_str!("tools/moto.txt");
-=======
+
 /// An MCP client and a server that tests call, from PyPI, apart from the others: they need other versions of the same.
 const PYTHON_MCP: &str = include_str!("tools/mcp.txt");
->>>>>>> mcp
 
 /// Clients of the network that tests call, from npm.
 const NODE_CLIENTS: &[&str] = &[
@@ -189,11 +187,8 @@ pub(crate) fn provide_clients(repository: &Repository) -> anyhow::Result<()> {
     }
     let home = repository.target()?.join("tools/clients");
     provide_pypi(&home.join("python"), PYTHON_CLIENTS)?;
-<<<<<<< HEAD
     provide_pypi(&home.join("moto"), MOTO)?;
-=======
     provide_pypi(&home.join("mcp"), PYTHON_MCP)?;
->>>>>>> mcp
     provide_npm(&home.join("node"), NODE_CLIENTS)
 }
 

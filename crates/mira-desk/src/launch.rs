@@ -2,6 +2,7 @@
 
 use mira_host::instances::{Instances, Surroundings};
 use mira_package::manifest::HostPattern;
+use mira_provider::Settings;
 use mira_secret::SecretName;
 use mira_server::{Autosave, Started, Starting};
 use mira_store::{Desired, Instance};
@@ -80,7 +81,9 @@ async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError
         None => None,
     };
     drop(vault);
+    let settings = Settings::read(desk.custody.home()).map_err(DeskError::failed)?;
     let surroundings = Surroundings {
+        aws_region: settings.aws_region.map(|region| region.to_string()),
         variables: desk.house.variables.clone(),
         require_enforcement: false,
     };

@@ -193,19 +193,20 @@ impl Settings {
         }
     }
 
-    /// Changes the home's settings, under the home's lock and in one step.
+    /// Changes the home's settings, under the file's lock and in one step.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read), or the file cannot be written; it is as it was then.
     pub fn update(home: &Home, change: impl FnOnce(&mut Self)) -> Result<(), SettingsError> {
-        private_file::update(home, &home.settings(), FILE_BYTES_MAX, |found| {
+        home.create()?;
+        private_file::update(&home.settings(), FILE_BYTES_MAX, |found| {
             let mut settings = match found {
                 Some(bytes) => Self::parse(home, &bytes)?,
                 None => Self::default(),
             };
             change(&mut settings);
-            Ok(settings.to_bytes())
+            Ok((settings.to_bytes(), ()))
         })
     }
 

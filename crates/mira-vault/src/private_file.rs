@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use mira_secret::SecretBytes;
 
-use crate::home::Home;
 
 pub(crate) use checks::{Trust, check_folder, create_folder};
 pub(crate) use write::{Staged, WriteLock, remove};
@@ -146,27 +145,6 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write::replace(path, bytes)
 }
 
-<<<<<<< HEAD
-/// Changes a private file of a home under the home's lock, in one step: `change` is given what is there, if anything is.
-///
-/// # Errors
-///
-/// Returns the error of `change`, or what is wrong with the file or the system; the file is as it was then.
-pub fn update<E: From<FileError>>(
-    home: &Home,
-    path: &Path,
-    bytes_max: u64,
-    change: impl FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, E>,
-) -> Result<(), E> {
-    home.create()?;
-    let lock = WriteLock::take(home)?;
-    let found = match read(path, bytes_max) {
-        Err(FileError::Missing { .. }) => None,
-        other => Some(other?),
-    };
-    Staged::write(&lock, path, &change(found)?)?.commit()?;
-    Ok(())
-=======
 /// Changes a private file: takes its lock, the file `<path>.lock`, reads it, and replaces it by what `change` returns.
 ///
 /// `change` gets nothing where there is no file yet; beside the new content it returns what the caller wants to know.
@@ -188,18 +166,13 @@ pub fn update<T, E: From<FileError>>(
     let (new, result) = change(old)?;
     Staged::write(&lock, path, &new)?.commit()?;
     Ok(result)
->>>>>>> mcp
 }
 
 /// Reads a whole private file of at most `bytes_max` bytes.
 ///
 /// # Errors
 ///
-<<<<<<< HEAD
-/// Returns what is wrong with it: not there, not ours, open to others, too long.
-=======
 /// There is none, it is not ours alone, it is too long, or the system refuses.
->>>>>>> mcp
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let (file, len) = checks::open(path, Trust::Ours, bytes_max)?;
     let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());

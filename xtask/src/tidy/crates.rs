@@ -135,6 +135,7 @@ const CRATES: &[Crate] = &[
             "mira-gate",
             "mira-host",
             "mira-package",
+            "mira-provider",
             "mira-secret",
             "mira-server",
             "mira-store",
@@ -173,7 +174,7 @@ const CRATES: &[Crate] = &[
         name: "xtask",
         layer: Layer::Dev,
         uses: &[],
-        uses_in_tests: &["mira-cli", "mira-package"],
+        uses_in_tests: &["mira-cli", "mira-desk", "mira-package"],
     },
 ];
 

@@ -24,7 +24,7 @@ use crate::error::{CommandError, Kind};
 use crate::session::{self, UnlockArgs, parse_names, parse_scope};
 use crate::ui::Ui;
 
-pub(crate) use self::choose::{Inherited, inherited};
+pub(crate) use self::choose::{Inherited, delivery, inherited};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -91,15 +91,6 @@ pub(crate) enum Prefer {
     Inherited,
 }
 
-<<<<<<< HEAD
-=======
-/// A secret that is about to be delivered.
-pub(crate) struct Chosen {
-    pub(crate) delivery: Delivery,
-    pub(crate) value: SecretValue,
-}
-
->>>>>>> mcp
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let home = session::home()?;
     let mut settings = settings(&args.settings)?;
@@ -230,89 +221,6 @@ pub(crate) fn record(
         .ok()
 }
 
-<<<<<<< HEAD
-=======
-/// Returns the secrets to deliver, refusing names that two sources set differently.
-fn choose(
-    vault: &Vault,
-    choice: &Choice,
-    prefer: Option<Prefer>,
-    settings: &[(OsString, Vec<u8>)],
-) -> Result<Vec<Chosen>, CommandError> {
-    let entries = choice.entries(vault)?;
-    let mut chosen = Vec::with_capacity(entries.len());
-    let mut collisions = Vec::new();
-    for entry in entries {
-        if settings
-            .iter()
-            .any(|(name, _)| name == entry.name().as_str())
-        {
-            return Err(CommandError::usage(format!(
-                "{} is a saved secret and is set by --with too",
-                entry.name()
-            ))
-            .hint(format!("--except {} leaves the secret out.", entry.name())));
-        }
-        let value = vault.value(entry)?;
-        match inherited(entry.name(), &value) {
-            Inherited::Different if prefer == Some(Prefer::Inherited) => {}
-            Inherited::Different if prefer.is_none() => collisions.push(entry.name()),
-            _ => chosen.push(Chosen {
-                delivery: delivery(entry),
-                value,
-            }),
-        }
-    }
-    if collisions.is_empty() {
-        return Ok(chosen);
-    }
-    let names = collisions
-        .iter()
-        .map(|name| name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    Err(CommandError::usage(format!(
-        "the environment sets {names} already, to another value than the vault; which one is meant?"
-    ))
-    .hint("--prefer vault       the saved secret")
-    .hint("--prefer inherited   what the environment has (it is not redacted)"))
-}
-
-/// What the environment already says of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inherited {
-    Absent,
-    Same,
-    Different,
-}
-
-/// Compares the environment's value with the saved one.
-pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
-    match std::env::var_os(name.as_str()) {
-        None => Inherited::Absent,
-        Some(found) => {
-            let found = mira_secret::SecretBytes::from_vec(found.into_encoded_bytes());
-            // EXPOSE: to a constant-time comparison.
-            let same = found == mira_secret::SecretBytes::copy_from(value.expose());
-            if same {
-                Inherited::Same
-            } else {
-                Inherited::Different
-            }
-        }
-    }
-}
-
-pub(crate) fn delivery(entry: &Entry) -> Delivery {
-    Delivery {
-        secret_id: entry.id().to_string(),
-        scope: entry.scope().clone(),
-        name: entry.name().clone(),
-        version: entry.version(),
-    }
-}
-
->>>>>>> mcp
 impl Choice {
     /// Returns the entries that are meant; a name that is asked for and not saved is an error.
     pub(crate) fn entries<'a>(&self, vault: &'a Vault) -> Result<Vec<&'a Entry>, CommandError> {

@@ -32,7 +32,6 @@ impl WriteLock {
             home.credentials(),
             home.default_keyfile(),
             home.generation(),
-            home.settings(),
         ] {
             remove(&beside(&target))?;
         }

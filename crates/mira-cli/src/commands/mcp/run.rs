@@ -9,18 +9,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use mira_host::lease::Delivery;
 use mira_host::run::{Environment, RunSpec};
 use mira_mcp::bridge::{self, Endpoint, Event, check_header, check_url};
 use mira_mcp::definition::{Kind, Origin, Program, Remote, ServerName};
 use mira_redact::{MESSAGE_BYTES_MAX, NeedleSet, NeedleSetBuilder};
-use mira_secret::{Scope, SecretName};
-use mira_vault::Vault;
+use mira_secret::{Scope, SecretName, SecretValue};
 use mira_vault::home::Home;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{find, parse_server};
-use crate::commands::run::{Chosen, add, attend, delivery, program_name, record};
+use crate::commands::run::{add, attend, delivery, program_name, record};
 use crate::error::CommandError;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
@@ -47,6 +47,12 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     }
 }
 
+/// A secret that is about to be delivered.
+struct Chosen {
+    delivery: Delivery,
+    value: SecretValue,
+}
+
 /// Returns the values of the secrets, each beside the place where it is.
 fn values<'a>(
     args: &Args,
@@ -63,7 +69,7 @@ fn values<'a>(
         match vault.find(&scope, name) {
             Some(entry) => chosen.push(Chosen {
                 delivery: delivery(entry),
-                value: value(&vault, entry)?,
+                value: vault.value(entry)?,
             }),
             None => missing.push(format!("{name} in scope {scope}")),
         }
@@ -79,13 +85,6 @@ fn values<'a>(
         "mira set NAME --scope mcp/{}    saves one",
         args.name
     )))
-}
-
-fn value(
-    vault: &Vault,
-    entry: &mira_vault::Entry,
-) -> Result<mira_secret::SecretValue, CommandError> {
-    Ok(vault.value(entry)?)
 }
 
 fn run_program(

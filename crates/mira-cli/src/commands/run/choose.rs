@@ -149,7 +149,7 @@ pub(crate) fn inherited(name: &SecretName, value: &SecretValue) -> Inherited {
     }
 }
 
-fn delivery(entry: &Entry) -> Delivery {
+pub(crate) fn delivery(entry: &Entry) -> Delivery {
     Delivery {
         secret_id: entry.id().to_string(),
         scope: entry.scope().clone(),
