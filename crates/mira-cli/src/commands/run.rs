@@ -252,10 +252,10 @@ fn region(
     home: &Home,
     settings: &[(OsString, Vec<u8>)],
 ) -> Result<Vec<(OsString, Vec<u8>)>, CommandError> {
-    let is_set = |name: &&str| {
+    let is_set = |name: &str| {
         std::env::var_os(name).is_some() || settings.iter().any(|(known, _)| known == name)
     };
-    if AWS_REGION_VARIABLES.iter().any(|name| is_set(&name)) {
+    if AWS_REGION_VARIABLES.into_iter().any(is_set) {
         return Ok(Vec::new());
     }
     let region = Settings::read(home)?.aws_region;
