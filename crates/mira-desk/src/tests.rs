@@ -79,7 +79,9 @@ impl Served {
             serve(options, surroundings, ready, until).await.unwrap();
         });
         // Another test of this process may have been quicker.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let client = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()

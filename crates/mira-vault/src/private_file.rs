@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use mira_secret::SecretBytes;
 
-
 pub(crate) use checks::{Trust, check_folder, create_folder};
 pub(crate) use write::{Staged, WriteLock, remove};
 

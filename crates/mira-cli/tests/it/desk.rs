@@ -31,7 +31,10 @@ impl Served {
         let mut said = String::new();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let url = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("it ended: {said}"))
+                .unwrap();
             said.push_str(&line);
             said.push('\n');
             if let Some((_, url)) = line.split_once("http://") {
@@ -66,7 +69,15 @@ fn curl(house: &House, args: &[&str]) -> String {
     let output = Command::new("curl")
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .args(["--silent", "--show-error", "--location", "--cookie", jar, "--cookie-jar", jar])
+        .args([
+            "--silent",
+            "--show-error",
+            "--location",
+            "--cookie",
+            jar,
+            "--cookie-jar",
+            jar,
+        ])
         .args(["--header", "Sec-Fetch-Site: same-origin"])
         .args(args)
         .output()
@@ -105,7 +116,16 @@ services:
     assert!(curl(&house, &[&page]).contains("missing"));
     let secrets = format!("{page}/secrets");
     let value = format!("value={VALUE}");
-    curl(&house, &["--data", "name=TALKER_KEY", "--data-urlencode", &value, &secrets]);
+    curl(
+        &house,
+        &[
+            "--data",
+            "name=TALKER_KEY",
+            "--data-urlencode",
+            &value,
+            &secrets,
+        ],
+    );
     let started = curl(&house, &["--data", "", &format!("{page}/start")]);
     assert!(started.contains("badge good"), "{started}");
     assert_eq!(house.ps("talker")["state"], "up");
@@ -115,8 +135,16 @@ services:
     curl(&house, &["--data", "", &format!("{page}/stop")]);
     assert_eq!(house.ps("talker")["state"], "stopped");
     let audit = curl(&house, &[&format!("{base}/audit")]);
-    for action in ["session.login", "secret.set", "instance.start", "instance.stop"] {
-        assert!(audit.contains(&format!("<code>{action}</code>")), "{action}: {audit}");
+    for action in [
+        "session.login",
+        "secret.set",
+        "instance.start",
+        "instance.stop",
+    ] {
+        assert!(
+            audit.contains(&format!("<code>{action}</code>")),
+            "{action}: {audit}"
+        );
     }
     assert!(!audit.contains(VALUE));
     assert_eq!(desk.end(), Some(0));
@@ -126,27 +154,81 @@ services:
 fn a_server_does_not_listen_where_it_could_be_read_or_guessed() {
     let house = House::new();
     for (args, variables, code, words) in [
-        (&["0.0.0.0:0"] as &[&str], &[] as &[(&str, &str)], 2, "plain"),
+        (
+            &["0.0.0.0:0"] as &[&str],
+            &[] as &[(&str, &str)],
+            2,
+            "plain",
+        ),
         (&["[::]:0"], &[], 2, "plain"),
-        (&["0.0.0.0:0", "--behind-proxy", "192.0.2.1/32"], &[("ADMIN_PASSWORD", "admin")], 2, "everybody knows"),
-        (&["127.0.0.1:0"], &[("ADMIN_PASSWORD", "short")], 1, "at least 12"),
-        (&["127.0.0.1:0"], &[("DATABASE_URL", "postgres://a:b@db.example.org/mira")], 2, "sslmode"),
-        (&["127.0.0.1:0", "--tls-cert", "/nothing.pem", "--tls-key", "/nothing.pem"], &[], 1, "/nothing.pem"),
+        (
+            &["0.0.0.0:0", "--behind-proxy", "192.0.2.1/32"],
+            &[("ADMIN_PASSWORD", "admin")],
+            2,
+            "everybody knows",
+        ),
+        (
+            &["127.0.0.1:0"],
+            &[("ADMIN_PASSWORD", "short")],
+            1,
+            "at least 12",
+        ),
+        (
+            &["127.0.0.1:0"],
+            &[("DATABASE_URL", "postgres://a:b@db.example.org/mira")],
+            2,
+            "sslmode",
+        ),
+        (
+            &[
+                "127.0.0.1:0",
+                "--tls-cert",
+                "/nothing.pem",
+                "--tls-key",
+                "/nothing.pem",
+            ],
+            &[],
+            1,
+            "/nothing.pem",
+        ),
     ] {
         let mut run = mira(&house.home, &[&["serve", "--listen"], args].concat());
         for (name, value) in variables {
             run = run.env(name, value);
         }
         let run = run.run().assert_code(code);
-        assert!(run.stderr_text().contains(words), "{args:?}: {}", run.stderr_text());
+        assert!(
+            run.stderr_text().contains(words),
+            "{args:?}: {}",
+            run.stderr_text()
+        );
     }
     // Nobody who came in by the default password before is left behind when it moves.
-    let here = Served::start(&house, &["serve", "--listen", "127.0.0.1:0"], &[("ADMIN_PASSWORD", "admin")]);
+    let here = Served::start(
+        &house,
+        &["serve", "--listen", "127.0.0.1:0"],
+        &[("ADMIN_PASSWORD", "admin")],
+    );
     assert!(here.said.contains("default password"), "{}", here.said);
     let login = format!("{}/login", here.url);
     let page = curl(&house, &["--data", "name=admin&password=admin", &login]);
     assert!(page.contains("<h1>Secrets</h1>"), "{page}");
     assert_eq!(here.end(), Some(0));
-    let moved = mira(&house.home, &["serve", "--listen", "0.0.0.0:0", "--behind-proxy", "192.0.2.1/32"]).run();
-    assert!(moved.assert_code(1).stderr_text().contains("mira user passwd admin"));
+    let moved = mira(
+        &house.home,
+        &[
+            "serve",
+            "--listen",
+            "0.0.0.0:0",
+            "--behind-proxy",
+            "192.0.2.1/32",
+        ],
+    )
+    .run();
+    assert!(
+        moved
+            .assert_code(1)
+            .stderr_text()
+            .contains("mira user passwd admin")
+    );
 }
