@@ -65,7 +65,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-store",
         layer: Layer::Runtime,
-        uses: &[],
+        uses: &["mira-secret"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
