@@ -110,6 +110,19 @@ impl DeskOptions {
     pub fn is_loopback(&self) -> bool {
         self.listen.ip().is_loopback() && self.proxies.0.is_empty()
     }
+
+    /// Returns an error where what is sent could be read on the way.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::Plain`].
+    pub fn check(&self) -> Result<(), ListenError> {
+        let is_plain = self.certificate.is_none() && self.proxies.0.is_empty();
+        match is_plain && !self.listen.ip().is_loopback() {
+            true => Err(ListenError::Plain(self.listen)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Why the desk does not listen.
@@ -176,10 +189,7 @@ pub async fn serve(
     until: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let address = options.listen;
-    if !address.ip().is_loopback() && options.certificate.is_none() && options.proxies.0.is_empty()
-    {
-        return Err(ListenError::Plain(address));
-    }
+    options.check()?;
     let system = |source| ListenError::System { address, source };
     let listener = TcpListener::bind(address).await.map_err(system)?;
     let Surroundings {

@@ -102,11 +102,13 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
         ),
         _ => None,
     };
-    Ok(Some(DeskOptions {
+    let options = DeskOptions {
         listen,
         certificate,
         proxies: Proxies::new(args.behind_proxy.clone()),
-    }))
+    };
+    options.check()?;
+    Ok(Some(options))
 }
 
 async fn serve_desk(

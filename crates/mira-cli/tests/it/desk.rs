@@ -99,7 +99,7 @@ name: Talker
 version: 1.0.0
 secrets: [{name: TALKER_KEY, required: true}]
 services:
-  - {name: talk, command: [sh, -c, 'echo "my key is $TALKER_KEY"; exec sleep infinity']}
+  - {name: talk, command: [sh, -c, 'echo "my key is $$TALKER_KEY"; exec sleep infinity']}
 "#,
     );
     let package = app.pack();
@@ -158,9 +158,9 @@ fn a_server_does_not_listen_where_it_could_be_read_or_guessed() {
             &["0.0.0.0:0"] as &[&str],
             &[] as &[(&str, &str)],
             2,
-            "plain",
+            "read on the way",
         ),
-        (&["[::]:0"], &[], 2, "plain"),
+        (&["[::]:0"], &[], 2, "read on the way"),
         (
             &["0.0.0.0:0", "--behind-proxy", "192.0.2.1/32"],
             &[("ADMIN_PASSWORD", "admin")],
