@@ -202,6 +202,8 @@ fn deny(repository: &Repository) -> anyhow::Result<()> {
     say::note(
         "advisories are not asked for here: that needs the network (`cargo deny check advisories`)",
     );
+    // What is for other systems alone was not built here, so it was not downloaded.
+    run_command(&mut repository.cargo(["fetch", "--locked", "--quiet"]))?;
     run_command(
         repository
             .cargo(["deny", "--locked", "--offline", "--all-features"])

@@ -16,6 +16,8 @@ use crate::say;
 const DEBIAN: &[(&str, &str)] = &[
     ("age", "age"),
     ("c++", "g++"),
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("dbus-daemon", "dbus"),
     ("gdb", "gdb"),
@@ -171,11 +173,12 @@ const MOTO: &str = include_str!("tools/moto.txt");
 /// An MCP client and a server that tests call, from PyPI, apart from the others: they need other versions of the same.
 const PYTHON_MCP: &str = include_str!("tools/mcp.txt");
 
-/// Clients of the network that tests call, from npm.
+/// Clients of the network that tests call, and what looks at pages for those who do not see them, from npm.
 const NODE_CLIENTS: &[&str] = &[
     "@modelcontextprotocol/sdk@1.32.2",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "axe-core@4.14.1",
     "axios@1.21.1",
     "undici@7.30.2",
 ];

@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "da598e27fcb71b249291cf6d6c88639935c8deee2df18166688eb5f34b5f644d"
+    "0dc0549eb84c070231fdc104105a8262a03fe6148fba0e11c57d9f2bb3d22808"
 );
 
 /// htmx 2.0.11, as published.

@@ -1,11 +1,15 @@
 //! `mira desk` and `mira serve --listen`: where they listen, where they refuse to, and what a browser gets from a real one.
 
+mod browser;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use self::browser::Browser;
 use crate::apps::house::House;
+use crate::mcp::client::installed;
 use crate::support::{MIRA, VALUE, mira, set};
 
 /// A desk that serves, and is told to end when the test does.
@@ -90,19 +94,7 @@ fn curl(house: &House, args: &[&str]) -> String {
 fn a_desk_shows_what_is_saved_and_brings_an_app_up_and_down() {
     let house = House::new();
     set(&house.home, "OPENAI_API_KEY", VALUE);
-    let app = house.app(
-        "talker",
-        r#"
-kind: mira.app/v1
-id: org.example.talker
-name: Talker
-version: 1.0.0
-secrets: [{name: TALKER_KEY, required: true}]
-services:
-  - {name: talk, command: [sh, -c, 'echo "my key is $$TALKER_KEY"; exec sleep infinity']}
-"#,
-    );
-    let package = app.pack();
+    let package = house.app("talker", TALKER).pack();
     // Opened, and not started: what it needs is missing.
     house.run(&["open", &package, "-d"], 3);
     let desk = Served::start(&house, &["desk", "--no-browser"], &[]);
@@ -148,6 +140,136 @@ services:
     }
     assert!(!audit.contains(VALUE));
     assert_eq!(desk.end(), Some(0));
+}
+
+/// The app that the tests show: it needs a key, and says it.
+const TALKER: &str = r#"
+kind: mira.app/v1
+id: org.example.talker
+name: Talker
+version: 1.0.0
+secrets: [{name: TALKER_KEY, required: true, description: What it talks about}]
+network: {allow: [api.example.org]}
+services:
+  - {name: talk, command: [sh, -c, 'echo "my key is $$TALKER_KEY"; exec sleep infinity']}
+"#;
+
+/// Returns what axe finds wrong with the page for people who do not see it, or have no mouse: what is serious or worse.
+fn inaccessible(browser: &Browser, axe: &str) -> Vec<String> {
+    let found = browser.run(&format!(
+        "{axe}; axe.run().then(found => arguments[arguments.length - 1](found.violations))"
+    ));
+    let violations = found.as_array().unwrap().iter();
+    let bad =
+        violations.filter(|found| found["impact"] == "serious" || found["impact"] == "critical");
+    bad.map(|found| format!("{}: {}", found["id"], found["nodes"][0]["html"]))
+        .collect()
+}
+
+/// Waits until the page has something.
+#[track_caller]
+fn until_there(browser: &Browser, text: &str) {
+    let found = browser.run(&format!(
+        "let done = arguments[arguments.length - 1];
+         let look = () => document.body.textContent.includes({text:?}) ? done(true) : requestAnimationFrame(look);
+         look();"
+    ));
+    assert_eq!(found, true);
+}
+
+#[test]
+fn a_browser_shows_every_page_without_a_complaint_and_for_everybody() {
+    let house = House::new();
+    set(&house.home, "OPENAI_API_KEY", VALUE);
+    let package = house.app("talker", TALKER).pack();
+    house.run(&["open", &package, "-d"], 3);
+    house.save("talker", "TALKER_KEY", VALUE);
+    let axe = std::fs::read_to_string(installed("node/node_modules/axe-core/axe.min.js")).unwrap();
+    let desk = Served::start(
+        &house,
+        &["serve", "--listen", "127.0.0.1:0"],
+        &[("ADMIN_PASSWORD", "four words that hold")],
+    );
+    house.run(&["start", "-d", "talker"], 0);
+    for (width, dark) in [(1280, false), (400, true)] {
+        let browser = Browser::start(
+            &house.home.path().join(format!("browser-{width}")),
+            width,
+            dark,
+        );
+        browser.open(&format!("{}/users", desk.url));
+        assert_eq!(inaccessible(&browser, &axe), [] as [&str; 0], "login");
+        browser.type_into("input[name=name]", "admin");
+        browser.type_into("input[name=password]", "four words that hold");
+        browser.click("main button");
+        for path in [
+            "/users",
+            "/",
+            "/secrets/OPENAI_API_KEY",
+            "/instances",
+            "/instances/talker",
+            "/network",
+            "/audit",
+            "/account",
+            "/health",
+            "/nothing",
+        ] {
+            browser.open(&format!("{}{path}", desk.url));
+            assert_eq!(
+                inaccessible(&browser, &axe),
+                [] as [&str; 0],
+                "{path} at {width}"
+            );
+            let source = browser.source();
+            assert!(!source.contains(VALUE), "{path}");
+            assert!(
+                path == "/nothing" || source.contains("Sign out"),
+                "{path}: {source}"
+            );
+            // Nothing is wider than the window but what scrolls by itself.
+            let wide = browser.run("arguments[arguments.length - 1](document.documentElement.scrollWidth - document.documentElement.clientWidth)");
+            assert_eq!(wide, 0, "{path} at {width}");
+            let complaints = browser.complaints();
+            assert!(
+                path == "/nothing" || complaints.is_empty(),
+                "{path}: {complaints:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_browser_saves_a_secret_follows_a_log_and_removes_the_secret_after_asking() {
+    let house = House::new();
+    let package = house.app("talker", TALKER).pack();
+    house.run(&["open", &package, "-d"], 3);
+    let desk = Served::start(&house, &["desk", "--no-browser"], &[]);
+    let base = desk.url.split("/enter/").next().unwrap();
+    let browser = Browser::start(&house.home.path().join("browser"), 1280, false);
+    browser.open(&desk.url);
+    browser.type_into("input[name=name]", "OPENAI_API_KEY");
+    browser.type_into("textarea[name=value]", VALUE);
+    browser.click("main form button");
+    until_there(&browser, "is never shown again");
+    assert!(!browser.source().contains(VALUE));
+    browser.open(&format!("{base}/instances/talker"));
+    browser.type_into("textarea[name=value]", VALUE);
+    browser.click("form[action$='/secrets'] button");
+    browser.click("form[action$='/start'] button");
+    until_there(&browser, "my key is [redacted:TALKER_KEY]");
+    // What comes from now on comes by itself.
+    house.run(&["restart", "-d", "talker"], 0);
+    let lines = "let done = arguments[arguments.length - 1];
+        let look = () => document.querySelectorAll('.log div').length > 1 ? done(true) : requestAnimationFrame(look);
+        look();";
+    assert_eq!(browser.run(lines), true);
+    assert!(!browser.source().contains(VALUE));
+    browser.open(&format!("{base}/secrets/OPENAI_API_KEY"));
+    browser.click("button.danger");
+    browser.agree();
+    until_there(&browser, "and its ciphertext");
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
+    house.run(&["stop", "talker"], 0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! MCP servers: real ones, real clients, and Mira between them.
 
-mod client;
+pub(crate) mod client;
 mod crashes;
 mod imports;
 mod latency;

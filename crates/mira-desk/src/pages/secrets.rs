@@ -360,9 +360,9 @@ pub(crate) async fn one(
             }
             section aria-labelledby="remove" {
                 h2 id="remove" { "Remove" }
-                form method="post" action={ "/secrets/" (secret.name) "/remove" } {
+                form method="post" action={ "/secrets/" (secret.name) "/remove" } hx-boost="true" hx-confirm={ "Remove " (secret.name) "? This cannot be undone." } {
                     p { "Destroys the ciphertext. It cannot be undone." }
-                    button class="danger" hx-confirm={ "Remove " (secret.name) "? This cannot be undone." } { "Remove" }
+                    button class="danger" { "Remove" }
                 }
             }
         }
