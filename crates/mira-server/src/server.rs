@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mira_host::supervisor::{Config, StopError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant, interval, timeout};
 
 use autosave::Autosaves;
 
@@ -31,6 +31,10 @@ const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How long one that was started on demand waits for one that is leaving.
 const LEAVING_WAIT: Duration = Duration::from_secs(15);
+
+/// How often it looks meanwhile.
+// LIMIT: nobody notices so short a wait, and each look is a few system calls.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How the supervisor runs.
 #[derive(Debug)]
@@ -147,6 +151,7 @@ async fn run<E: From<ServeError>>(
 /// Takes the place; `None` if another supervisor has it, and we are one that was started on demand.
 async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, ServeError> {
     let deadline = Instant::now() + LEAVING_WAIT;
+    let mut look = interval(LOOK_EVERY);
     loop {
         match options.place.take() {
             Ok(seat) => return Ok(Some(seat.split())),
@@ -154,7 +159,8 @@ async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, Ser
                 if options.place.connect().await?.is_some() {
                     return Ok(None);
                 }
-                options.place.freed(deadline).await?;
+                // It is about to leave, or has not begun to listen yet.
+                look.tick().await;
             }
             Err(error) => return Err(error.into()),
         }

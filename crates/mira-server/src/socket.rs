@@ -187,22 +187,6 @@ impl Place {
         })
     }
 
-    /// Waits until the supervisor that has the place lets go of it, or until the deadline.
-    pub(crate) async fn freed(&self, deadline: tokio::time::Instant) -> Result<(), PlaceError> {
-        let path = self.lock();
-        let system = |source| PlaceError::System {
-            path: path.clone(),
-            source,
-        };
-        let lock = File::open(&path).map_err(system)?;
-        // Let go of at once: whoever wants the place takes it.
-        let wait = tokio::task::spawn_blocking(move || lock.lock_shared());
-        match tokio::time::timeout_at(deadline, wait).await {
-            Ok(Ok(locked)) => locked.map_err(system),
-            Ok(Err(_)) | Err(_) => Ok(()),
-        }
-    }
-
     /// Connects to the supervisor of this home; `None` if there is none.
     pub(crate) async fn connect(&self) -> io::Result<Option<UnixStream>> {
         let path = self.socket_in_bounds().map_err(io::Error::other)?;

@@ -32,10 +32,8 @@ impl Browser {
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = loop {
             let line = lines.next().unwrap().unwrap();
-            if let Some((_, port)) = line.rsplit_once("on port ") {
-                if line.contains("successfully") {
-                    break port.trim_end_matches('.').to_owned();
-                }
+            if let Some((_, port)) = line.rsplit_once("successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
