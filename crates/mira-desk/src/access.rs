@@ -109,6 +109,22 @@ impl Desk {
         };
         Ok(self.shared.record(&entry, Timestamp::now()).await?)
     }
+
+    /// Writes down what came of something that somebody did, and returns it.
+    pub(crate) async fn told<T, E: Into<DeskError>>(
+        &self,
+        identity: &Identity,
+        action: AuditAction,
+        subject: &str,
+        done: Result<T, E>,
+    ) -> Result<T, DeskError> {
+        let outcome = match done {
+            Ok(_) => Outcome::Ok,
+            Err(_) => Outcome::Failed,
+        };
+        self.record(identity, action, subject, outcome).await?;
+        done.map_err(Into::into)
+    }
 }
 
 /// Lets a request through to its handler if whoever asks may have what the route needs.

@@ -77,15 +77,7 @@ pub(crate) async fn by_password(
         .attempt_login(&name, origin.address, now)
         .await?
     {
-        audit(
-            &desk,
-            Actor::Nobody,
-            &origin,
-            AuditAction::SessionLoginFailed,
-            &name,
-            Outcome::Denied,
-        )
-        .await?;
+        not_let_in(&desk, &origin, &name).await?;
         let message = format!(
             "too many tries; the next one is looked at after {}",
             when(until)
@@ -122,15 +114,7 @@ pub(crate) async fn by_password(
             .await
         }
         _ => {
-            audit(
-                &desk,
-                Actor::Nobody,
-                &origin,
-                AuditAction::SessionLoginFailed,
-                &name,
-                Outcome::Denied,
-            )
-            .await?;
+            not_let_in(&desk, &origin, &name).await?;
             let page = login_page(next.path(), Some("name or password is wrong"), true);
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
@@ -149,38 +133,16 @@ pub(crate) async fn by_link(
         Err(_) => None,
     };
     match used {
-        Some(LinkPurpose::LocalOwner) => {
-            begin(
-                &desk,
-                SessionOf::LocalOwner,
-                SessionKind::OneTimeLink,
-                &origin,
-                &headers,
-                "/",
-            )
-            .await
-        }
-        Some(_) => {
-            begin(
-                &desk,
-                SessionOf::LocalOwner,
-                SessionKind::OneTimeLink,
-                &origin,
-                &headers,
-                "/users",
-            )
-            .await
+        Some(purpose) => {
+            let next = match purpose {
+                LinkPurpose::LocalOwner => "/",
+                LinkPurpose::FirstAdmin => "/users",
+            };
+            let of = SessionOf::LocalOwner;
+            begin(&desk, of, SessionKind::OneTimeLink, &origin, &headers, next).await
         }
         None => {
-            audit(
-                &desk,
-                Actor::Nobody,
-                &origin,
-                AuditAction::SessionLoginFailed,
-                "link",
-                Outcome::Denied,
-            )
-            .await?;
+            not_let_in(&desk, &origin, "link").await?;
             Err(DeskError::new(
                 StatusCode::GONE,
                 "this link was used already, or is too old",
@@ -259,6 +221,20 @@ async fn begin(
     let mut response = Redirect::to(next).into_response();
     set_session(&mut response, &token);
     Ok(response)
+}
+
+/// Writes down that somebody was not let in.
+async fn not_let_in(desk: &Desk, origin: &Origin, as_whom: &str) -> Result<(), DeskError> {
+    let action = AuditAction::SessionLoginFailed;
+    audit(
+        desk,
+        Actor::Nobody,
+        origin,
+        action,
+        as_whom,
+        Outcome::Denied,
+    )
+    .await
 }
 
 async fn audit(

@@ -17,7 +17,7 @@ use mira_host::run::Stream::{Stderr, Stdout};
 use mira_package::manifest::{Delivery, HostPattern, Manifest};
 use mira_secret::{Scope, SecretName};
 use mira_server::{Event, Events};
-use mira_store::{AuditAction, Desired, Outcome, Role};
+use mira_store::{AuditAction, Desired, Role};
 use serde::Deserialize;
 
 use super::secrets::{NewValue, put};
@@ -403,19 +403,10 @@ pub(crate) async fn bring_up(
 ) -> Result<Known, DeskError> {
     let known = desk.house.find(id).await?;
     let started = crate::launch::start(desk, &known.instance).await;
-    let outcome = if started.is_ok() {
-        Outcome::Ok
-    } else {
-        Outcome::Failed
-    };
-    desk.record(
-        identity,
-        AuditAction::InstanceStart,
-        known.instance.name.as_str(),
-        outcome,
-    )
-    .await?;
-    started.map(|()| known)
+    let name = known.instance.name.as_str();
+    desk.told(identity, AuditAction::InstanceStart, name, started)
+        .await?;
+    Ok(known)
 }
 
 /// Stops an instance.
@@ -426,19 +417,9 @@ pub(crate) async fn bring_down(
 ) -> Result<Known, DeskError> {
     let known = desk.house.find(id).await?;
     let stopped = desk.house.client.stop(known.instance.id.as_str()).await;
-    let outcome = if stopped.is_ok() {
-        Outcome::Ok
-    } else {
-        Outcome::Failed
-    };
-    desk.record(
-        identity,
-        AuditAction::InstanceStop,
-        known.instance.name.as_str(),
-        outcome,
-    )
-    .await?;
-    stopped?;
+    let name = known.instance.name.as_str();
+    desk.told(identity, AuditAction::InstanceStop, name, stopped)
+        .await?;
     desk.house
         .instances
         .store()
@@ -516,19 +497,13 @@ pub(crate) async fn decide(
         .map_err(|error| DeskError::unfit(format!("that is no host: {error}")))?;
     let allow = form.text("verdict") == Some("allow");
     let decided = crate::launch::decide(&desk, &known.instance, &hosts, allow).await;
-    let outcome = if decided.is_ok() {
-        Outcome::Ok
-    } else {
-        Outcome::Failed
-    };
     let subject = format!(
         "{} {} {hosts}",
         known.instance.name,
         if allow { "allow" } else { "deny" }
     );
-    desk.record(&identity, AuditAction::NetworkDecide, &subject, outcome)
+    desk.told(&identity, AuditAction::NetworkDecide, &subject, decided)
         .await?;
-    decided?;
     Ok(back(&known))
 }
 

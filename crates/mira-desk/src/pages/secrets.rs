@@ -198,14 +198,8 @@ pub(crate) async fn put(
             Ok(version)
         })
         .await;
-    let outcome = if version.is_ok() {
-        Outcome::Ok
-    } else {
-        Outcome::Failed
-    };
-    desk.record(identity, AuditAction::SecretSet, &subject, outcome)
-        .await?;
-    version
+    desk.told(identity, AuditAction::SecretSet, &subject, version)
+        .await
 }
 
 fn subject(scope: &Scope, name: &SecretName) -> String {

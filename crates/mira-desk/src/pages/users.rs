@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Redirect;
 use jiff::Timestamp;
 use maud::html;
-use mira_store::{AuditAction, NewUser, Outcome, Role, User, UserId, UserName, Who};
+use mira_store::{AuditAction, NewUser, Role, User, UserId, UserName, Who};
 
 use super::{Page, badge, page, table, time};
 use crate::access::Identity;
@@ -239,12 +239,6 @@ async fn told<T>(
     subject: &str,
     done: Result<T, mira_store::SharedError>,
 ) -> Result<Redirect, DeskError> {
-    let outcome = if done.is_ok() {
-        Outcome::Ok
-    } else {
-        Outcome::Failed
-    };
-    desk.record(identity, action, subject, outcome).await?;
-    done?;
+    desk.told(identity, action, subject, done).await?;
     Ok(Redirect::to("/users"))
 }
