@@ -30,6 +30,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("jsonschema", "python3-jsonschema"),
     ("minisign", "minisign"),
     ("npm", "npm"),
+    ("openssl", "openssl"),
     ("pg_ctlcluster", "postgresql"),
     ("ps", "procps"),
     ("python3", "python3"),

@@ -51,6 +51,12 @@ const CRATES: &[Crate] = &[
         uses_in_tests: &[],
     },
     Crate {
+        name: "mira-jwt",
+        layer: Layer::Base,
+        uses: &["mira-secret"],
+        uses_in_tests: &[],
+    },
+    Crate {
         name: "mira-vault",
         layer: Layer::Custody,
         uses: &["mira-age", "mira-secret"],
@@ -90,6 +96,18 @@ const CRATES: &[Crate] = &[
         name: "mira-provider",
         layer: Layer::Runtime,
         uses: &["mira-redact", "mira-secret", "mira-vault"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-github",
+        layer: Layer::Runtime,
+        uses: &["mira-jwt", "mira-redact", "mira-secret", "mira-vault"],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-hooks",
+        layer: Layer::Runtime,
+        uses: &["mira-secret", "mira-store"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {
@@ -133,7 +151,11 @@ const CRATES: &[Crate] = &[
         layer: Layer::Surface,
         uses: &[
             "mira-gate",
+            "mira-github",
+            "mira-hooks",
             "mira-host",
+            "mira-jwt",
+            "mira-mcp",
             "mira-package",
             "mira-provider",
             "mira-secret",
@@ -150,6 +172,8 @@ const CRATES: &[Crate] = &[
             "mira-age",
             "mira-desk",
             "mira-gate",
+            "mira-github",
+            "mira-hooks",
             "mira-host",
             "mira-mcp",
             "mira-package",
@@ -162,6 +186,12 @@ const CRATES: &[Crate] = &[
             "mira-store",
             "mira-vault",
         ],
+        uses_in_tests: &["mira-testkit"],
+    },
+    Crate {
+        name: "mira-reviewer",
+        layer: Layer::Surface,
+        uses: &[],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

@@ -57,10 +57,11 @@ impl Place {
         fs::read(self.file("")).expect("there is a database")
     }
 
-    /// Asks Debian's `sqlite3`, which is another build of SQLite than ours.
+    /// Asks Debian's `sqlite3`, which is another build of SQLite than ours. It waits for its turn: a store that was dropped closes
+    /// its file a moment later.
     pub(crate) fn sqlite(&self, sql: &str) -> String {
         let output = Command::new("sqlite3")
-            .arg("-batch")
+            .args(["-batch", "-cmd", ".timeout 60000"])
             .arg(self.file(""))
             .arg(sql)
             .output()

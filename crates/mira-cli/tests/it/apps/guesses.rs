@@ -100,6 +100,7 @@ impl Locked {
             .house
             .home
             .mira("sqlite3")
+            .args(["-cmd", ".timeout 60000"])
             .arg(database)
             .arg(statement)
             .run();

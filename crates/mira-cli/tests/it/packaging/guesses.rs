@@ -19,7 +19,12 @@ fn wait_ms(home: &TestHome, delay_ms: u32) {
     let database = home.mira_home().join("mira.db");
     let change =
         format!("UPDATE guesses SET state = json_set(state, '$.last.delay_ms', {delay_ms})");
-    let run = home.mira("sqlite3").arg(database).arg(change).run();
+    let run = home
+        .mira("sqlite3")
+        .args(["-cmd", ".timeout 60000"])
+        .arg(database)
+        .arg(change)
+        .run();
     run.assert_code(0);
 }
 

@@ -81,6 +81,7 @@ fn an_agreement_is_not_copied_unless_it_is_given_again() {
     let notes = Notes::new();
     // As after an update that its remembered publisher did not sign, and the user agreed to.
     let agreed = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 60000"])
         .arg(notes.home.mira_home().join("mira.db"))
         .arg("UPDATE instances SET unsigned_agreed = TRUE")
         .status();

@@ -26,6 +26,7 @@ impl Ground {
             Self::Postgres(server) => server.sql(DATABASE, sql),
             Self::File(home) => {
                 let output = std::process::Command::new("sqlite3")
+                    .args(["-cmd", ".timeout 60000"])
                     .arg(home.mira_home().join("mira.db"))
                     .arg(sql)
                     .output()
