@@ -26,15 +26,20 @@ pub(crate) struct ReachArgs {
 impl ReachArgs {
     /// Prepares calls.
     pub(crate) fn caller(&self) -> Result<Caller, CommandError> {
-        let reach = Reach {
-            proxies: proxies(),
-            timeout: Duration::from_secs(self.timeout),
-        };
-        Caller::new(reach).map_err(|error| match error {
-            UnusableError::Proxy { .. } => CommandError::usage(error.to_string()),
-            _ => CommandError::failed(error.to_string()),
-        })
+        caller(Duration::from_secs(self.timeout))
     }
+}
+
+/// Prepares calls that may each take this long.
+pub(crate) fn caller(timeout: Duration) -> Result<Caller, CommandError> {
+    let reach = Reach {
+        proxies: proxies(),
+        timeout,
+    };
+    Caller::new(reach).map_err(|error| match error {
+        UnusableError::Proxy { .. } => CommandError::usage(error.to_string()),
+        _ => CommandError::failed(error.to_string()),
+    })
 }
 
 /// Waits for calls.

@@ -1,6 +1,7 @@
 //! Who asks, and what they may: sessions by cookie, API tokens by bearer, roles.
 
 pub(crate) mod login;
+pub(crate) mod oidc;
 pub(crate) mod password;
 
 use std::net::IpAddr;

@@ -85,7 +85,15 @@ pub(crate) async fn guard(
             let path = request.uri().path().to_owned();
             let mut response = next.run(request).await;
             match response.extensions_mut().remove::<Arc<DeskError>>() {
-                Some(error) => refused(&path, &error),
+                Some(error) => {
+                    let mut told = refused(&path, &error);
+                    // What ends with a refusal, such as a sign-in that has begun, ends in the browser too.
+                    for cookie in response.headers().get_all(header::SET_COOKIE) {
+                        told.headers_mut()
+                            .append(header::SET_COOKIE, cookie.clone());
+                    }
+                    told
+                }
                 None => response,
             }
         }

@@ -23,6 +23,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
+pub use access::oidc::{Oidc, OidcError, OidcOptions};
 pub use access::password::{
     AdminError, DEFAULT_PASSWORD, PasswordError, has_default_password, hash_password,
     make_first_admin,

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::access::Logins;
+use crate::access::oidc::Oidc;
 use crate::custody::Custody;
 use crate::guard::Origin;
 use crate::house::House;
@@ -102,6 +103,8 @@ pub struct DeskOptions {
     pub certificate: Option<Certificate>,
     /// Behind which proxies.
     pub proxies: Proxies,
+    /// The provider that people may sign in through.
+    pub oidc: Option<Arc<Oidc>>,
 }
 
 impl DeskOptions {

@@ -19,8 +19,8 @@ use mira_store::Role;
 use serde_json::json;
 
 use crate::access::Identity;
-use crate::assets;
 use crate::error::DeskError;
+use crate::{Desk, assets};
 
 /// A whole page.
 #[derive(Debug)]
@@ -106,7 +106,11 @@ fn frame(title: &str, body: &Markup) -> Markup {
 }
 
 /// Shows where one signs in.
-pub(crate) fn login_page(next: &str, trouble: Option<&str>, has_users: bool) -> Page {
+pub(crate) fn login_page(desk: &Desk, next: &str, trouble: Option<&str>, has_users: bool) -> Page {
+    let elsewhere = desk.options.oidc.as_deref();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
     Page(frame(
         "Sign in",
         &html! {
@@ -120,8 +124,11 @@ pub(crate) fn login_page(next: &str, trouble: Option<&str>, has_users: bool) -> 
                         label { "Password" input type="password" name="password" autocomplete="current-password" required maxlength="1024"; }
                         button { "Sign in" }
                     }
-                } @else {
+                } @else if elsewhere.is_none() {
                     p { "Nobody can sign in by name yet." }
+                }
+                @if let Some(provider) = elsewhere {
+                    p { a class="button" href={ "/login/oidc?" (query) } { "Sign in with " (provider.host()) } }
                 }
                 p class="hint" { "On the machine that Mira runs on, " code { "mira desk" } " opens this desk without a password." }
             }

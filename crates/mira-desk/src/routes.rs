@@ -12,7 +12,7 @@ use axum::routing::{MethodFilter, on};
 use mira_store::Role;
 use serde_json::{Value, json};
 
-use crate::access::{Needs, check, login};
+use crate::access::{Needs, check, login, oidc};
 use crate::{Desk, Handle, api, assets, guard, pages};
 
 /// A route, as it is told to others.
@@ -126,6 +126,20 @@ fn all(desk: Option<Handle>) -> Routes {
             ANYBODY,
             "sign in by name and password",
             login::by_password,
+        )
+        .add(
+            "GET",
+            "/login/oidc",
+            ANYBODY,
+            "sign in through the provider of OpenID Connect",
+            oidc::begin_there,
+        )
+        .add(
+            "GET",
+            "/login/oidc/callback",
+            ANYBODY,
+            "where the provider leads back to",
+            oidc::come_back,
         )
         .add(
             "GET",

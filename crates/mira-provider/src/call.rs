@@ -1,6 +1,6 @@
 //! One request and its whole answer: over TLS, by the proxy if there is one, within a time and a length, and never sent on elsewhere.
 //!
-//! INVARIANT: a request with a key goes over an encrypted connection or stays on this machine.
+//! INVARIANT: a request with a key goes over an encrypted connection or stays on this machine. An answer is not printed.
 
 use std::error::Error;
 use std::fmt;
@@ -90,8 +90,9 @@ impl fmt::Debug for Caller {
 }
 
 /// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
     /// The time on this machine's clock when it came.
@@ -145,11 +146,11 @@ impl Caller {
     }
 
     /// Makes a call that carries a key, or one that carries none.
-    pub(crate) async fn call(
-        &self,
-        request: Request<Vec<u8>>,
-        has_key: bool,
-    ) -> Result<Answer, Fault> {
+    ///
+    /// # Errors
+    ///
+    /// Returns why no answer came, and nothing of the request but the host.
+    pub async fn call(&self, request: Request<Vec<u8>>, has_key: bool) -> Result<Answer, Fault> {
         let url: Url = request
             .uri()
             .to_string()
@@ -280,9 +281,18 @@ async fn answer(
     }))
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Answer {
     /// Returns the body as JSON, if it is.
-    pub(crate) fn json(&self) -> Option<Value> {
+    #[must_use]
+    pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 

@@ -13,6 +13,7 @@ mod audit;
 mod backend;
 mod error;
 mod id;
+mod identities;
 mod links;
 mod name;
 mod schema;
@@ -40,6 +41,7 @@ pub use audit::{
 };
 pub use error::{ServerError, SharedError, SharedOpenError};
 pub use id::{ApiTokenId, RowIdError, SessionId, UserId};
+pub use identities::Identity;
 pub use links::LinkPurpose;
 pub use name::{USER_NAME_CHARS_MAX, UserName, UserNameError};
 pub use sessions::{NewSession, Session, SessionKind, SessionOf, SignedIn, Who};

@@ -9,6 +9,7 @@ pub mod home;
 pub mod model_server;
 #[cfg(unix)]
 pub mod moto;
+pub mod oidc;
 pub mod origin;
 #[cfg(unix)]
 pub mod postgres;

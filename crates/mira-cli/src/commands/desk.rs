@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             listen: SocketAddr::new(ANYWHERE.ip(), args.port.unwrap_or(0)),
             certificate: None,
             proxies: Proxies::default(),
+            oidc: None,
         };
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let until = async move {

@@ -2,20 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use mira_desk::{Certificate, DeskOptions, Proxies, has_default_password, make_first_admin};
+use mira_desk::{
+    Certificate, DeskOptions, Oidc, OidcOptions, Proxies, has_default_password, make_first_admin,
+};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
+use mira_provider::TIMEOUT;
 use mira_secret::SecretBytes;
 use mira_server::{Client, Leaving, ServeOptions, serve};
-use mira_store::{LinkPurpose, Shared};
+use mira_store::{LinkPurpose, Role, Shared};
 use mira_vault::home::Home;
 
 use super::desk::{shared, surroundings};
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
+use crate::reach::caller;
 use crate::session;
 use crate::ui::Ui;
 
@@ -56,6 +61,9 @@ pub(crate) struct Args {
     )]
     behind_proxy: Vec<IpNet>,
 
+    #[command(flatten)]
+    oidc: OidcArgs,
+
     /// End the supervisor that runs, and before that all instances
     #[arg(long, conflicts_with = "listen")]
     stop: bool,
@@ -63,6 +71,65 @@ pub(crate) struct Args {
     /// End after the last instance was stopped
     #[arg(long, hide = true)]
     on_demand: bool,
+}
+
+/// Who may sign in through a provider of OpenID Connect.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Sign-in through OpenID Connect")]
+struct OidcArgs {
+    /// The provider, as it names itself: https://id.example.org/realms/team
+    #[arg(long, value_name = "URL", requires_all = ["oidc_client_id", "oidc_role", "listen"])]
+    oidc_issuer: Option<String>,
+
+    /// What this desk is called there; a client secret is saved as MIRA_OIDC_CLIENT_SECRET (`mira set`)
+    #[arg(long, value_name = "ID", requires = "oidc_issuer")]
+    oidc_client_id: Option<String>,
+
+    /// The role of a group, such as admin=platform-team (may be repeated)
+    #[arg(long, value_name = "ROLE=GROUP", requires = "oidc_issuer", value_parser = role_of_group)]
+    oidc_role: Vec<(Role, String)>,
+
+    /// The claim that lists a person's groups
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        default_value = "groups",
+        requires = "oidc_issuer"
+    )]
+    oidc_groups_claim: String,
+
+    /// What is asked for besides `openid` (may be repeated)
+    #[arg(long, value_name = "SCOPE", default_values = ["profile", "email"], requires = "oidc_issuer")]
+    oidc_scope: Vec<String>,
+}
+
+fn role_of_group(text: &str) -> Result<(Role, String), String> {
+    let (role, group) = text
+        .split_once('=')
+        .filter(|(_, group)| !group.is_empty())
+        .ok_or("a role and a group, as in admin=platform-team")?;
+    let role = role
+        .parse()
+        .map_err(|_| "a role is admin, operator or viewer".to_owned())?;
+    Ok((role, group.to_owned()))
+}
+
+impl OidcArgs {
+    fn prepare(&self) -> Result<Option<Arc<Oidc>>, CommandError> {
+        let (Some(issuer), Some(client)) = (&self.oidc_issuer, &self.oidc_client_id) else {
+            return Ok(None);
+        };
+        let options = OidcOptions {
+            issuer: issuer.clone(),
+            client: client.clone(),
+            scopes: self.oidc_scope.clone(),
+            groups_claim: self.oidc_groups_claim.clone(),
+            roles: self.oidc_role.clone(),
+            caller: caller(TIMEOUT)?,
+        };
+        let oidc = Oidc::new(options).map_err(|error| CommandError::usage(error.to_string()))?;
+        Ok(Some(Arc::new(oidc)))
+    }
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
@@ -106,6 +173,7 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
         listen,
         certificate,
         proxies: Proxies::new(args.behind_proxy.clone()),
+        oidc: args.oidc.prepare()?,
     };
     options.check()?;
     Ok(Some(options))

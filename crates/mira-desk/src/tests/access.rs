@@ -47,6 +47,8 @@ async fn nobody_gets_anything_without_signing_in() {
             ("GET", "/readyz"),
             ("GET", "/login"),
             ("POST", "/login"),
+            ("GET", "/login/oidc"),
+            ("GET", "/login/oidc/callback"),
             ("GET", "/enter/{token}"),
             ("GET", "/api/v1/openapi.json"),
         ]
