@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,8 @@ use mira_vault::home::Home;
 use super::desk::{shared, surroundings};
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
-use crate::session;
+use crate::github;
+use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
 /// The word that makes the binary a keeper.
@@ -60,6 +62,9 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "listen")]
     stop: bool,
 
+    #[command(flatten)]
+    unlock: UnlockArgs,
+
     /// End after the last instance was stopped
     #[arg(long, hide = true)]
     on_demand: bool,
@@ -72,9 +77,21 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
+    if desk.is_some()
+        && let Some(placeholders) = github::placeholders(&home, ui, &args.unlock)?
+    {
+        let app = placeholders.tokens().app();
+        ui.say(&format!(
+            "apps act on GitHub as App {} at {}",
+            app.id(),
+            app.base()
+        ));
+        config.tokens = Some(Arc::new(github::Source(placeholders)));
+    }
     let options = ServeOptions {
         place,
-        config: Config::new(KEEPER, ROOM, Leases::at(home.leases())),
+        config,
         on_demand: args.on_demand,
     };
     let ready = || match args.on_demand {
