@@ -11,6 +11,8 @@ mod commands;
 mod dotenv;
 mod error;
 #[cfg(target_os = "linux")]
+mod github;
+#[cfg(target_os = "linux")]
 mod packaging;
 mod reach;
 mod render;

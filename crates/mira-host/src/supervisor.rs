@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 use tokio::task::JoinSet;
 
-use mira_gate::Rule;
+use mira_gate::{Rule, TokenSource};
 use mira_sandbox::Helper;
 
 use crate::lease::Leases;
@@ -49,6 +49,8 @@ pub struct Config {
     pub room: Helper,
     /// Where it is recorded which service holds which secrets.
     pub leases: Leases,
+    /// Who knows the tokens that instances have placeholders for, where anybody does.
+    pub tokens: Option<Arc<dyn TokenSource>>,
     /// How services are restarted.
     pub backoff: BackoffRules,
     /// How much is kept of each log.
@@ -65,6 +67,7 @@ impl Config {
             keeper: Helper::this_program(keeper_argument),
             room: Helper::this_program(room_argument),
             leases,
+            tokens: None,
             backoff: BackoffRules::default(),
             rotation: Rotation::default(),
             // LIMIT: some thousand lines: seconds of a chatty service.

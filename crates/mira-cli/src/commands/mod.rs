@@ -13,6 +13,8 @@ mod doctor;
 mod duplicate;
 mod explain;
 mod export;
+#[cfg(target_os = "linux")]
+mod github;
 mod import;
 mod init;
 #[cfg(target_os = "linux")]
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     Aws(aws::Args),
     /// List model providers, and try their keys
     Provider(provider::Args),
+    /// Set up the App with which servers act on GitHub, and try it
+    #[cfg(target_os = "linux")]
+    Github(github::Args),
     /// Redact a stream, or scan files for secrets
     Redact(redact::Args),
     /// Ask for the vault's passphrase once and remember it for a while
@@ -199,6 +204,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Explain(args) => explain::run(&args, ui),
         Command::Aws(args) => return aws::run(&args, ui),
         Command::Provider(args) => return provider::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Github(args) => return github::run(&args, ui),
         Command::Redact(args) => return redact::run(&args, ui),
         Command::Unlock(args) => unlock::run(&args, ui),
         Command::Lock(args) => lock::run(&args, ui),

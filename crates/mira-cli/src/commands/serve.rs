@@ -21,7 +21,8 @@ use super::desk::{shared, surroundings};
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
 use crate::reach::caller;
-use crate::session;
+use crate::github;
+use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
 /// The word that makes the binary a keeper.
@@ -67,6 +68,9 @@ pub(crate) struct Args {
     /// End the supervisor that runs, and before that all instances
     #[arg(long, conflicts_with = "listen")]
     stop: bool,
+
+    #[command(flatten)]
+    unlock: UnlockArgs,
 
     /// End after the last instance was stopped
     #[arg(long, hide = true)]
@@ -139,9 +143,21 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
+    if desk.is_some()
+        && let Some(placeholders) = github::placeholders(&home, ui, &args.unlock)?
+    {
+        let app = placeholders.tokens().app();
+        ui.say(&format!(
+            "apps act on GitHub as App {} at {}",
+            app.id(),
+            app.base()
+        ));
+        config.tokens = Some(Arc::new(github::Source(placeholders)));
+    }
     let options = ServeOptions {
         place,
-        config: Config::new(KEEPER, ROOM, Leases::at(home.leases())),
+        config,
         on_demand: args.on_demand,
     };
     let ready = || match args.on_demand {

@@ -16,6 +16,8 @@ mod desk;
 mod faults;
 #[cfg(target_os = "linux")]
 mod gate;
+#[cfg(target_os = "linux")]
+mod github;
 mod import;
 mod life;
 #[cfg(target_os = "linux")]

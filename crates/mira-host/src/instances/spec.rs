@@ -134,6 +134,7 @@ impl Instances {
             is_command: false,
             rules: self.policy_rules(instance, manifest).await?,
             brokered: brokered.filter_map(broker).collect(),
+            has_tokens: !manifest.github.is_empty(),
             record: self.layout.net(&instance.id),
             require_enforcement: surroundings.require_enforcement,
             visible,

@@ -15,7 +15,7 @@ use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
-use crate::network::{Ingress, Net, NetworkMode};
+use crate::network::{Ingress, Net, NetworkMode, Tokens};
 use crate::service::{
     Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
 };
@@ -87,7 +87,12 @@ pub(super) fn prepare(spec: InstanceSpec, config: &Config) -> Result<Prepared, S
                 let named = spec.values.iter().find(|value| value.name == *name);
                 named.map(|value| &value.value)
             };
-            let (net, mode) = Net::open(network, value, &config.room)?;
+            let source = config.tokens.as_ref().filter(|_| network.has_tokens);
+            let tokens = source.map(|source| Tokens {
+                source: Arc::clone(source),
+                instance: spec.id.clone(),
+            });
+            let (net, mode) = Net::with_tokens(network, value, tokens, &config.room)?;
             Some((Arc::new(net), mode))
         }
     };
