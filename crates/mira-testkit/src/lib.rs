@@ -6,6 +6,7 @@ pub mod aws_server;
 pub mod ca;
 pub mod canary;
 pub mod home;
+pub mod hook_app;
 pub mod model_server;
 #[cfg(unix)]
 pub mod moto;

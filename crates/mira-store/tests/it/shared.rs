@@ -3,6 +3,7 @@
 mod api_tokens;
 mod audit;
 mod ground;
+mod hooks;
 mod opening;
 mod privacy;
 mod sessions;
