@@ -166,6 +166,6 @@ impl Job {
 
     fn tell(self, what: Committed) {
         // Whoever asked may have hung up.
-        drop(self.answer.send(what));
+        self.answer.send(what).ok();
     }
 }

@@ -119,6 +119,12 @@ impl Shared {
         self.place.to_string()
     }
 
+    /// Returns whether only this machine's server works on it: it is a home's own file.
+    #[must_use]
+    pub fn is_of_one_server(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite(_))
+    }
+
     /// Asks the database for a sign of life.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ mod doctor;
 mod duplicate;
 mod explain;
 mod export;
+#[cfg(target_os = "linux")]
+mod hooks;
 mod import;
 mod init;
 #[cfg(target_os = "linux")]
@@ -165,6 +167,9 @@ pub(crate) enum Command {
     /// Manage the users of a server's desk
     #[cfg(target_os = "linux")]
     User(user::Args),
+    /// Show the webhooks that a server took, and deliver failed ones again
+    #[cfg(target_os = "linux")]
+    Hooks(hooks::Args),
     /// Run the supervisor, which other commands start when they need it, and the desk for a team; or end it
     #[cfg(target_os = "linux")]
     Serve(serve::Args),
@@ -246,6 +251,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Desk(args) => desk::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::User(args) => user::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Hooks(args) => hooks::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Serve(args) => serve::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

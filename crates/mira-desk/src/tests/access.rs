@@ -48,6 +48,7 @@ async fn nobody_gets_anything_without_signing_in() {
             ("GET", "/login"),
             ("POST", "/login"),
             ("GET", "/enter/{token}"),
+            ("POST", "/webhooks/github"),
             ("GET", "/api/v1/openapi.json"),
         ]
     );
