@@ -1,17 +1,20 @@
-//! The App on GitHub, as this home has it: its number and API among the settings, its key in the vault.
+//! The App on GitHub, as this home has it: its number and API among the settings, its key in the vault; and what stands for its
+//! tokens, between the webhooks that hand it out and the gates that ask what it is worth.
 //!
 //! INVARIANT: the vault is read once for the key, which then is in locked memory of this process alone.
 
 use std::sync::Arc;
 
 use mira_gate::{Asking, TokenRequest, TokenSource};
-use mira_github::{ApiBase, App, DEFAULT_API, Placeholders, Tokens, Wanted};
+use mira_github::{ApiBase, App, DEFAULT_API, Placeholders, Repository, Tokens, Wanted};
+use mira_hooks::{Event, Grant, Later, Watcher};
 use mira_package::manifest::HostPattern;
 use mira_provider::Settings;
 use mira_provider::settings::GithubSettings;
 use mira_secret::{Scope, SecretBytes};
 use mira_vault::Vault;
 use mira_vault::home::Home;
+use serde::Deserialize;
 
 use crate::error::CommandError;
 use crate::session::{self, UnlockArgs, parse_name};
@@ -104,4 +107,70 @@ impl TokenSource for Source {
     fn ended(&self, instance: &str) {
         self.0.end_instance(instance);
     }
+}
+
+impl mira_hooks::Placeholders for Source {
+    fn api(&self) -> String {
+        self.0.tokens().app().base().to_string()
+    }
+
+    fn placeholder<'a>(&'a self, grant: &'a Grant<'a>) -> Later<'a, Option<String>> {
+        Box::pin(async move {
+            let ours = self.0.tokens().app().id().to_string();
+            if grant.app.is_some_and(|app| app != ours) {
+                return None;
+            }
+            let scope = mira_github::Scope {
+                installation: grant.installation,
+                repository: grant.repository?.parse().ok()?,
+                permissions: grant.permissions.clone(),
+            };
+            Some(self.0.issue(grant.target, scope))
+        })
+    }
+}
+
+impl Watcher for Source {
+    /// Forgets what an installation does not let us do any more.
+    fn accepted(&self, event: &Event<'_>) {
+        let Some(installation) = event.installation else {
+            return;
+        };
+        match (event.name, event.action) {
+            ("installation", Some("deleted" | "suspend" | "new_permissions_accepted")) => {
+                self.0.forget(installation, None);
+            }
+            ("installation_repositories", Some("removed")) => {
+                let removed = removed(event.body);
+                self.0.forget(installation, Some(&removed));
+            }
+            ("repository", Some("deleted" | "renamed" | "transferred" | "privatized")) => {
+                let gone: Vec<Repository> = event
+                    .repository
+                    .and_then(|repository| repository.full_name.parse().ok())
+                    .into_iter()
+                    .collect();
+                self.0.forget(installation, Some(&gone));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns the repositories that an event says were taken away.
+fn removed(body: &str) -> Vec<Repository> {
+    #[derive(Default, Deserialize)]
+    struct Body {
+        #[serde(default)]
+        repositories_removed: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        full_name: String,
+    }
+    let body: Body = serde_json::from_str(body).unwrap_or_default();
+    let names = body.repositories_removed.iter();
+    names
+        .filter_map(|named| named.full_name.parse().ok())
+        .collect()
 }

@@ -70,10 +70,11 @@ impl From<VaultError> for DeskError {
 impl From<SharedError> for DeskError {
     fn from(error: SharedError) -> Self {
         let status = match &error {
-            SharedError::NoSuchUser => StatusCode::NOT_FOUND,
-            SharedError::NameTaken { .. } | SharedError::LastAdmin | SharedError::Stale => {
-                StatusCode::CONFLICT
-            }
+            SharedError::NoSuchUser | SharedError::NoSuchEvent => StatusCode::NOT_FOUND,
+            SharedError::NameTaken { .. }
+            | SharedError::LastAdmin
+            | SharedError::Stale
+            | SharedError::NothingToReplay => StatusCode::CONFLICT,
             SharedError::ScopeAboveRole => StatusCode::FORBIDDEN,
             SharedError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -13,6 +13,7 @@ mod custody;
 mod error;
 mod form;
 mod guard;
+mod hooks;
 mod house;
 mod launch;
 mod listen;
@@ -29,12 +30,14 @@ pub use access::password::{
     make_first_admin,
 };
 pub use custody::Custody;
+pub use hooks::{HookSecretsError, Hooks, WEBHOOK_SECRET, hook_secrets};
 pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
 pub use routes::describe;
 pub use tls::{Certificate, TlsError};
 
 use std::sync::Arc;
 
+use mira_hooks::Ingress;
 use mira_store::Shared;
 
 use access::Logins;
@@ -45,7 +48,9 @@ use house::House;
 pub(crate) struct Desk {
     pub(crate) shared: Shared,
     pub(crate) custody: Custody,
-    pub(crate) house: House,
+    pub(crate) house: Arc<House>,
+    /// Where webhooks are taken, if they are.
+    pub(crate) ingress: Option<Arc<Ingress>>,
     pub(crate) logins: Logins,
     pub(crate) options: DeskOptions,
 }

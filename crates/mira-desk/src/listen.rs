@@ -21,7 +21,7 @@ use mira_server::{Client, Spawn};
 use mira_store::Shared;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
@@ -29,6 +29,7 @@ use crate::access::Logins;
 use crate::access::oidc::Oidc;
 use crate::custody::Custody;
 use crate::guard::Origin;
+use crate::hooks::{self, Hooks};
 use crate::house::House;
 use crate::tls::Certificate;
 use crate::{Desk, routes};
@@ -149,6 +150,9 @@ pub enum ListenError {
     /// The home's instances cannot be read.
     #[error(transparent)]
     Instances(#[from] InstanceError),
+    /// Webhooks cannot be taken.
+    #[error("webhooks cannot be taken: {0}")]
+    Hooks(String),
 }
 
 /// The other end of a connection.
@@ -172,6 +176,8 @@ pub struct Surroundings {
     pub runtime: PathBuf,
     /// The variables that services are given some of.
     pub variables: Vec<(OsString, OsString)>,
+    /// How webhooks are taken, if they are.
+    pub hooks: Option<Hooks>,
 }
 
 impl fmt::Debug for Surroundings {
@@ -202,18 +208,33 @@ pub async fn serve(
         spawn,
         runtime,
         variables,
+        hooks,
     } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
+    let house = Arc::new(House {
+        instances,
+        client,
+        variables,
+        spawn,
+    });
+    let (end_hooks, hooks_end) = oneshot::channel::<()>();
+    let ingress = match hooks {
+        None => None,
+        Some(hooks) => {
+            let until = async {
+                // Nothing is ever sent: the sender goes when the desk ends.
+                hooks_end.await.ok();
+            };
+            let begun = hooks::begin(hooks, &shared, &custody, &house, until).await;
+            Some(begun.map_err(|error| ListenError::Hooks(error.message))?)
+        }
+    };
     let certificate = options.certificate.clone();
     let desk = Arc::new(Desk {
         shared,
         custody,
-        house: House {
-            instances,
-            client,
-            variables,
-            spawn,
-        },
+        house,
+        ingress,
         logins: Logins::new(),
         options,
     });
@@ -225,6 +246,7 @@ pub async fn serve(
         until,
     )
     .await;
+    drop(end_hooks);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod instances;
 pub(crate) mod network;
 pub(crate) mod secrets;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -43,10 +44,11 @@ impl IntoResponse for Part {
 }
 
 /// The pages that the bar at the side leads to, and the role that sees each.
-const PLACES: [(&str, &str, Role); 6] = [
+const PLACES: [(&str, &str, Role); 7] = [
     ("/", "Secrets", Role::Viewer),
     ("/instances", "Apps", Role::Viewer),
     ("/network", "Network", Role::Viewer),
+    ("/webhooks", "Webhooks", Role::Viewer),
     ("/audit", "Audit", Role::Admin),
     ("/users", "Users", Role::Admin),
     ("/health", "Health", Role::Viewer),
@@ -206,9 +208,9 @@ pub(crate) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
 /// A word in a colour that says how good it is; the word says it too.
 pub(crate) fn badge(word: &str) -> Markup {
     let class = match word {
-        "up" | "allowed" | "ok" | "trusted" => "good",
+        "up" | "allowed" | "ok" | "trusted" | "done" => "good",
         "failed" | "refused" | "denied" | "bad" => "bad",
-        "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale" => "soon",
+        "running" | "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale" => "soon",
         _ => "plain",
     };
     html! { span class={ "badge " (class) } { (word) } }

@@ -321,6 +321,27 @@ fn all(desk: Option<Handle>) -> Routes {
             pages::account::revoke_token,
         )
         .add(
+            "POST",
+            "/webhooks/github",
+            ANYBODY,
+            "a webhook, let in by its signature alone",
+            pages::webhooks::take,
+        )
+        .add(
+            "GET",
+            "/webhooks",
+            VIEWER,
+            "how webhooks fare",
+            pages::webhooks::show,
+        )
+        .add(
+            "POST",
+            "/webhooks/{id}/replay",
+            OPERATOR,
+            "deliver a failed event again",
+            pages::webhooks::replay,
+        )
+        .add(
             "GET",
             "/health",
             VIEWER,

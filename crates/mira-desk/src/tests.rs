@@ -70,6 +70,7 @@ impl Served {
             client: Client::new(place),
             spawn: Box::new(Nobody),
             variables: Vec::new(),
+            hooks: None,
         };
         let options = DeskOptions {
             listen: "127.0.0.1:0".parse().unwrap(),

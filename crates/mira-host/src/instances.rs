@@ -10,6 +10,7 @@
 mod candidate;
 mod claims;
 mod copies;
+pub(crate) mod delivery;
 mod error;
 mod folders;
 mod guesses;

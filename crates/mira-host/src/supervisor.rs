@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use mira_gate::{Rule, TokenSource};
 use mira_sandbox::Helper;
+use mira_secret::SecretBytes;
 
 use crate::lease::Leases;
 use crate::logs::Rotation;
@@ -258,6 +259,15 @@ impl Supervisor {
             Some(net) => Ok(net.replace(rules)?),
             None => Ok(()),
         }
+    }
+
+    /// Returns what the services of an instance know Mira by when it posts them events; nothing if they take none.
+    ///
+    /// # Errors
+    ///
+    /// There is no such instance.
+    pub fn delivery_token(&self, id: &str) -> Result<Option<SecretBytes>, StopError> {
+        Ok(self.instance(id)?.delivery_token())
     }
 
     /// Returns the state of every instance that was started and not stopped since.

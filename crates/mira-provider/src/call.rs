@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Client, NoProxy, Proxy, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -143,6 +143,18 @@ impl Caller {
             proxies: reach.proxies,
             timeout: reach.timeout,
         })
+    }
+
+    /// Makes a call that carries no key, to an absolute URL, and returns what came back.
+    ///
+    /// # Errors
+    ///
+    /// Returns why nothing came back.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Fault> {
+        let answer = self.call(request, false).await?;
+        let mut response = Response::new(answer.body);
+        *response.status_mut() = answer.status;
+        Ok(response)
     }
 
     /// Makes a call that carries a key, or one that carries none.

@@ -1,4 +1,4 @@
-//! What the servers of a team share: users, sessions, one-time links, API tokens, wrong passwords, the audit.
+//! What the servers of a team share: users, sessions, one-time links, API tokens, wrong passwords, webhooks and their queue, the audit.
 //!
 //! It lives in the home's `mira.db`, or in a Postgres that several servers use at once. Both get the same tables and the same
 //! statements. What belongs to one machine, as instances and their ports do, stays in [`Store`](crate::Store).
@@ -12,6 +12,7 @@ mod api_tokens;
 mod audit;
 mod backend;
 mod error;
+mod hooks;
 mod id;
 mod identities;
 mod links;
@@ -40,7 +41,11 @@ pub use audit::{
     Outcome,
 };
 pub use error::{ServerError, SharedError, SharedOpenError};
-pub use id::{ApiTokenId, RowIdError, SessionId, UserId};
+pub use hooks::{
+    ClaimedHook, HookAcceptance, HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd,
+    HookEvent, HookFilter, HookPurge, HookState, HookStats, NewHookDelivery, NewHookEvent,
+};
+pub use id::{ApiTokenId, HookEventId, RowIdError, SessionId, UserId};
 pub use identities::Identity;
 pub use links::LinkPurpose;
 pub use name::{USER_NAME_CHARS_MAX, UserName, UserNameError};
@@ -114,6 +119,12 @@ impl Shared {
     #[must_use]
     pub fn place(&self) -> String {
         self.place.to_string()
+    }
+
+    /// Returns whether only this machine's server works on it: it is a home's own file.
+    #[must_use]
+    pub fn is_of_one_server(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite(_))
     }
 
     /// Asks the database for a sign of life.

@@ -8,6 +8,7 @@ pub mod canary;
 #[cfg(unix)]
 pub mod github;
 pub mod home;
+pub mod hook_app;
 pub mod model_server;
 #[cfg(unix)]
 pub mod moto;

@@ -86,7 +86,7 @@ impl From<SharedOpenError> for CommandError {
 impl From<SharedError> for CommandError {
     fn from(error: SharedError) -> Self {
         let kind = match error {
-            SharedError::NoSuchUser => Kind::Missing,
+            SharedError::NoSuchUser | SharedError::NoSuchEvent => Kind::Missing,
             SharedError::NameTaken { .. } => Kind::Usage,
             _ => Kind::Failed,
         };

@@ -15,6 +15,7 @@ mod explain;
 mod export;
 #[cfg(target_os = "linux")]
 mod github;
+mod hooks;
 mod import;
 mod init;
 #[cfg(target_os = "linux")]
@@ -170,6 +171,9 @@ pub(crate) enum Command {
     /// Manage the users of a server's desk
     #[cfg(target_os = "linux")]
     User(user::Args),
+    /// Show the webhooks that a server took, and deliver failed ones again
+    #[cfg(target_os = "linux")]
+    Hooks(hooks::Args),
     /// Run the supervisor, which other commands start when they need it, and the desk for a team; or end it
     #[cfg(target_os = "linux")]
     Serve(serve::Args),
@@ -253,6 +257,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Desk(args) => desk::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::User(args) => user::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Hooks(args) => hooks::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Serve(args) => serve::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

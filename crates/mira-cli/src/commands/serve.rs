@@ -7,8 +7,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use mira_desk::{
-    Certificate, DeskOptions, Oidc, OidcOptions, Proxies, has_default_password, make_first_admin,
+    Certificate, DeskOptions, HookSecretsError, Hooks, Oidc, OidcOptions, Proxies, Surroundings,
+    WEBHOOK_SECRET, has_default_password, hook_secrets, make_first_admin,
 };
+use mira_hooks::{SecretsError, Sources};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
 use mira_provider::TIMEOUT;
@@ -20,8 +22,8 @@ use mira_vault::home::Home;
 use super::desk::{shared, surroundings};
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
-use crate::reach::caller;
 use crate::github;
+use crate::reach::caller;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
@@ -64,6 +66,14 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     oidc: OidcArgs,
+
+    /// Take webhooks at /webhooks/github, signed with MIRA_WEBHOOK_SECRET, and deliver them to apps
+    #[arg(long, requires = "listen")]
+    hooks: bool,
+
+    /// Take webhooks from these networks alone: a file with one on each line, or GitHub's list (https://api.github.com/meta)
+    #[arg(long, value_name = "FILE", requires = "hooks")]
+    hooks_from: Option<PathBuf>,
 
     /// End the supervisor that runs, and before that all instances
     #[arg(long, conflicts_with = "listen")]
@@ -144,6 +154,10 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     let desk = options(args)?;
     let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
+    let mut hooks = match args.hooks {
+        true => Some(hooks(args, ui)?),
+        false => None,
+    };
     if desk.is_some()
         && let Some(placeholders) = github::placeholders(&home, ui, &args.unlock)?
     {
@@ -153,7 +167,12 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             app.id(),
             app.base()
         ));
-        config.tokens = Some(Arc::new(github::Source(placeholders)));
+        let source = Arc::new(github::Source(placeholders));
+        if let Some(hooks) = &mut hooks {
+            hooks.placeholders = Some(Arc::clone(&source) as _);
+            hooks.watcher = Some(Arc::clone(&source) as _);
+        }
+        config.tokens = Some(source);
     }
     let options = ServeOptions {
         place,
@@ -168,7 +187,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         }
     };
     serve(options, ready, async |leaving: Leaving| match desk {
-        Some(options) => serve_desk(options, &home, ui, leaving).await,
+        Some(options) => serve_desk(options, hooks, &home, ui, leaving).await,
         None => Ok(()),
     })
 }
@@ -195,8 +214,33 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
     Ok(Some(options))
 }
 
+/// Returns how webhooks are to be taken.
+fn hooks(args: &Args, ui: &Ui) -> Result<Hooks, CommandError> {
+    let vault = session::open(ui, &args.unlock)?;
+    let secrets = hook_secrets(&vault).map_err(|error| match error {
+        HookSecretsError::Secrets(SecretsError::None) => {
+            CommandError::missing("webhooks are checked with a secret that is not saved:", [WEBHOOK_SECRET])
+                .hint("`openssl rand -hex 32` makes one; `mira set MIRA_WEBHOOK_SECRET` saves it; the sender gets the same.")
+        }
+        HookSecretsError::Vault(error) => error.into(),
+        error => CommandError::failed(error.to_string()),
+    })?;
+    let sources = args.hooks_from.as_ref().map(|file| {
+        let failed = |error: &dyn std::fmt::Display| {
+            CommandError::failed(format!("{}: {error}", file.display()))
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+        Sources::parse(&text).map_err(|error| failed(&error))
+    });
+    Ok(Hooks {
+        sources: sources.transpose()?,
+        ..Hooks::new(secrets)
+    })
+}
+
 async fn serve_desk(
     options: DeskOptions,
+    hooks: Option<Hooks>,
     home: &Home,
     ui: &Ui,
     leaving: Leaving,
@@ -228,10 +272,14 @@ async fn serve_desk(
         }
     };
     let place = shared.place().to_owned();
+    let takes_hooks = hooks.is_some();
     let ready = |address: SocketAddr| {
         ui.say(&format!(
             "the desk is at {scheme}://{address}, with {place}"
         ));
+        if takes_hooks {
+            ui.say("webhooks are taken at /webhooks/github");
+        }
         if let Some(link) = &link {
             // EXPOSE: to whoever started the server; it works once, for an hour.
             ui.say(&format!(
@@ -241,7 +289,11 @@ async fn serve_desk(
             ui.detail("the link works once, for an hour");
         }
     };
-    Ok(mira_desk::serve(options, surroundings(home, shared)?, ready, leaving.wait()).await?)
+    let surroundings = Surroundings {
+        hooks,
+        ..surroundings(home, shared)?
+    };
+    Ok(mira_desk::serve(options, surroundings, ready, leaving.wait()).await?)
 }
 
 /// Makes the first admin of `ADMIN_PASSWORD`, if there is none.

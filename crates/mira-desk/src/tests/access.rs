@@ -50,6 +50,7 @@ async fn nobody_gets_anything_without_signing_in() {
             ("GET", "/login/oidc"),
             ("GET", "/login/oidc/callback"),
             ("GET", "/enter/{token}"),
+            ("POST", "/webhooks/github"),
             ("GET", "/api/v1/openapi.json"),
         ]
     );

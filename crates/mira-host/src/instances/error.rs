@@ -36,6 +36,9 @@ pub enum InstanceError {
     /// A folder that is to be in memory only is not.
     #[error(transparent)]
     Memory(#[from] FolderError),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    NoRandomness(String),
     /// The vault refused.
     #[error(transparent)]
     Vault(#[from] VaultError),

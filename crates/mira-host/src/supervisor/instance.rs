@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mira_gate::Refused;
 use mira_redact::NeedleSet;
-use mira_secret::SecretName;
+use mira_secret::{SecretBytes, SecretName};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
+use crate::instances::delivery;
 use crate::network::{Ingress, Net, NetworkMode, Tokens};
 use crate::service::{
     Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
@@ -178,6 +179,14 @@ impl Instance {
 
     pub(super) fn id(&self) -> &str {
         &self.spec.id
+    }
+
+    /// Returns what its services know Mira by when it posts them events.
+    pub(super) fn delivery_token(&self) -> Option<SecretBytes> {
+        let mut values = self.spec.values.iter();
+        let token = values.find(|value| value.name.as_str() == delivery::TOKEN)?;
+        // EXPOSE: to whoever delivers events to the instance.
+        Some(SecretBytes::copy_from(token.value.expose()))
     }
 
     /// Has the services run, from now on and for as long as this instance is there.

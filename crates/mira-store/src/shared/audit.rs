@@ -119,6 +119,10 @@ words! {
         ServerStop = "server.stop",
         /// A setting of the server was changed.
         ServerSetting = "server.setting",
+        /// A request that says to be a webhook was not accepted.
+        HookReject = "hook.reject",
+        /// A failed delivery of an event was queued again.
+        HookReplay = "hook.replay",
         /// A backup was made.
         BackupCreate = "backup.create",
         /// A backup was restored.

@@ -22,6 +22,11 @@ fn known() -> Migrator {
             include_str!("../../migrations/shared/0001_people.sql"),
         ),
         (
+            2,
+            "hooks",
+            include_str!("../../migrations/shared/0002_hooks.sql"),
+        ),
+        (
             3,
             "identities",
             include_str!("../../migrations/shared/0003_identities.sql"),

@@ -4,6 +4,7 @@ mod api_tokens;
 mod audit;
 mod ground;
 mod identities;
+mod hooks;
 mod opening;
 mod privacy;
 mod sessions;
