@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 mod apps;
 mod args;
+#[cfg(target_os = "linux")]
+mod backup;
 mod commands;
 mod dotenv;
 mod error;

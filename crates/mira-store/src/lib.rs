@@ -35,7 +35,7 @@ pub use publishers::Publisher;
 pub use settings::{SETTING_BYTES_MAX, Setting};
 pub use shared::{
     Actor, ApiToken, ApiTokenEntry, ApiTokenId, AuditAction, AuditCursor, AuditEntry, AuditFilter,
-    AuditPage, AuditRow, Bearer, CursorError, DatabaseUrl, LinkPurpose, LinkToken, Location, Login,
+    AuditPage, AuditRow, Bearer, CursorError, DatabaseUrl, DumpError, LinkPurpose, LinkToken, Loaded, Location, Login, SHARED_TABLES,
     LoginAttempt, NewApiToken, NewSession, NewUser, Outcome, PasswordHash, Role, RowIdError,
     ServerError, Session, SessionId, SessionKind, SessionOf, SessionToken, Shared, SharedError,
     SharedOpenError, SignedIn, TokenError, TokenScope, USER_NAME_CHARS_MAX, UrlError, User, UserId,

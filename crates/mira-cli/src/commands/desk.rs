@@ -72,15 +72,18 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     })
 }
 
+/// Returns whether what servers share is in a database of its own, and not in the home.
+pub(crate) fn is_shared_elsewhere() -> bool {
+    session::is_given("DATABASE_URL")
+}
+
 /// Opens what the servers of a team share, or this home's own file.
 pub(crate) async fn shared(home: &Home) -> Result<Shared, CommandError> {
-    let url = std::env::var_os("DATABASE_URL").filter(|url| !url.is_empty());
-    let Some(url) = url else {
+    let Some(url) = session::given("DATABASE_URL")? else {
         home.create()
             .map_err(|error| CommandError::failed(error.to_string()))?;
         return Ok(Shared::open(Location::File(home.path())).await?);
     };
-    let url = mira_secret::SecretBytes::from_vec(url.into_encoded_bytes());
     let url = DatabaseUrl::parse(&url).map_err(|error| CommandError::usage(error.to_string()))?;
     Ok(Shared::open(Location::Postgres(url)).await?)
 }

@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use mira_desk::{Certificate, DeskOptions, Proxies, has_default_password, make_first_admin};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
-use mira_secret::SecretBytes;
 use mira_server::{Client, Leaving, ServeOptions, serve};
 use mira_store::{LinkPurpose, Shared};
 use mira_vault::home::Home;
@@ -162,11 +161,9 @@ async fn serve_desk(
 
 /// Makes the first admin of `ADMIN_PASSWORD`, if there is none.
 async fn first_admin(shared: &Shared, only_here: bool, ui: &Ui) -> Result<(), CommandError> {
-    let Some(password) = std::env::var_os("ADMIN_PASSWORD").filter(|password| !password.is_empty())
-    else {
+    let Some(password) = session::given("ADMIN_PASSWORD")? else {
         return Ok(());
     };
-    let password = SecretBytes::from_vec(password.into_encoded_bytes());
     // EXPOSE: to the comparison with what everybody knows.
     if !only_here && password.expose() == mira_desk::DEFAULT_PASSWORD.as_bytes() {
         return Err(CommandError::usage("ADMIN_PASSWORD is the one that everybody knows, and this desk is reached from other machines")
