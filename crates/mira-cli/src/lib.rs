@@ -13,6 +13,8 @@ mod commands;
 mod dotenv;
 mod error;
 #[cfg(target_os = "linux")]
+mod log;
+#[cfg(target_os = "linux")]
 mod packaging;
 mod reach;
 mod render;

@@ -169,7 +169,10 @@ pub(crate) fn given(name: &str) -> Result<Option<SecretBytes>, CommandError> {
             let path = PathBuf::from(path);
             let read = File::open(&path).and_then(|file| read_secret(file, PASSPHRASE_BYTES_MAX));
             let value = read.map_err(|error| {
-                CommandError::failed(format!("{in_file}: cannot read {}: {error}", path.display()))
+                CommandError::failed(format!(
+                    "{in_file}: cannot read {}: {error}",
+                    path.display()
+                ))
             })?;
             Ok(Some(value))
         }

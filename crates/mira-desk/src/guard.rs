@@ -85,7 +85,12 @@ pub(crate) async fn guard(
             let path = request.uri().path().to_owned();
             let mut response = next.run(request).await;
             match response.extensions_mut().remove::<Arc<DeskError>>() {
-                Some(error) => refused(&path, &error),
+                Some(error) => {
+                    if error.status.is_server_error() {
+                        tracing::error!(target: "mira::server", error = error.message, "a request failed");
+                    }
+                    refused(&path, &error)
+                }
                 None => response,
             }
         }

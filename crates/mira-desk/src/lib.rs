@@ -16,9 +16,13 @@ mod guard;
 mod house;
 mod launch;
 mod listen;
+mod metrics;
+mod observe;
+mod opened;
 mod pages;
 mod routes;
 mod tls;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +33,10 @@ pub use access::password::{
 };
 pub use custody::Custody;
 pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
+pub use opened::Opened;
 pub use routes::describe;
 pub use tls::{Certificate, TlsError};
+pub use upkeep::Keeping;
 
 use std::sync::Arc;
 
@@ -38,6 +44,7 @@ use mira_store::Shared;
 
 use access::Logins;
 use house::House;
+use metrics::Metrics;
 
 /// What requests work on.
 #[derive(Debug)]
@@ -47,6 +54,9 @@ pub(crate) struct Desk {
     pub(crate) house: House,
     pub(crate) logins: Logins,
     pub(crate) options: DeskOptions,
+    pub(crate) metrics: Metrics,
+    /// Hears of each value that comes in.
+    pub(crate) opened: Opened,
 }
 
 pub(crate) type Handle = Arc<Desk>;

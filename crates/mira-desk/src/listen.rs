@@ -29,7 +29,10 @@ use crate::access::Logins;
 use crate::custody::Custody;
 use crate::guard::Origin;
 use crate::house::House;
+use crate::metrics::Metrics;
+use crate::opened::Opened;
 use crate::tls::Certificate;
+use crate::upkeep::{Keeping, upkeep};
 use crate::{Desk, routes};
 
 /// How many connections there are at once.
@@ -102,6 +105,8 @@ pub struct DeskOptions {
     pub certificate: Option<Certificate>,
     /// Behind which proxies.
     pub proxies: Proxies,
+    /// How much of the audit is kept.
+    pub keeping: Keeping,
 }
 
 impl DeskOptions {
@@ -169,6 +174,8 @@ pub struct Surroundings {
     pub runtime: PathBuf,
     /// The variables that services are given some of.
     pub variables: Vec<(OsString, OsString)>,
+    /// Hears of each value that comes in.
+    pub opened: Opened,
 }
 
 impl fmt::Debug for Surroundings {
@@ -199,11 +206,15 @@ pub async fn serve(
         spawn,
         runtime,
         variables,
+        opened,
     } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
     let certificate = options.certificate.clone();
+    let keeping = options.keeping;
     let desk = Arc::new(Desk {
         shared,
+        metrics: Metrics::new(custody.failures().clone()),
+        opened,
         custody,
         house: House {
             instances,
@@ -215,14 +226,11 @@ pub async fn serve(
         options,
     });
     ready(listener.local_addr().map_err(system)?);
-    accept(
-        &listener,
-        certificate.as_ref(),
-        &routes::router(&desk),
-        until,
-    )
-    .await;
-    Ok(())
+    let router = routes::router(&desk);
+    tokio::select! {
+        () = accept(&listener, certificate.as_ref(), &router, until) => Ok(()),
+        never = upkeep(&desk.shared, keeping) => match never {},
+    }
 }
 
 /// Takes connections until told to end, and lets those that are there come to their end.

@@ -2,6 +2,7 @@
 
 mod access;
 mod content;
+mod metrics;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::access::COOKIE;
-use crate::{Custody, DeskOptions, Proxies, Surroundings, hash_password, serve};
+use crate::{Custody, DeskOptions, Keeping, Opened, Proxies, Surroundings, hash_password, serve};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -63,11 +64,13 @@ impl Served {
             client: Client::new(place),
             spawn: Box::new(Nobody),
             variables: Vec::new(),
+            opened: Opened::default(),
         };
         let options = DeskOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             certificate: None,
             proxies: Proxies::default(),
+            keeping: Keeping::DEFAULT,
         };
         let (tell, told) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();

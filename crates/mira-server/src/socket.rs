@@ -40,7 +40,7 @@ pub enum PlaceError {
         path: PathBuf,
     },
     /// Another supervisor serves this home.
-    #[error("a supervisor runs already for this home (process {}); `mira serve --stop` ends it", pid.trim())]
+    #[error("a supervisor runs already for this home (process {}); `mira serve --stop` ends it, and `mira serve --listen` takes its place with --take-over", pid.trim())]
     Running {
         /// Its process id, as it wrote it.
         pid: String,

@@ -35,10 +35,10 @@ pub use publishers::Publisher;
 pub use settings::{SETTING_BYTES_MAX, Setting};
 pub use shared::{
     Actor, ApiToken, ApiTokenEntry, ApiTokenId, AuditAction, AuditCursor, AuditEntry, AuditFilter,
-    AuditPage, AuditRow, Bearer, CursorError, DatabaseUrl, DumpError, LinkPurpose, LinkToken, Loaded, Location, Login, SHARED_TABLES,
-    LoginAttempt, NewApiToken, NewSession, NewUser, Outcome, PasswordHash, Role, RowIdError,
-    ServerError, Session, SessionId, SessionKind, SessionOf, SessionToken, Shared, SharedError,
-    SharedOpenError, SignedIn, TokenError, TokenScope, USER_NAME_CHARS_MAX, UrlError, User, UserId,
-    UserName, UserNameError, Who, WordError,
+    AuditPage, AuditRow, Bearer, CursorError, DatabaseUrl, DumpError, LinkPurpose, LinkToken,
+    Loaded, Location, Login, LoginAttempt, NewApiToken, NewSession, NewUser, Outcome, PasswordHash,
+    Role, RowIdError, SHARED_TABLES, ServerError, Session, SessionId, SessionKind, SessionOf,
+    SessionToken, Shared, SharedError, SharedOpenError, SignedIn, TokenError, TokenScope,
+    USER_NAME_CHARS_MAX, UrlError, User, UserId, UserName, UserNameError, Who, WordError,
 };
 pub use store::{FILE_NAME, Store};

@@ -243,7 +243,11 @@ mod tests {
             let entries: Vec<_> = entries
                 .iter()
                 .map(|(kind, path, content)| {
-                    (*kind, *path, content.replace("OUT", outer.to_str().unwrap()))
+                    (
+                        *kind,
+                        *path,
+                        content.replace("OUT", outer.to_str().unwrap()),
+                    )
                 })
                 .collect();
             let entries: Vec<_> = entries
@@ -274,7 +278,10 @@ mod tests {
         check(&[(Fifo, "settings.json", "")], false);
         check(&[(Link, "settings.json", "mcp.json")], false);
         check(
-            &[(Regular, "settings.json", "1"), (Regular, "settings.json", "2")],
+            &[
+                (Regular, "settings.json", "1"),
+                (Regular, "settings.json", "2"),
+            ],
             false,
         );
         for kind in [Regular, Directory] {

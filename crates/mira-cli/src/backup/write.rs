@@ -120,13 +120,7 @@ impl<W: Write> Archive<W> {
     }
 
     /// Adds a file of a size that was looked at before.
-    fn data(
-        &mut self,
-        header: &mut Header,
-        name: &Path,
-        file: &File,
-        size: u64,
-    ) -> io::Result<()> {
+    fn data(&mut self, header: &mut Header, name: &Path, file: &File, size: u64) -> io::Result<()> {
         header.set_size(size);
         let data = Whole { file, left: size };
         self.tar.append_data(header, name, data)?;

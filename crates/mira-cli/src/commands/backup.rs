@@ -24,12 +24,8 @@ use crate::commands::open::unpacked;
 use crate::error::CommandError;
 use crate::packaging::{cannot, folder_of, new_password};
 use crate::render::{bytes, count};
-use crate::session::{self, UnlockArgs, read_secret};
+use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
-
-/// The longest passphrase, in bytes.
-// LIMIT: far beyond what anybody types; keeps a wrong file from being read whole.
-const PASSPHRASE_BYTES_MAX: u64 = 4096;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -104,7 +100,12 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 number => format!("{number} instances run"),
             }
         ))
-        .hint(names.map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        .hint(
+            names
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
         .hint("--stop stops them for as long as it takes, and starts them again."));
     }
     // Before anything is stopped: what is missing to start them again is told while they still run.
@@ -163,10 +164,8 @@ fn recipients(args: &Args, ui: &Ui) -> Result<Recipients, CommandError> {
         return Ok(Recipients::parse(&args.recipient)?);
     }
     let option = "--passphrase-stdin, or --recipient";
-    let passphrase = match args.passphrase_stdin {
-        true => read_secret(io::stdin().lock(), PASSPHRASE_BYTES_MAX)?,
-        false => new_password(ui, "the backup", None, option)?,
-    };
+    let stdin = args.passphrase_stdin.then_some(Path::new("/dev/stdin"));
+    let passphrase = new_password(ui, "the backup", stdin, option)?;
     Ok(Recipients::passphrase(passphrase))
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
-use mira_desk::{Custody, DeskOptions, Proxies, Surroundings};
+use mira_desk::{Custody, DeskOptions, Keeping, Opened, Proxies, Surroundings};
 use mira_server::Client;
 use mira_store::{DatabaseUrl, LinkPurpose, Location, Shared};
 use mira_vault::home::Home;
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             listen: SocketAddr::new(ANYWHERE.ip(), args.port.unwrap_or(0)),
             certificate: None,
             proxies: Proxies::default(),
+            keeping: Keeping::DEFAULT,
         };
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let until = async move {
@@ -66,7 +67,8 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 leaf = Leaf::open(&home, &url, ui);
             }
         };
-        mira_desk::serve(options, surroundings(&home, shared)?, ready, until).await?;
+        let surroundings = surroundings(&home, shared, Opened::default())?;
+        mira_desk::serve(options, surroundings, ready, until).await?;
         drop(leaf);
         Ok(())
     })
@@ -89,7 +91,11 @@ pub(crate) async fn shared(home: &Home) -> Result<Shared, CommandError> {
 }
 
 /// Returns what the desk works with.
-pub(crate) fn surroundings(home: &Home, shared: Shared) -> Result<Surroundings, CommandError> {
+pub(crate) fn surroundings(
+    home: &Home,
+    shared: Shared,
+    opened: Opened,
+) -> Result<Surroundings, CommandError> {
     let place = place(home)?;
     place.create()?;
     Ok(Surroundings {
@@ -99,6 +105,7 @@ pub(crate) fn surroundings(home: &Home, shared: Shared) -> Result<Surroundings, 
         client: Client::new(place),
         spawn: Box::new(Supervisor { home: home.clone() }),
         variables: std::env::vars_os().collect(),
+        opened,
     })
 }
 

@@ -337,7 +337,10 @@ fn tell(found: &Unpacked, home: &Home, kept: Option<&Path>, ui: &Ui) {
         count(found.index.instances.len(), "instance"),
         home.path().display()
     ));
-    ui.detail(&format!("made {} by Mira {}", found.index.made, found.index.mira));
+    ui.detail(&format!(
+        "made {} by Mira {}",
+        found.index.made, found.index.mira
+    ));
     if let Some(kept) = kept {
         ui.detail(&format!("what was there before is in {}", kept.display()));
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use mira_desk::{Certificate, DeskOptions, Proxies, has_default_password, make_first_admin};
+use mira_desk::{
+    Certificate, DeskOptions, Keeping, Opened, Proxies, has_default_password, make_first_admin,
+};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
 use mira_server::{Client, Leaving, ServeOptions, serve};
@@ -13,8 +15,10 @@ use mira_store::{LinkPurpose, Shared};
 use mira_vault::home::Home;
 
 use super::desk::{shared, surroundings};
+use super::start;
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
+use crate::log::{self, Hush, LogFormat};
 use crate::session;
 use crate::ui::Ui;
 
@@ -55,6 +59,22 @@ pub(crate) struct Args {
     )]
     behind_proxy: Vec<IpNet>,
 
+    /// For how many days the audit is kept
+    #[arg(long, value_name = "DAYS", requires = "listen", default_value_t = Keeping::DEFAULT.days, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_audit_days: u32,
+
+    /// How many rows of the audit are kept at most
+    #[arg(long, value_name = "ROWS", requires = "listen", default_value_t = Keeping::DEFAULT.rows, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_audit_rows: u32,
+
+    /// Write a line for each request and each thing that happens to stderr; no value is in it
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log: Option<LogFormat>,
+
+    /// Take the place of the supervisor that runs: stop it with its instances, and start those again
+    #[arg(long, requires = "listen")]
+    take_over: bool,
+
     /// End the supervisor that runs, and before that all instances
     #[arg(long, conflicts_with = "listen")]
     stop: bool,
@@ -71,22 +91,70 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let again = match (args.take_over, args.listen) {
+        (true, Some(listen)) => take_over(&place, &home, listen, ui)?,
+        _ => Vec::new(),
+    };
+    let hush = args.log.map(log::begin);
     let options = ServeOptions {
         place,
         config: Config::new(KEEPER, ROOM, Leases::at(home.leases())),
         on_demand: args.on_demand,
+        takes_over: args.take_over,
     };
     let ready = || match args.on_demand {
         true => mira_host::background::ready(),
         false => {
             ui.say("the supervisor is ready; Ctrl-C ends it, and stops all instances");
+            tracing::info!(target: "mira::server", "the supervisor is ready");
+            // They go the way of any command that starts one; whoever ends this process does not wait for them.
+            std::thread::spawn(move || start_again(&again));
             Ok(())
         }
     };
-    serve(options, ready, async |leaving: Leaving| match desk {
-        Some(options) => serve_desk(options, &home, ui, leaving).await,
+    let served = serve(options, ready, async |leaving: Leaving| match desk {
+        Some(options) => serve_desk(options, &home, hush, ui, leaving).await,
         None => Ok(()),
+    });
+    tracing::info!(target: "mira::server", "the supervisor has ended");
+    served
+}
+
+/// Stops the supervisor that runs, once it is known that this one can begin; returns what it ran.
+fn take_over(
+    place: &mira_server::Place,
+    home: &Home,
+    listen: SocketAddr,
+    ui: &Ui,
+) -> Result<Vec<String>, CommandError> {
+    let failed = |error| CommandError::failed(format!("cannot listen on {listen}: {error}"));
+    drop(std::net::TcpListener::bind(listen).map_err(failed)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        shared(home).await?.close().await;
+        let client = Client::new(place.clone());
+        let running = client.instances().await?;
+        if client.shut_down().await? {
+            ui.say("the supervisor that ran here has ended");
+        }
+        Ok(running.into_iter().map(|state| state.id).collect())
     })
+}
+
+/// Starts what ran before, as `mira start -d` does; what cannot be started is told.
+fn start_again(ids: &[String]) {
+    let ui = Ui::new();
+    for id in ids {
+        let args = start::Args::detached(id);
+        if let Err(error) = start::run(&args, &ui) {
+            ui.say(&format!(
+                "{id} was running, and is not started again: {}",
+                error.in_one_line()
+            ));
+        }
+    }
 }
 
 /// Returns how the desk is to listen, if it is.
@@ -105,6 +173,10 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
         listen,
         certificate,
         proxies: Proxies::new(args.behind_proxy.clone()),
+        keeping: Keeping {
+            days: args.keep_audit_days,
+            rows: args.keep_audit_rows,
+        },
     };
     options.check()?;
     Ok(Some(options))
@@ -113,9 +185,18 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
 async fn serve_desk(
     options: DeskOptions,
     home: &Home,
+    hush: Option<Hush>,
     ui: &Ui,
     leaving: Leaving,
 ) -> Result<(), CommandError> {
+    if let Some(hush) = &hush {
+        for name in ["ADMIN_PASSWORD", "DATABASE_URL"] {
+            if let Some(value) = session::given(name)? {
+                // EXPOSE: to the log, which is kept free of it.
+                hush.add(name, value.expose());
+            }
+        }
+    }
     let shared = shared(home).await?;
     let scheme = match options.certificate {
         Some(_) => "https",
@@ -147,6 +228,7 @@ async fn serve_desk(
         ui.say(&format!(
             "the desk is at {scheme}://{address}, with {place}"
         ));
+        tracing::info!(target: "mira::server", %address, database = place, "the desk is ready");
         if let Some(link) = &link {
             // EXPOSE: to whoever started the server; it works once, for an hour.
             ui.say(&format!(
@@ -156,7 +238,11 @@ async fn serve_desk(
             ui.detail("the link works once, for an hour");
         }
     };
-    Ok(mira_desk::serve(options, surroundings(home, shared)?, ready, leaving.wait()).await?)
+    let opened = hush.map_or_else(Opened::default, |hush| {
+        Opened::new(move |name, value| hush.add(name, value))
+    });
+    let surroundings = surroundings(home, shared, opened)?;
+    Ok(mira_desk::serve(options, surroundings, ready, leaving.wait()).await?)
 }
 
 /// Makes the first admin of `ADMIN_PASSWORD`, if there is none.

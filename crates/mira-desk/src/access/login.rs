@@ -225,6 +225,7 @@ async fn begin(
 
 /// Writes down that somebody was not let in.
 async fn not_let_in(desk: &Desk, origin: &Origin, as_whom: &str) -> Result<(), DeskError> {
+    desk.metrics.logins_failed.inc();
     let action = AuditAction::SessionLoginFailed;
     audit(
         desk,
@@ -252,6 +253,12 @@ async fn audit(
         subject,
         outcome,
     };
+    // Without the subject: what was typed as a name may be a password.
+    tracing::info!(
+        target: "mira::audit",
+        action = action.as_str(),
+        outcome = outcome.as_str(),
+    );
     Ok(desk.shared.record(&entry, Timestamp::now()).await?)
 }
 

@@ -76,7 +76,8 @@ impl Loaded {
             .as_object()
             .ok_or_else(|| wrong("it is no object".to_owned()))?;
         let is_column = |name: &String| {
-            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            let fits =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
             !name.is_empty() && name.bytes().all(fits)
         };
         // The names become a part of the statement.
@@ -104,7 +105,9 @@ impl Loaded {
                 query.execute(&mut **on).await.map(drop)
             }
         };
-        Ok(done.map_err(refused).map_err(|fault| fault.at(&self.place))?)
+        Ok(done
+            .map_err(refused)
+            .map_err(|fault| fault.at(&self.place))?)
     }
 
     /// Lets everybody see it, for good.
