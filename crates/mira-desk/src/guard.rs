@@ -14,6 +14,7 @@ use crate::Handle;
 use crate::access::is_by_token;
 use crate::error::DeskError;
 use crate::listen::Peer;
+use crate::observe::Asked;
 use crate::pages::refused;
 
 /// Headers of every answer. Scripts and styles come from files of our own alone, nobody frames us, and no address of ours is told
@@ -89,7 +90,12 @@ pub(crate) async fn guard(
                     if error.status.is_server_error() {
                         tracing::error!(target: "mira::server", error = error.message, "a request failed");
                     }
-                    refused(&path, &error)
+                    let asked = response.extensions_mut().remove::<Asked>();
+                    let mut page = refused(&path, &error);
+                    if let Some(asked) = asked {
+                        page.extensions_mut().insert(asked);
+                    }
+                    page
                 }
                 None => response,
             }

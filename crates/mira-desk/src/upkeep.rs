@@ -65,7 +65,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_older_than_it_is_kept_goes_and_that_is_written_down() {
         let folder = tempfile::tempdir().unwrap();
-        let shared = Shared::open(Location::File(folder.path())).await.unwrap();
+        let home = mira_vault::home::Home::new(folder.path().join("home"));
+        home.create().unwrap();
+        let shared = Shared::open(Location::File(home.path())).await.unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let entry = |subject| AuditEntry {
             actor: Actor::LocalOwner,

@@ -4,8 +4,9 @@
 //! vault's document is replaced whole by whoever changes it, the database is copied by itself, as of one moment, and what
 //! servers share in a Postgres is read in one transaction.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -297,6 +298,7 @@ impl Source<'_> {
         let store = self.apps.instances.store();
         let copied = tempfile::Builder::new()
             .prefix(".#mira-backup-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(home)
             .map_err(|error| cannot("write into", home, &error))?;
         let path = copied.path().join(FILE_NAME);

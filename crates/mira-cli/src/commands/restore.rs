@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let beside = folder_of(&path);
     let stage = tempfile::Builder::new()
         .prefix(".mira-restore-")
+        .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(beside)
         .map_err(|error| {
             cannot("write beside the home, in", beside, &error)

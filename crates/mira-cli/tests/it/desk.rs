@@ -2,6 +2,7 @@
 
 mod browser;
 mod operated;
+mod soak;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

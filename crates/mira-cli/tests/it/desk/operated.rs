@@ -119,6 +119,9 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
     ] {
         assert!(has("route", route), "{route}: {log}");
     }
+    // Also of a page that says that there is none, it is told who asked for it.
+    let of_none = lines.iter().find(|line| line["route"] == "/secrets/{name}");
+    assert_eq!(of_none.unwrap()["who"], "admin", "{log}");
     assert!(has("id", id.trim()), "{id}: {log}");
     assert!(has("who", "admin") && has("who", "nobody"), "{log}");
     for action in [
@@ -236,9 +239,15 @@ fn systemd_takes_the_unit_and_rates_it() {
 /// What the container's engine does, as far as the kernel alone does it: no rights, a user that is not root, a root that is read-only.
 const CONTAINED: &str = r#"
 set -eu
-mount --bind / / && mount -o remount,bind,ro /
-mount -t tmpfs tmpfs /mnt && chmod 0777 /mnt
-exec unshare --user --map-user=10001 --map-group=10001 --setgroups=deny sh -eu -c '
+mount --rbind / /mnt
+cd /mnt
+mount -o remount,bind,ro /mnt
+mount -t tmpfs -o mode=0777 tmpfs /mnt/mnt
+mkdir /mnt/mnt/old
+pivot_root . mnt/old
+cd /
+umount -l /mnt/old
+exec unshare --user --map-user=10001 --map-group=10001 sh -eu -c '
     mkdir -m 0700 /mnt/lib /mnt/run
     if touch /usr/written 2>/dev/null; then echo "the root is not read-only"; exit 1; fi
     export MIRA_HOME=/mnt/lib/home XDG_RUNTIME_DIR=/mnt/run HOME=/mnt/lib TMPDIR=/mnt
