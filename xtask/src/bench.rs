@@ -27,11 +27,13 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-cli", "apps"),
     GATE,
     ("mira-cli", "mcp"),
+    DESK,
 ];
 
 /// The benches that know other tools.
 const RUN: (&str, &str) = ("mira-cli", "run");
 const GATE: (&str, &str) = ("mira-gate", "gate");
+const DESK: (&str, &str) = ("mira-cli", "desk");
 
 /// Runs the benches.
 pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
@@ -42,6 +44,7 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
         let peers = match (*package, *bench) {
             RUN if args.peers => Some(install_peers(repository)?),
             GATE if args.peers => Some(install_proxies(repository)?),
+            DESK if args.peers => Some(install_web(repository)?),
             _ => None,
         };
         say::line(&format!("\n{package}"));
@@ -112,6 +115,15 @@ fn install_proxies(repository: &Repository) -> anyhow::Result<PathBuf> {
             .arg(home.join("hudsucker")),
     );
     install_python(&home, "mitmdump", PYTHON_PROXIES);
+    Ok(home)
+}
+
+const PYTHON_WEB: &[&str] = &["fastapi==0.115.6", "uvicorn==0.34.0"];
+
+/// Installs what a desk could be made with instead.
+fn install_web(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let home = repository.target()?.join("peers");
+    install_python(&home, "uvicorn", PYTHON_WEB);
     Ok(home)
 }
 

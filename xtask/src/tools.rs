@@ -40,6 +40,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3"),
     ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("tcpdump", "tcpdump"),
     ("tmux", "tmux"),
     ("unshare", "util-linux"),

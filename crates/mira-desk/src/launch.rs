@@ -9,7 +9,7 @@ use mira_store::{Desired, Instance};
 use mira_vault::Vault;
 
 use crate::Handle;
-use crate::custody::{blocking, open_if_there};
+use crate::custody::blocking;
 use crate::error::DeskError;
 
 /// Starts an instance; returns once all its services are up.
@@ -69,7 +69,7 @@ async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError
         )));
     }
     let mut vault: Option<Vault> = match Instances::needs_vault(manifest) {
-        true => open_if_there(desk.custody.home())?,
+        true => desk.custody.open_if_there()?,
         false => None,
     };
     let resolution = instances
@@ -81,6 +81,10 @@ async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError
         None => None,
     };
     drop(vault);
+    for value in &values {
+        // EXPOSE: to the log, which is kept free of it.
+        desk.opened.tell(value.name.as_str(), value.value.expose());
+    }
     let settings = Settings::read(desk.custody.home()).map_err(DeskError::failed)?;
     let surroundings = Surroundings {
         aws_region: settings.aws_region.map(|region| region.to_string()),

@@ -17,9 +17,13 @@ mod hooks;
 mod house;
 mod launch;
 mod listen;
+mod metrics;
+mod observe;
+mod opened;
 mod pages;
 mod routes;
 mod tls;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -32,8 +36,10 @@ pub use access::password::{
 pub use custody::Custody;
 pub use hooks::{HookSecretsError, Hooks, WEBHOOK_SECRET, hook_secrets};
 pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
+pub use opened::Opened;
 pub use routes::describe;
 pub use tls::{Certificate, TlsError};
+pub use upkeep::Keeping;
 
 use std::sync::Arc;
 
@@ -42,6 +48,7 @@ use mira_store::Shared;
 
 use access::Logins;
 use house::House;
+use metrics::Metrics;
 
 /// What requests work on.
 #[derive(Debug)]
@@ -53,6 +60,9 @@ pub(crate) struct Desk {
     pub(crate) ingress: Option<Arc<Ingress>>,
     pub(crate) logins: Logins,
     pub(crate) options: DeskOptions,
+    pub(crate) metrics: Metrics,
+    /// Hears of each value that comes in.
+    pub(crate) opened: Opened,
 }
 
 pub(crate) type Handle = Arc<Desk>;

@@ -31,7 +31,10 @@ use crate::custody::Custody;
 use crate::guard::Origin;
 use crate::hooks::{self, Hooks};
 use crate::house::House;
+use crate::metrics::Metrics;
+use crate::opened::Opened;
 use crate::tls::Certificate;
+use crate::upkeep::{Keeping, upkeep};
 use crate::{Desk, routes};
 
 /// How many connections there are at once.
@@ -106,6 +109,8 @@ pub struct DeskOptions {
     pub proxies: Proxies,
     /// The provider that people may sign in through.
     pub oidc: Option<Arc<Oidc>>,
+    /// How much of the audit is kept.
+    pub keeping: Keeping,
 }
 
 impl DeskOptions {
@@ -178,6 +183,8 @@ pub struct Surroundings {
     pub variables: Vec<(OsString, OsString)>,
     /// How webhooks are taken, if they are.
     pub hooks: Option<Hooks>,
+    /// Hears of each value that comes in.
+    pub opened: Opened,
 }
 
 impl fmt::Debug for Surroundings {
@@ -209,6 +216,7 @@ pub async fn serve(
         runtime,
         variables,
         hooks,
+        opened,
     } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
     let house = Arc::new(House {
@@ -230,8 +238,11 @@ pub async fn serve(
         }
     };
     let certificate = options.certificate.clone();
+    let keeping = options.keeping;
     let desk = Arc::new(Desk {
         shared,
+        metrics: Metrics::new(custody.failures().clone()),
+        opened,
         custody,
         house,
         ingress,
@@ -239,13 +250,11 @@ pub async fn serve(
         options,
     });
     ready(listener.local_addr().map_err(system)?);
-    accept(
-        &listener,
-        certificate.as_ref(),
-        &routes::router(&desk),
-        until,
-    )
-    .await;
+    let router = routes::router(&desk);
+    tokio::select! {
+        () = accept(&listener, certificate.as_ref(), &router, until) => {}
+        never = upkeep(&desk.shared, keeping) => match never {},
+    }
     drop(end_hooks);
     Ok(())
 }

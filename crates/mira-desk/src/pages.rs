@@ -54,9 +54,9 @@ const PLACES: [(&str, &str, Role); 7] = [
     ("/health", "Health", Role::Viewer),
 ];
 
-/// Returns whether a path is the API's: what answers there speaks JSON.
+/// Returns whether a path is asked by programs: who has no token is told so, and not led to where people sign in.
 pub(crate) fn is_api(path: &str) -> bool {
-    path.starts_with("/api/")
+    path.starts_with("/api/") || path == "/metrics"
 }
 
 /// Puts together a page for somebody signed in; `here` is the place in the bar.

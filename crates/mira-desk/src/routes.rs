@@ -13,7 +13,7 @@ use mira_store::Role;
 use serde_json::{Value, json};
 
 use crate::access::{Needs, check, login, oidc};
-use crate::{Desk, Handle, api, assets, guard, pages};
+use crate::{Desk, Handle, api, assets, guard, metrics, observe, pages};
 
 /// A route, as it is told to others.
 #[derive(Clone, Debug)]
@@ -118,6 +118,13 @@ fn all(desk: Option<Handle>) -> Routes {
             ANYBODY,
             "whether it can do its work",
             pages::health::ready,
+        )
+        .add(
+            "GET",
+            "/metrics",
+            VIEWER,
+            "what a monitor asks for: numbers of requests, sessions, instances",
+            metrics::show,
         )
         .add("GET", "/login", ANYBODY, "where one signs in", login::show)
         .add(
@@ -359,6 +366,7 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
         .fallback(pages::no_such_page)
         .method_not_allowed_fallback(pages::no_such_page)
         .layer(from_fn_with_state(Arc::clone(desk), guard::guard))
+        .layer(from_fn_with_state(Arc::clone(desk), observe::observe))
         .with_state(Arc::clone(desk))
 }
 

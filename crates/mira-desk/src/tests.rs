@@ -2,6 +2,7 @@
 
 mod access;
 mod content;
+mod metrics;
 mod oidc;
 
 use std::net::SocketAddr;
@@ -21,7 +22,9 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::access::COOKIE;
-use crate::{Custody, DeskOptions, Oidc, Proxies, Surroundings, hash_password, serve};
+use crate::{
+    Custody, DeskOptions, Keeping, Oidc, Opened, Proxies, Surroundings, hash_password, serve,
+};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -71,12 +74,14 @@ impl Served {
             spawn: Box::new(Nobody),
             variables: Vec::new(),
             hooks: None,
+            opened: Opened::default(),
         };
         let options = DeskOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             certificate: None,
             proxies: Proxies::default(),
             oidc: oidc.map(Arc::new),
+            keeping: Keeping::DEFAULT,
         };
         let (tell, told) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();

@@ -11,6 +11,7 @@
 mod api_tokens;
 mod audit;
 mod backend;
+mod dump;
 mod error;
 mod hooks;
 mod id;
@@ -40,6 +41,7 @@ pub use audit::{
     Actor, AuditAction, AuditCursor, AuditEntry, AuditFilter, AuditPage, AuditRow, CursorError,
     Outcome,
 };
+pub use dump::{DumpError, Loaded, TABLES as SHARED_TABLES};
 pub use error::{ServerError, SharedError, SharedOpenError};
 pub use hooks::{
     ClaimedHook, HookAcceptance, HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd,

@@ -6,7 +6,7 @@ use mira_package::archive::OpenError;
 use mira_package::unpacked::UnpackError;
 use mira_server::{ClientError, PlaceError, ServeError};
 use mira_snapshot::{Findings, SnapshotError};
-use mira_store::{SharedError, SharedOpenError, StoreError};
+use mira_store::{DumpError, SharedError, SharedOpenError, StoreError};
 
 use super::snapshots;
 use crate::error::{CommandError, Kind};
@@ -91,6 +91,16 @@ impl From<SharedError> for CommandError {
             _ => Kind::Failed,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<DumpError> for CommandError {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Shared(error) => error.into(),
+            DumpError::Line { .. } => Self::new(Kind::Integrity, error.to_string()),
+            _ => Self::failed(error.to_string()),
+        }
     }
 }
 

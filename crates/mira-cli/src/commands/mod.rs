@@ -1,6 +1,8 @@
 //! The commands: one file each, its arguments and its `run`.
 
 pub(crate) mod aws;
+#[cfg(target_os = "linux")]
+mod backup;
 mod completions;
 #[cfg(target_os = "linux")]
 mod delete;
@@ -44,6 +46,8 @@ mod redact;
 mod rekey;
 #[cfg(target_os = "linux")]
 mod restart;
+#[cfg(target_os = "linux")]
+mod restore;
 mod rm;
 mod run;
 #[cfg(target_os = "linux")]
@@ -165,6 +169,12 @@ pub(crate) enum Command {
     /// Delete an instance: its secrets, state, logs, network record and snapshots
     #[cfg(target_os = "linux")]
     Delete(delete::Args),
+    /// Save all that this home holds in one encrypted file
+    #[cfg(target_os = "linux")]
+    Backup(backup::Args),
+    /// Take a backup back
+    #[cfg(target_os = "linux")]
+    Restore(restore::Args),
     /// Open the desk in a browser: secrets, apps, network, users
     #[cfg(target_os = "linux")]
     Desk(desk::Args),
@@ -253,6 +263,10 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Diagnostics(args) => diagnostics::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Delete(args) => delete::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Backup(args) => backup::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Restore(args) => restore::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Desk(args) => desk::run(&args, ui),
         #[cfg(target_os = "linux")]

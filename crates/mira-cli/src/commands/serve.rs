@@ -7,22 +7,23 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use mira_desk::{
-    Certificate, DeskOptions, HookSecretsError, Hooks, Oidc, OidcOptions, Proxies, Surroundings,
-    WEBHOOK_SECRET, has_default_password, hook_secrets, make_first_admin,
+    Certificate, DeskOptions, HookSecretsError, Hooks, Keeping, Oidc, OidcOptions, Opened, Proxies,
+    Surroundings, WEBHOOK_SECRET, has_default_password, hook_secrets, make_first_admin,
 };
 use mira_hooks::{SecretsError, Sources};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
 use mira_provider::TIMEOUT;
-use mira_secret::SecretBytes;
 use mira_server::{Client, Leaving, ServeOptions, serve};
 use mira_store::{LinkPurpose, Role, Shared};
 use mira_vault::home::Home;
 
 use super::desk::{shared, surroundings};
+use super::start;
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
 use crate::github;
+use crate::log::{self, Hush, LogFormat};
 use crate::reach::caller;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
@@ -74,6 +75,22 @@ pub(crate) struct Args {
     /// Take webhooks from these networks alone: a file with one on each line, or GitHub's list (https://api.github.com/meta)
     #[arg(long, value_name = "FILE", requires = "hooks")]
     hooks_from: Option<PathBuf>,
+
+    /// For how many days the audit is kept
+    #[arg(long, value_name = "DAYS", requires = "listen", default_value_t = Keeping::DEFAULT.days, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_audit_days: u32,
+
+    /// How many rows of the audit are kept at most
+    #[arg(long, value_name = "ROWS", requires = "listen", default_value_t = Keeping::DEFAULT.rows, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_audit_rows: u32,
+
+    /// Write a line for each request and each thing that happens to stderr; no value is in it
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log: Option<LogFormat>,
+
+    /// Take the place of the supervisor that runs: stop it with its instances, and start those again
+    #[arg(long, requires = "listen")]
+    take_over: bool,
 
     /// End the supervisor that runs, and before that all instances
     #[arg(long, conflicts_with = "listen")]
@@ -153,6 +170,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let again = match (args.take_over, args.listen) {
+        (true, Some(listen)) => take_over(&place, &home, listen, ui)?,
+        _ => Vec::new(),
+    };
+    let hush = args.log.map(log::begin);
     let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
     let mut hooks = match args.hooks {
         true => Some(hooks(args, ui)?),
@@ -178,18 +200,61 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         place,
         config,
         on_demand: args.on_demand,
+        takes_over: args.take_over,
     };
     let ready = || match args.on_demand {
         true => mira_host::background::ready(),
         false => {
             ui.say("the supervisor is ready; Ctrl-C ends it, and stops all instances");
+            tracing::info!(target: "mira::server", "the supervisor is ready");
+            // They go the way of any command that starts one; whoever ends this process does not wait for them.
+            std::thread::spawn(move || start_again(&again));
             Ok(())
         }
     };
-    serve(options, ready, async |leaving: Leaving| match desk {
-        Some(options) => serve_desk(options, hooks, &home, ui, leaving).await,
+    let served = serve(options, ready, async |leaving: Leaving| match desk {
+        Some(options) => serve_desk(options, hooks, &home, hush, ui, leaving).await,
         None => Ok(()),
+    });
+    tracing::info!(target: "mira::server", "the supervisor has ended");
+    served
+}
+
+/// Stops the supervisor that runs, once it is known that this one can begin; returns what it ran.
+fn take_over(
+    place: &mira_server::Place,
+    home: &Home,
+    listen: SocketAddr,
+    ui: &Ui,
+) -> Result<Vec<String>, CommandError> {
+    let failed = |error| CommandError::failed(format!("cannot listen on {listen}: {error}"));
+    drop(std::net::TcpListener::bind(listen).map_err(failed)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        shared(home).await?.close().await;
+        let client = Client::new(place.clone());
+        let running = client.instances().await?;
+        if client.shut_down().await? {
+            ui.say("the supervisor that ran here has ended");
+        }
+        Ok(running.into_iter().map(|state| state.id).collect())
     })
+}
+
+/// Starts what ran before, as `mira start -d` does; what cannot be started is told.
+fn start_again(ids: &[String]) {
+    let ui = Ui::new();
+    for id in ids {
+        let args = start::Args::detached(id);
+        if let Err(error) = start::run(&args, &ui) {
+            ui.say(&format!(
+                "{id} was running, and is not started again: {}",
+                error.in_one_line()
+            ));
+        }
+    }
 }
 
 /// Returns how the desk is to listen, if it is.
@@ -209,6 +274,10 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
         certificate,
         proxies: Proxies::new(args.behind_proxy.clone()),
         oidc: args.oidc.prepare()?,
+        keeping: Keeping {
+            days: args.keep_audit_days,
+            rows: args.keep_audit_rows,
+        },
     };
     options.check()?;
     Ok(Some(options))
@@ -242,9 +311,18 @@ async fn serve_desk(
     options: DeskOptions,
     hooks: Option<Hooks>,
     home: &Home,
+    hush: Option<Hush>,
     ui: &Ui,
     leaving: Leaving,
 ) -> Result<(), CommandError> {
+    if let Some(hush) = &hush {
+        for name in ["ADMIN_PASSWORD", "DATABASE_URL"] {
+            if let Some(value) = session::given(name)? {
+                // EXPOSE: to the log, which is kept free of it.
+                hush.add(name, value.expose());
+            }
+        }
+    }
     let shared = shared(home).await?;
     let scheme = match options.certificate {
         Some(_) => "https",
@@ -280,6 +358,7 @@ async fn serve_desk(
         if takes_hooks {
             ui.say("webhooks are taken at /webhooks/github");
         }
+        tracing::info!(target: "mira::server", %address, database = place, "the desk is ready");
         if let Some(link) = &link {
             // EXPOSE: to whoever started the server; it works once, for an hour.
             ui.say(&format!(
@@ -289,20 +368,21 @@ async fn serve_desk(
             ui.detail("the link works once, for an hour");
         }
     };
+    let opened = hush.map_or_else(Opened::default, |hush| {
+        Opened::new(move |name, value| hush.add(name, value))
+    });
     let surroundings = Surroundings {
         hooks,
-        ..surroundings(home, shared)?
+        ..surroundings(home, shared, opened)?
     };
     Ok(mira_desk::serve(options, surroundings, ready, leaving.wait()).await?)
 }
 
 /// Makes the first admin of `ADMIN_PASSWORD`, if there is none.
 async fn first_admin(shared: &Shared, only_here: bool, ui: &Ui) -> Result<(), CommandError> {
-    let Some(password) = std::env::var_os("ADMIN_PASSWORD").filter(|password| !password.is_empty())
-    else {
+    let Some(password) = session::given("ADMIN_PASSWORD")? else {
         return Ok(());
     };
-    let password = SecretBytes::from_vec(password.into_encoded_bytes());
     // EXPOSE: to the comparison with what everybody knows.
     if !only_here && password.expose() == mira_desk::DEFAULT_PASSWORD.as_bytes() {
         return Err(CommandError::usage("ADMIN_PASSWORD is the one that everybody knows, and this desk is reached from other machines")

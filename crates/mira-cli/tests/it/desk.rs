@@ -1,9 +1,12 @@
 //! `mira desk` and `mira serve --listen`: where they listen, where they refuse to, and what a browser gets from a real one.
 
 mod browser;
+mod operated;
+mod soak;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +22,8 @@ struct Served {
     /// What it said until it was ready.
     said: String,
     url: String,
+    /// Takes what it says from then on.
+    rest: Option<JoinHandle<String>>,
 }
 
 impl Served {
@@ -47,15 +52,29 @@ impl Served {
                 break format!("http://{}", url.get(..end).unwrap());
             }
         };
-        // It goes on saying things, which somebody has to take.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, said, url }
+        let rest = std::thread::spawn(move || {
+            let lines = lines.map_while(Result::ok);
+            lines.map(|line| line + "\n").collect::<String>()
+        });
+        Self {
+            child,
+            said,
+            url,
+            rest: Some(rest),
+        }
     }
 
-    fn end(mut self) -> Option<i32> {
+    fn end(self) -> Option<i32> {
+        self.end_and_tell().0
+    }
+
+    /// Ends it; returns all that it said too.
+    fn end_and_tell(mut self) -> (Option<i32>, String) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
+        let code = self.child.wait().unwrap().code();
+        let rest = self.rest.take().unwrap().join().unwrap();
+        (code, std::mem::take(&mut self.said) + &rest)
     }
 }
 

@@ -8,6 +8,8 @@
 #[cfg(target_os = "linux")]
 mod apps;
 mod aws;
+#[cfg(target_os = "linux")]
+mod backup;
 mod canary;
 mod concurrency;
 mod crash;

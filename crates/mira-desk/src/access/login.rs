@@ -233,6 +233,7 @@ pub(super) async fn not_let_in(
     origin: &Origin,
     as_whom: &str,
 ) -> Result<(), DeskError> {
+    desk.metrics.logins_failed.inc();
     let action = AuditAction::SessionLoginFailed;
     audit(
         desk,
@@ -260,6 +261,12 @@ async fn audit(
         subject,
         outcome,
     };
+    // Without the subject: what was typed as a name may be a password.
+    tracing::info!(
+        target: "mira::audit",
+        action = action.as_str(),
+        outcome = outcome.as_str(),
+    );
     Ok(desk.shared.record(&entry, Timestamp::now()).await?)
 }
 

@@ -23,7 +23,7 @@ async fn nobody_gets_anything_without_signing_in() {
             .send()
             .await
             .unwrap();
-        let is_api = route.path.starts_with("/api/");
+        let is_api = crate::pages::is_api(route.path);
         match route.needs {
             Needs::Nothing => open.push((route.method, route.path)),
             Needs::Role(_) if is_api => {

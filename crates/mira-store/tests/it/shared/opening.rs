@@ -280,3 +280,17 @@ fn a_connection_is_encrypted_where_that_is_asked_for() {
         );
     });
 }
+
+#[test]
+fn every_shared_table_is_in_the_list_of_what_is_backed_up() {
+    crate::common::run(async {
+        let ground = Ground::postgres();
+        ground.shared().await.close().await;
+        let found =
+            ground.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1");
+        let mut known = mira_store::SHARED_TABLES.to_vec();
+        known.push("_mira_shared_migrations");
+        known.sort_unstable();
+        assert_eq!(found.lines().collect::<Vec<_>>(), known);
+    });
+}
