@@ -10,6 +10,7 @@ mod substitute;
 pub(crate) mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use arc_swap::ArcSwap;
@@ -33,12 +34,16 @@ pub(crate) struct Broker {
     /// Finds values.
     needles: ArcSwap<NeedleSet>,
     /// The tokens that went out, which are among those values.
-    gone_out: Mutex<Vec<Arc<SecretBytes>>>,
+    gone_out: Mutex<Vec<(Instant, Arc<SecretBytes>)>>,
 }
 
 /// So many tokens that went out are looked for in answers, the latest.
-// LIMIT: they are of an hour at most; a service works on fewer repositories at once.
+// LIMIT: a service works on fewer repositories at once.
 const TOKENS_LOOKED_FOR: usize = 64;
+
+/// For so long a token is looked for.
+// LIMIT: after an hour it is worth nothing to anybody.
+const TOKENS_LAST: Duration = Duration::from_secs(60 * 60);
 
 impl Broker {
     pub(crate) fn new(policy: &Policy) -> Self {
@@ -58,7 +63,7 @@ impl Broker {
                 false => longest,
             },
             has_tokens,
-            needles: ArcSwap::from_pointee(needles(policy, &[])),
+            needles: ArcSwap::from_pointee(needles(policy, [])),
             gone_out: Mutex::default(),
         }
     }
@@ -66,14 +71,16 @@ impl Broker {
     /// Takes note of a token that is about to go out, so that it is taken out of answers from now on.
     pub(crate) fn goes_out(&self, policy: &Policy, token: &Arc<SecretBytes>) {
         let mut gone_out = self.gone_out.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone_out.iter().any(|known| Arc::ptr_eq(known, token)) {
+        if gone_out.iter().any(|(_, known)| Arc::ptr_eq(known, token)) {
             return;
         }
+        gone_out.retain(|(since, _)| since.elapsed() < TOKENS_LAST);
         if gone_out.len() >= TOKENS_LOOKED_FOR {
             gone_out.remove(0);
         }
-        gone_out.push(Arc::clone(token));
-        self.needles.store(Arc::new(needles(policy, &gone_out)));
+        gone_out.push((Instant::now(), Arc::clone(token)));
+        let tokens = gone_out.iter().map(|(_, token)| &**token);
+        self.needles.store(Arc::new(needles(policy, tokens)));
     }
 
     /// Returns whether there is anything to be looked for.
@@ -124,7 +131,7 @@ impl Broker {
 }
 
 /// Returns what is taken out of answers.
-fn needles(policy: &Policy, tokens: &[Arc<SecretBytes>]) -> NeedleSet {
+fn needles<'a>(policy: &Policy, tokens: impl IntoIterator<Item = &'a SecretBytes>) -> NeedleSet {
     let mut needles = NeedleSet::builder();
     for secret in policy.secrets() {
         // EXPOSE: to the set of what is taken out of answers, which locks and wipes it.

@@ -63,7 +63,7 @@ async fn it_is_random_and_stands_for_a_token_of_its_own_repository() {
     assert_eq!(random.len(), PLACEHOLDER_CHARACTERS);
     assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let token = desk.ask(&first, |_| {}).await.unwrap();
-    assert_eq!(desk.github.tokens(), [token.clone()]);
+    assert_eq!(desk.github.tokens(), std::slice::from_ref(&token));
     assert_eq!(desk.ask(&second, |_| {}).await, Ok(token));
     assert_eq!(format!("{:?}", desk.placeholders), "Placeholders(2)");
 }
