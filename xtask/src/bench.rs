@@ -27,11 +27,13 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-cli", "apps"),
     GATE,
     ("mira-cli", "mcp"),
+    HOOKS,
 ];
 
 /// The benches that know other tools.
 const RUN: (&str, &str) = ("mira-cli", "run");
 const GATE: (&str, &str) = ("mira-gate", "gate");
+const HOOKS: (&str, &str) = ("mira-hooks", "accept");
 
 /// Runs the benches.
 pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
@@ -42,6 +44,7 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
         let peers = match (*package, *bench) {
             RUN if args.peers => Some(install_peers(repository)?),
             GATE if args.peers => Some(install_proxies(repository)?),
+            HOOKS if args.peers => Some(install_receiver(repository)?),
             _ => None,
         };
         say::line(&format!("\n{package}"));
@@ -112,6 +115,16 @@ fn install_proxies(repository: &Repository) -> anyhow::Result<PathBuf> {
             .arg(home.join("hudsucker")),
     );
     install_python(&home, "mitmdump", PYTHON_PROXIES);
+    Ok(home)
+}
+
+/// The server that a receiver of webhooks in Python runs on.
+const PYTHON_RECEIVERS: &[&str] = &["uvicorn==0.35.0"];
+
+/// Installs the receiver that taking webhooks is compared to.
+fn install_receiver(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let home = repository.target()?.join("peers");
+    install_python(&home, "uvicorn", PYTHON_RECEIVERS);
     Ok(home)
 }
 

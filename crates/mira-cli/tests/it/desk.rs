@@ -1,6 +1,7 @@
 //! `mira desk` and `mira serve --listen`: where they listen, where they refuse to, and what a browser gets from a real one.
 
 mod browser;
+mod webhooks;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -208,6 +209,7 @@ fn a_browser_shows_every_page_without_a_complaint_and_for_everybody() {
             "/instances",
             "/instances/talker",
             "/network",
+            "/webhooks",
             "/audit",
             "/account",
             "/health",
