@@ -184,8 +184,9 @@ impl fmt::Debug for HookTargets {
     }
 }
 
-/// Returns how an instance is called among all servers of one database.
-pub(crate) fn target_name(instance: &Instance) -> String {
+/// Returns how an instance is called among all servers of one database, where events wait for it.
+#[must_use]
+pub fn hook_target(instance: &Instance) -> String {
     format!("{}/{}", instance.app_id, instance.name)
 }
 
@@ -222,7 +223,7 @@ impl HookTargets {
             instance.desired == Desired::Running && webhook(manifest, event).is_some()
         });
         Ok(wanting
-            .map(|(instance, _)| target_name(&instance))
+            .map(|(instance, _)| hook_target(&instance))
             .collect())
     }
 
@@ -238,13 +239,13 @@ impl HookTargets {
             };
             manifest.webhooks.iter().any(is_up)
         });
-        Ok(here.map(|(instance, _)| target_name(&instance)).collect())
+        Ok(here.map(|(instance, _)| hook_target(&instance)).collect())
     }
 
     async fn endpoint(&self, target: &str, event: &str) -> Result<Option<Endpoint>, DeskError> {
         let mut instances = self.instances().await?.into_iter();
         let Some((instance, manifest)) =
-            instances.find(|(instance, _)| target_name(instance) == target)
+            instances.find(|(instance, _)| hook_target(instance) == target)
         else {
             return Ok(None);
         };

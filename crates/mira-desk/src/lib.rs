@@ -34,7 +34,7 @@ pub use access::password::{
     make_first_admin,
 };
 pub use custody::Custody;
-pub use hooks::{HookSecretsError, Hooks, WEBHOOK_SECRET, hook_secrets};
+pub use hooks::{HookSecretsError, Hooks, WEBHOOK_SECRET, hook_secrets, hook_target};
 pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
 pub use opened::Opened;
 pub use routes::describe;

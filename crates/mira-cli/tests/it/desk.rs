@@ -3,6 +3,7 @@
 mod browser;
 mod operated;
 mod soak;
+mod webhooks;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -227,6 +228,7 @@ fn a_browser_shows_every_page_without_a_complaint_and_for_everybody() {
             "/instances",
             "/instances/talker",
             "/network",
+            "/webhooks",
             "/audit",
             "/account",
             "/health",
