@@ -1,5 +1,7 @@
 //! The API: what the desk shows and does, as JSON, for scripts.
 
+mod mcp;
+
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::{Json, body};
@@ -28,7 +30,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Adds the API's routes.
 pub(crate) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) -> Routes {
-    routes
+    let routes = routes
         .add(
             "GET",
             "/api/v1/openapi.json",
@@ -97,7 +99,8 @@ pub(crate) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) 
             Some(serde_json::json!({"type": "array", "items": {"type": "object"}})),
         )
         .add("GET", "/api/v1/users", admin, "list the users", list_users)
-        .with(None, schema::<Vec<User>>())
+        .with(None, schema::<Vec<User>>());
+    mcp::add(routes, viewer, operator, admin)
 }
 
 fn schema<T: JsonSchema>() -> Option<Value> {

@@ -4,6 +4,9 @@
 
 use axum::http::StatusCode;
 use mira_host::instances::InstanceError;
+use mira_mcp::config::ConfigError;
+use mira_mcp::definition::{DefineError, DefinitionsError};
+use mira_mcp::import::ImportError;
 use mira_server::ClientError;
 use mira_store::{SharedError, StoreError};
 use mira_vault::{FaultKind, VaultError};
@@ -109,5 +112,37 @@ impl From<InstanceError> for DeskError {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<DefineError> for DeskError {
+    fn from(error: DefineError) -> Self {
+        Self::unfit(error.to_string())
+    }
+}
+
+impl From<DefinitionsError> for DeskError {
+    fn from(error: DefinitionsError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<ConfigError> for DeskError {
+    fn from(error: ConfigError) -> Self {
+        match &error {
+            ConfigError::Changed { .. } | ConfigError::ReadOnly { .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            _ => Self::unfit(error.to_string()),
+        }
+    }
+}
+
+impl From<ImportError> for DeskError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Vault(error) => error.into(),
+            error => Self::unfit(error.to_string()),
+        }
     }
 }

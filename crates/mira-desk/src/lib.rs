@@ -16,8 +16,10 @@ mod guard;
 mod house;
 mod launch;
 mod listen;
+mod mcp;
 mod pages;
 mod routes;
+mod shelf;
 mod tls;
 
 #[cfg(test)]
@@ -38,6 +40,9 @@ use mira_store::Shared;
 
 use access::Logins;
 use house::House;
+use mcp::Tests;
+use pages::mcp_import;
+use shelf::Shelf;
 
 /// What requests work on.
 #[derive(Debug)]
@@ -46,6 +51,10 @@ pub(crate) struct Desk {
     pub(crate) custody: Custody,
     pub(crate) house: House,
     pub(crate) logins: Logins,
+    /// What came of tests of MCP servers.
+    pub(crate) tests: Tests,
+    /// Clients' configurations that somebody looks at before they are taken over.
+    pub(crate) imports: Shelf<mcp_import::Source>,
     pub(crate) options: DeskOptions,
 }
 

@@ -29,6 +29,8 @@ use crate::access::Logins;
 use crate::custody::Custody;
 use crate::guard::Origin;
 use crate::house::House;
+use crate::mcp::Tests;
+use crate::shelf::Shelf;
 use crate::tls::Certificate;
 use crate::{Desk, routes};
 
@@ -169,6 +171,8 @@ pub struct Surroundings {
     pub runtime: PathBuf,
     /// The variables that services are given some of.
     pub variables: Vec<(OsString, OsString)>,
+    /// This program's file, which clients of MCP servers are told to start.
+    pub program: PathBuf,
 }
 
 impl fmt::Debug for Surroundings {
@@ -199,6 +203,7 @@ pub async fn serve(
         spawn,
         runtime,
         variables,
+        program,
     } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
     let certificate = options.certificate.clone();
@@ -209,9 +214,12 @@ pub async fn serve(
             instances,
             client,
             variables,
+            program,
             spawn,
         },
         logins: Logins::new(),
+        tests: Tests::new(),
+        imports: Shelf::default(),
         options,
     });
     ready(listener.local_addr().map_err(system)?);

@@ -5,6 +5,8 @@ pub(crate) mod audit;
 pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod instances;
+pub(crate) mod mcp;
+pub(crate) mod mcp_import;
 pub(crate) mod network;
 pub(crate) mod secrets;
 pub(crate) mod users;
@@ -43,9 +45,10 @@ impl IntoResponse for Part {
 }
 
 /// The pages that the bar at the side leads to, and the role that sees each.
-const PLACES: [(&str, &str, Role); 6] = [
+const PLACES: [(&str, &str, Role); 7] = [
     ("/", "Secrets", Role::Viewer),
     ("/instances", "Apps", Role::Viewer),
+    ("/mcp", "MCP servers", Role::Viewer),
     ("/network", "Network", Role::Viewer),
     ("/audit", "Audit", Role::Admin),
     ("/users", "Users", Role::Admin),

@@ -227,6 +227,57 @@ fn all(desk: Option<Handle>) -> Routes {
             "decide whether it may call a host",
             pages::instance::decide,
         )
+        .add("GET", "/mcp", VIEWER, "the MCP servers", pages::mcp::list)
+        .add("POST", "/mcp", ADMIN, "add an MCP server", pages::mcp::add)
+        .add(
+            "GET",
+            "/mcp/{name}",
+            VIEWER,
+            "one MCP server",
+            pages::mcp::one,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/test",
+            OPERATOR,
+            "start an MCP server and ask who it is",
+            pages::mcp::test,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/secrets",
+            OPERATOR,
+            "save a secret of an MCP server",
+            pages::mcp::save_secret,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/remove",
+            ADMIN,
+            "remove an MCP server and its secrets",
+            pages::mcp::remove,
+        )
+        .add(
+            "GET",
+            "/mcp-import",
+            ADMIN,
+            "choose a client whose MCP servers are taken over",
+            pages::mcp_import::choose,
+        )
+        .add(
+            "POST",
+            "/mcp-import",
+            ADMIN,
+            "show what would be taken over",
+            pages::mcp_import::preview,
+        )
+        .add(
+            "POST",
+            "/mcp-import/{key}",
+            ADMIN,
+            "take MCP servers over",
+            pages::mcp_import::take,
+        )
         .add(
             "GET",
             "/network",

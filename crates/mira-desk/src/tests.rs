@@ -63,6 +63,7 @@ impl Served {
             client: Client::new(place),
             spawn: Box::new(Nobody),
             variables: Vec::new(),
+            program: "/nowhere/mira".into(),
         };
         let options = DeskOptions {
             listen: "127.0.0.1:0".parse().unwrap(),

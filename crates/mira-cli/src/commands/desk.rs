@@ -96,6 +96,7 @@ pub(crate) fn surroundings(home: &Home, shared: Shared) -> Result<Surroundings, 
         client: Client::new(place),
         spawn: Box::new(Supervisor { home: home.clone() }),
         variables: std::env::vars_os().collect(),
+        program: std::env::current_exe()?,
     })
 }
 
