@@ -1,5 +1,6 @@
 //! The API: what the desk shows and does, as JSON, for scripts.
 
+mod custody;
 mod mcp;
 
 use axum::extract::{FromRequest, Path, Query, Request, State};
@@ -19,6 +20,7 @@ use crate::Handle;
 use crate::access::{Identity, Needs};
 use crate::error::DeskError;
 use crate::house::Known;
+use crate::launch::Password;
 use crate::pages::instance::{bring_down, bring_up};
 use crate::pages::network;
 use crate::pages::secrets::{self, NewValue, Secret};
@@ -100,7 +102,8 @@ pub(crate) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) 
         )
         .add("GET", "/api/v1/users", admin, "list the users", list_users)
         .with(None, schema::<Vec<User>>());
-    mcp::add(routes, viewer, operator, admin)
+    let routes = mcp::add(routes, viewer, operator, admin);
+    custody::add(routes, viewer, operator, admin)
 }
 
 fn schema<T: JsonSchema>() -> Option<Value> {
@@ -258,7 +261,7 @@ async fn start_instance(
     Path(id): Path<String>,
     identity: Identity,
 ) -> Result<StatusCode, DeskError> {
-    bring_up(&desk, &id, &identity).await?;
+    bring_up(&desk, &id, &identity, Password(None)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -18,6 +18,7 @@ mod launch;
 mod listen;
 mod mcp;
 mod pages;
+mod providers;
 mod routes;
 mod shelf;
 mod tls;
@@ -41,7 +42,7 @@ use mira_store::Shared;
 use access::Logins;
 use house::House;
 use mcp::Tests;
-use pages::mcp_import;
+use pages::{mcp_import, open};
 use shelf::Shelf;
 
 /// What requests work on.
@@ -55,6 +56,8 @@ pub(crate) struct Desk {
     pub(crate) tests: Tests,
     /// Clients' configurations that somebody looks at before they are taken over.
     pub(crate) imports: Shelf<mcp_import::Source>,
+    /// Packages that somebody looks at before they are opened.
+    pub(crate) packages: Shelf<open::Looked>,
     pub(crate) options: DeskOptions,
 }
 

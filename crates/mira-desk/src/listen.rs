@@ -220,6 +220,7 @@ pub async fn serve(
         logins: Logins::new(),
         tests: Tests::new(),
         imports: Shelf::default(),
+        packages: Shelf::default(),
         options,
     });
     ready(listener.local_addr().map_err(system)?);

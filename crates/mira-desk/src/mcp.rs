@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use mira_mcp::definition::{Definition, Definitions, Kind, Origin, ServerName, Transport};
 use mira_mcp::probe::{self, Failed, Found, PATIENCE};
 use mira_secret::{Scope, SecretBytes, SecretName, SecretValue};
-use mira_store::{AuditAction, Outcome};
+use mira_store::AuditAction;
 use mira_vault::{NewSecret, Vault};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -385,12 +385,8 @@ pub(crate) async fn test(
     drop(turn);
     let tested = Tested::from(outcome);
     desk.tests.note(&name, Some(tested.clone()));
-    let outcome = if tested.ok {
-        Outcome::Ok
-    } else {
-        Outcome::Failed
-    };
-    desk.record(identity, AuditAction::McpTest, name.as_str(), outcome)
+    let action = AuditAction::McpTest;
+    desk.record(identity, action, name.as_str(), tested.ok.into())
         .await?;
     Ok(tested)
 }

@@ -12,6 +12,7 @@ mod call;
 mod fault;
 pub mod provider;
 mod said;
+pub mod saved;
 pub mod settings;
 mod url;
 

@@ -104,13 +104,7 @@ impl Shown {
 
 /// Returns the files of clients that are on this machine.
 fn present(desk: &Desk) -> Vec<PathBuf> {
-    let variable = |wanted: &str| {
-        let mut known = desk.house.variables.iter();
-        known
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.clone())
-    };
-    mira_mcp::clients::present(variable, None).unwrap_or_default()
+    mira_mcp::clients::present(|name| desk.house.variable(name), None).unwrap_or_default()
 }
 
 /// Shows which files there are, and where one is pasted.
@@ -228,10 +222,10 @@ async fn take_over(desk: &Desk, source: Source) -> Result<(Shown, Left), DeskErr
         })
     };
     let mira = text(&desk.house.program)?;
-    let mut variables = desk.house.variables.iter();
-    let moved = variables
-        .find(|(name, value)| name == "MIRA_HOME" && !value.is_empty())
-        .map(|(_, value)| std::path::absolute(value).map_err(DeskError::failed))
+    let moved = desk.house.variable("MIRA_HOME");
+    let moved = moved
+        .filter(|home| !home.is_empty())
+        .map(|home| std::path::absolute(home).map_err(DeskError::failed))
         .transpose()?;
     let mira_home = moved.as_deref().map(text).transpose()?;
     let work = move |vault: &mut Vault| {
