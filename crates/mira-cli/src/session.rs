@@ -1,5 +1,6 @@
 //! The vault as a command uses it: found, unlocked with the person's help where that is due, and its leases beside it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -193,6 +194,17 @@ pub(crate) fn holders(ui: &Ui, home: &Home) -> Vec<Holder> {
             home.path().display()
         ));
         Vec::new()
+    })
+}
+
+/// When each secret was handed out last, by its id, as far as it can be read: what cannot is told and taken as never.
+pub(crate) fn last_used(ui: &Ui, home: &Home) -> BTreeMap<String, Timestamp> {
+    leases(home).last_used().unwrap_or_else(|error| {
+        ui.say(&format!(
+            "cannot read when secrets were used in {}: {error}",
+            home.path().display()
+        ));
+        BTreeMap::new()
     })
 }
 

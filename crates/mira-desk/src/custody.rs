@@ -2,8 +2,10 @@
 //!
 //! INVARIANT: no root key outlives a request here; what unlocks the vault is its key provider, asked each time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mira_host::lease::{Holder, Leases};
 use mira_secret::SecretBytes;
 use mira_vault::home::Home;
@@ -110,6 +112,19 @@ impl Custody {
         blocking(move || {
             leases.holders().map_err(|error| {
                 DeskError::failed(format!("who holds secrets cannot be read: {error}"))
+            })
+        })
+        .await
+    }
+}
+
+impl Custody {
+    /// Returns when each secret was handed out last, by its id.
+    pub(crate) async fn last_used(&self) -> Result<BTreeMap<String, Timestamp>, DeskError> {
+        let leases = Leases::at(self.home.leases());
+        blocking(move || {
+            leases.last_used().map_err(|error| {
+                DeskError::failed(format!("when secrets were used cannot be read: {error}"))
             })
         })
         .await

@@ -17,11 +17,14 @@ mod hooks;
 mod house;
 mod launch;
 mod listen;
+mod mcp;
 mod metrics;
 mod observe;
 mod opened;
 mod pages;
+mod providers;
 mod routes;
+mod shelf;
 mod tls;
 mod upkeep;
 
@@ -48,7 +51,10 @@ use mira_store::Shared;
 
 use access::Logins;
 use house::House;
+use mcp::Tests;
 use metrics::Metrics;
+use pages::{mcp_import, open};
+use shelf::Shelf;
 
 /// What requests work on.
 #[derive(Debug)]
@@ -59,6 +65,12 @@ pub(crate) struct Desk {
     /// Where webhooks are taken, if they are.
     pub(crate) ingress: Option<Arc<Ingress>>,
     pub(crate) logins: Logins,
+    /// What came of tests of MCP servers.
+    pub(crate) tests: Tests,
+    /// Clients' configurations that somebody looks at before they are taken over.
+    pub(crate) imports: Shelf<mcp_import::Source>,
+    /// Packages that somebody looks at before they are opened.
+    pub(crate) packages: Shelf<open::Looked>,
     pub(crate) options: DeskOptions,
     pub(crate) metrics: Metrics,
     /// Hears of each value that comes in.

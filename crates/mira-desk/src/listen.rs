@@ -31,8 +31,10 @@ use crate::custody::Custody;
 use crate::guard::Origin;
 use crate::hooks::{self, Hooks};
 use crate::house::House;
+use crate::mcp::Tests;
 use crate::metrics::Metrics;
 use crate::opened::Opened;
+use crate::shelf::Shelf;
 use crate::tls::Certificate;
 use crate::upkeep::{Keeping, upkeep};
 use crate::{Desk, routes};
@@ -185,6 +187,8 @@ pub struct Surroundings {
     pub hooks: Option<Hooks>,
     /// Hears of each value that comes in.
     pub opened: Opened,
+    /// This program's file, which clients of MCP servers are told to start.
+    pub program: PathBuf,
 }
 
 impl fmt::Debug for Surroundings {
@@ -217,12 +221,14 @@ pub async fn serve(
         variables,
         hooks,
         opened,
+        program,
     } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
     let house = Arc::new(House {
         instances,
         client,
         variables,
+        program,
         spawn,
     });
     let (end_hooks, hooks_end) = oneshot::channel::<()>();
@@ -247,6 +253,9 @@ pub async fn serve(
         house,
         ingress,
         logins: Logins::new(),
+        tests: Tests::new(),
+        imports: Shelf::default(),
+        packages: Shelf::default(),
         options,
     });
     ready(listener.local_addr().map_err(system)?);

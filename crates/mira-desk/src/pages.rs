@@ -2,11 +2,17 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod binding;
 pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod instances;
+pub(crate) mod mcp;
+pub(crate) mod mcp_import;
 pub(crate) mod network;
+pub(crate) mod open;
+pub(crate) mod providers;
 pub(crate) mod secrets;
+pub(crate) mod snapshots;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 
@@ -44,9 +50,11 @@ impl IntoResponse for Part {
 }
 
 /// The pages that the bar at the side leads to, and the role that sees each.
-const PLACES: [(&str, &str, Role); 7] = [
+const PLACES: [(&str, &str, Role); 9] = [
     ("/", "Secrets", Role::Viewer),
     ("/instances", "Apps", Role::Viewer),
+    ("/mcp", "MCP servers", Role::Viewer),
+    ("/providers", "Providers", Role::Viewer),
     ("/network", "Network", Role::Viewer),
     ("/webhooks", "Webhooks", Role::Viewer),
     ("/audit", "Audit", Role::Admin),
@@ -209,8 +217,9 @@ pub(crate) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
 pub(crate) fn badge(word: &str) -> Markup {
     let class = match word {
         "up" | "allowed" | "ok" | "trusted" | "done" => "good",
-        "failed" | "refused" | "denied" | "bad" => "bad",
-        "running" | "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale" => "soon",
+        "failed" | "expired" | "refused" | "denied" | "bad" | "tampered" => "bad",
+        "running" | "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale"
+        | "new publisher" | "unsigned" => "soon",
         _ => "plain",
     };
     html! { span class={ "badge " (class) } { (word) } }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
@@ -247,6 +248,163 @@ fn all(desk: Option<Handle>) -> Routes {
             OPERATOR,
             "decide whether it may call a host",
             pages::instance::decide,
+        )
+        .add("GET", "/mcp", VIEWER, "the MCP servers", pages::mcp::list)
+        .add("POST", "/mcp", ADMIN, "add an MCP server", pages::mcp::add)
+        .add(
+            "GET",
+            "/mcp/{name}",
+            VIEWER,
+            "one MCP server",
+            pages::mcp::one,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/test",
+            OPERATOR,
+            "start an MCP server and ask who it is",
+            pages::mcp::test,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/secrets",
+            OPERATOR,
+            "save a secret of an MCP server",
+            pages::mcp::save_secret,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/remove",
+            ADMIN,
+            "remove an MCP server and its secrets",
+            pages::mcp::remove,
+        )
+        .add(
+            "GET",
+            "/mcp-import",
+            ADMIN,
+            "choose a client whose MCP servers are taken over",
+            pages::mcp_import::choose,
+        )
+        .add(
+            "POST",
+            "/mcp-import",
+            ADMIN,
+            "show what would be taken over",
+            pages::mcp_import::preview,
+        )
+        .add(
+            "POST",
+            "/mcp-import/{key}",
+            ADMIN,
+            "take MCP servers over",
+            pages::mcp_import::take,
+        )
+        .add(
+            "GET",
+            "/providers",
+            VIEWER,
+            "the providers of models, and AWS",
+            pages::providers::list,
+        )
+        .add(
+            "POST",
+            "/providers/{name}/test",
+            OPERATOR,
+            "try the key of a provider",
+            pages::providers::test,
+        )
+        .add(
+            "POST",
+            "/aws",
+            ADMIN,
+            "try credentials of AWS, and save them",
+            pages::providers::set_aws,
+        )
+        .add(
+            "POST",
+            "/aws/remove",
+            ADMIN,
+            "remove the credentials of AWS",
+            pages::providers::remove_aws,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/bindings",
+            ADMIN,
+            "bind a declared secret to one of yours",
+            pages::binding::set_one,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/bindings/{name}/remove",
+            ADMIN,
+            "take a binding back",
+            pages::binding::remove_one,
+        )
+        .add(
+            "GET",
+            "/open",
+            ADMIN,
+            "choose a package to open",
+            pages::open::choose,
+        )
+        .add(
+            "POST",
+            "/open",
+            ADMIN,
+            "upload a package, and show what it asks for",
+            // It has a limit of its own, that of packages.
+            Handler::<_, Handle>::layer(pages::open::upload, DefaultBodyLimit::disable()),
+        )
+        .add(
+            "POST",
+            "/open/path",
+            ADMIN,
+            "show what a package on this machine asks for",
+            pages::open::path,
+        )
+        .add(
+            "POST",
+            "/open/{key}/password",
+            ADMIN,
+            "give the password of an encrypted package",
+            pages::open::password,
+        )
+        .add(
+            "POST",
+            "/open/{key}",
+            ADMIN,
+            "open the package that was shown",
+            pages::open::open,
+        )
+        .add(
+            "GET",
+            "/instances/{id}/snapshots",
+            VIEWER,
+            "the snapshots of an instance",
+            pages::snapshots::list,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/snapshots",
+            OPERATOR,
+            "take a snapshot",
+            pages::snapshots::create,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/snapshots/{snapshot}/restore",
+            OPERATOR,
+            "restore a snapshot, and save the state that it replaces",
+            pages::snapshots::restore,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/snapshots/{snapshot}/remove",
+            ADMIN,
+            "remove a snapshot",
+            pages::snapshots::remove,
         )
         .add(
             "GET",

@@ -75,6 +75,7 @@ impl Served {
             variables: Vec::new(),
             hooks: None,
             opened: Opened::default(),
+            program: "/nowhere/mira".into(),
         };
         let options = DeskOptions {
             listen: "127.0.0.1:0".parse().unwrap(),

@@ -45,6 +45,23 @@ pub struct Proxies {
     pub none_for: Option<String>,
 }
 
+impl Proxies {
+    /// Takes them from variables as curl knows them: `http_proxy` in small letters only, as a web server's clients can set the
+    /// other.
+    #[must_use]
+    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let first = |names: &[&str]| {
+            let mut values = names.iter().filter_map(|name| variable(name));
+            values.find(|value| !value.is_empty())
+        };
+        Self {
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+            none_for: first(&["no_proxy", "NO_PROXY"]),
+        }
+    }
+}
+
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proxies")

@@ -14,6 +14,7 @@ mod call;
 mod fault;
 pub mod provider;
 mod said;
+pub mod saved;
 pub mod settings;
 mod url;
 

@@ -42,6 +42,9 @@ impl From<InstanceError> for CommandError {
             | InstanceError::Home(_)
             | InstanceError::Memory(_)
             | InstanceError::StoreOpen(_)
+            | InstanceError::OtherPackage { .. }
+            | InstanceError::NoState { .. }
+            | InstanceError::NoCommonVolume { .. }
             | InstanceError::Clock(_) => Self::failed(text),
             InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
                 Self::new(Kind::Usage, text)

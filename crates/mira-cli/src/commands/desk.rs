@@ -108,6 +108,7 @@ pub(crate) fn surroundings(
         variables: std::env::vars_os().collect(),
         hooks: None,
         opened,
+        program: std::env::current_exe()?,
     })
 }
 

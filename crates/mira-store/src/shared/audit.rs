@@ -144,6 +144,16 @@ words! {
     }
 }
 
+impl From<bool> for Outcome {
+    /// What came of something that was tried: whether it worked.
+    fn from(worked: bool) -> Self {
+        match worked {
+            true => Self::Ok,
+            false => Self::Failed,
+        }
+    }
+}
+
 /// Who did something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor<'a> {
