@@ -1,6 +1,6 @@
 //! Settings: what calls need and is no secret, in one file of the home, `settings.json`.
 //!
-//! The AWS region, and for each provider its address, the name of its key, and the model. INVARIANT: the file's schema is closed, and
+//! The AWS region, the App on GitHub, and for each provider its address, the name of its key, and the model. INVARIANT: the file's schema is closed, and
 //! an address in it holds no password.
 
 use std::collections::BTreeMap;
