@@ -82,13 +82,13 @@ fn an_app_signs_in_and_nothing_of_its_key_or_tokens_is_left_anywhere() {
 
     // A line out of the middle of the key is the key.
     let line = github.app().key.pem().lines().nth(5).unwrap().to_owned();
-    let mut canaries = vec![Canary::new("LINE", &line), Canary::new("WEBHOOK", &webhook)];
+    let mut canaries = vec![Canary::new("LINE", line), Canary::new("WEBHOOK", webhook)];
     for token in github.tokens() {
-        canaries.push(Canary::new("TOKEN", &token));
+        canaries.push(Canary::new("TOKEN", token));
     }
     assert!(canaries.len() > 3);
     let sweep = Sweep::new(&canaries);
-    sweep.tree(home.path()).assert_clean();
+    sweep.folder(home.path()).assert_clean();
     for run in [&first, &second] {
         sweep.bytes("stdout", &run.stdout).assert_clean();
         sweep.bytes("stderr", &run.stderr).assert_clean();
