@@ -131,11 +131,11 @@ async fn values_of_servers_and_of_aws_are_in_no_answer_and_in_no_file() {
     let cookie = served.cookie(SessionOf::User(&user)).await;
     let canaries: Vec<Canary> = Canary::generate();
     let sweep = Sweep::new(&canaries);
-    let canary = canaries
+    let mut texts = canaries
         .iter()
-        .find_map(|canary| std::str::from_utf8(canary.value()).ok())
-        .filter(|value| !value.contains(['\n', '"', '\\']));
-    let value = canary.unwrap();
+        .filter_map(|canary| std::str::from_utf8(canary.value()).ok());
+    let plain = |text: &&str| !text.contains(['\n', '"', '\\']);
+    let value = texts.find(plain).unwrap();
     let secrets = format!("CANARY={value}");
     let header = format!("Bearer {value}");
     let config = format!(
@@ -145,13 +145,21 @@ async fn values_of_servers_and_of_aws_are_in_no_answer_and_in_no_file() {
     for (path, fields, status) in [
         (
             "/mcp",
-            &[("name", "github"), ("command", "npx"), ("secrets", &*secrets)] as &[(&str, &str)],
+            &[
+                ("name", "github"),
+                ("command", "npx"),
+                ("secrets", &*secrets),
+            ] as &[(&str, &str)],
             StatusCode::SEE_OTHER,
         ),
         // It is there already.
         (
             "/mcp",
-            &[("name", "github"), ("command", "npx"), ("secrets", &secrets)],
+            &[
+                ("name", "github"),
+                ("command", "npx"),
+                ("secrets", &secrets),
+            ],
             StatusCode::CONFLICT,
         ),
         // The value is in the place of the name.
@@ -203,7 +211,9 @@ async fn values_of_servers_and_of_aws_are_in_no_answer_and_in_no_file() {
     let shown = shown.text().await.unwrap();
     assert!(shown.contains("TRACKER_TOKEN"), "{shown}");
     findings = findings.and(sweep.bytes("preview", shown.as_bytes()));
-    let take = shown.split("action=\"").find(|part| part.starts_with("/mcp-import/"));
+    let take = shown
+        .split("action=\"")
+        .find(|part| part.starts_with("/mcp-import/"));
     let take = take.unwrap().split('"').next().unwrap();
     let taken = served.post(&cookie, take, &[]).await;
     assert_eq!(taken.status(), StatusCode::OK, "{taken:?}");
@@ -231,7 +241,9 @@ async fn values_of_servers_and_of_aws_are_in_no_answer_and_in_no_file() {
 
 /// Sends a file as a browser's form does (RFC 7578).
 async fn upload(served: &Served, cookie: &str, content: &[u8]) -> (StatusCode, String) {
-    let mut body = b"--edge\r\nContent-Disposition: form-data; name=\"package\"; filename=\"a.mira\"\r\n\r\n".to_vec();
+    let mut body =
+        b"--edge\r\nContent-Disposition: form-data; name=\"package\"; filename=\"a.mira\"\r\n\r\n"
+            .to_vec();
     body.extend_from_slice(content);
     body.extend_from_slice(b"\r\n--edge--\r\n");
     let answer = served
@@ -261,7 +273,7 @@ version: 1.0.0
 description: "<script>alert(1)</script>"
 secrets: [{name: SOME_KEY, required: true, description: "<script>alert(1)</script>", howToObtain: "<img src=x>"}]
 network: {allow: [api.example.org]}
-state: {volumes: [data]}
+state: {volumes: [{name: data}]}
 services:
   - {name: web, command: [sleep, infinity], ports: [{name: http}]}
 "#;
@@ -271,16 +283,27 @@ services:
     let content = std::fs::read(&file).unwrap();
     let (status, shown) = upload(&served, &cookie, &content).await;
     assert_eq!(status, StatusCode::OK, "{shown}");
-    for part in ["org.example.hostile", "unsigned", "SOME_KEY", "api.example.org", "web/http", "data"] {
+    for part in [
+        "org.example.hostile",
+        "unsigned",
+        "SOME_KEY",
+        "api.example.org",
+        "web/http",
+        "data",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let packages = served.home().join("packages");
     let unpacked = || {
         let entries = std::fs::read_dir(&packages).unwrap();
-        entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+        entries
+            .filter(|entry| entry.as_ref().unwrap().path().is_dir())
+            .count()
     };
     assert_eq!(unpacked(), 0);
-    let open = shown.split("action=\"").find(|part| part.starts_with("/open/"));
+    let open = shown
+        .split("action=\"")
+        .find(|part| part.starts_with("/open/"));
     let open = open.unwrap().split('"').next().unwrap();
     // Somebody else does not open what this one looks at.
     let other = served.user("eve", Role::Admin).await;
@@ -303,15 +326,30 @@ services:
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let fields = [("name", "SOME_KEY"), ("secret", "YOUR_KEY")];
     served.post(&cookie, &bindings, &fields).await;
-    assert!(served.get(&cookie, "/instances/one").await.1.contains("your YOUR_KEY"));
+    assert!(
+        served
+            .get(&cookie, "/instances/one")
+            .await
+            .1
+            .contains("your YOUR_KEY")
+    );
     served
         .post(&cookie, &format!("{bindings}/SOME_KEY/remove"), &[])
         .await;
-    assert!(!served.get(&cookie, "/instances/one").await.1.contains("your YOUR_KEY"));
+    assert!(
+        !served
+            .get(&cookie, "/instances/one")
+            .await
+            .1
+            .contains("your YOUR_KEY")
+    );
     for path in pages("one") {
         let (_, body) = served.get(&cookie, &path).await;
         if !path.starts_with("/api/") {
-            assert!(!body.contains("<script>alert") && !body.contains("<img src=x"), "{path}: {body}");
+            assert!(
+                !body.contains("<script>alert") && !body.contains("<img src=x"),
+                "{path}: {body}"
+            );
         }
     }
     // What is no package is refused with words, and kept nowhere.
@@ -339,22 +377,38 @@ async fn a_snapshot_is_taken_restored_and_removed_and_none_holds_a_secret() {
     let cookie = served.cookie(SessionOf::User(&user)).await;
     let app = served.path().join("app");
     std::fs::create_dir(&app).unwrap();
-    let manifest = "kind: mira.app/v1\nid: org.example.keeper\nname: Keeper\nversion: 1.0.0\nsecrets: [{name: SOME_KEY}]\nstate: {volumes: [data]}\nservices:\n  - {name: web, command: [sleep, infinity]}\n";
+    let manifest = "kind: mira.app/v1\nid: org.example.keeper\nname: Keeper\nversion: 1.0.0\nsecrets: [{name: SOME_KEY}]\nstate: {volumes: [{name: data}]}\nservices:\n  - {name: web, command: [sleep, infinity]}\n";
     std::fs::write(app.join("mira.yaml"), manifest).unwrap();
     let file = served.path().join("app.mira");
     mira_package::archive::pack(&app, &file, &Default::default()).unwrap();
     let (_, shown) = upload(&served, &cookie, &std::fs::read(&file).unwrap()).await;
-    let open = shown.split("action=\"").find(|part| part.starts_with("/open/"));
+    let open = shown
+        .split("action=\"")
+        .find(|part| part.starts_with("/open/"));
     let open = open.unwrap().split('"').next().unwrap();
     let opened = served.post(&cookie, open, &[("name", "one")]).await;
     let page = header(&opened, "location").to_owned();
     let here = format!("{page}/snapshots");
     let taken = served.post(&cookie, &here, &[("label", "first")]).await;
-    assert_eq!(taken.status(), StatusCode::SEE_OTHER, "{}", taken.text().await.unwrap());
-    let first = header(&taken, "location").rsplit('=').next().unwrap().to_owned();
-    let data = served.home().join(&page[1..]).join("state/data");
+    assert_eq!(
+        taken.status(),
+        StatusCode::SEE_OTHER,
+        "{}",
+        taken.text().await.unwrap()
+    );
+    let first = header(&taken, "location")
+        .rsplit('=')
+        .next()
+        .unwrap()
+        .to_owned();
+    let data = served
+        .home()
+        .join(page.trim_start_matches('/'))
+        .join("state/data");
     std::fs::write(data.join("notes"), "later").unwrap();
-    let restored = served.post(&cookie, &format!("{here}/{first}/restore"), &[]).await;
+    let restored = served
+        .post(&cookie, &format!("{here}/{first}/restore"), &[])
+        .await;
     assert_eq!(restored.status(), StatusCode::SEE_OTHER, "{restored:?}");
     let told = served.get(&cookie, header(&restored, "location")).await.1;
     assert!(told.contains("restore that to go back"), "{told}");
@@ -363,14 +417,21 @@ async fn a_snapshot_is_taken_restored_and_removed_and_none_holds_a_secret() {
     // A file that holds a secret stops it, and is named.
     let value = "a-value-of-some-length";
     let fields = [("name", "SOME_KEY"), ("value", value)];
-    served.post(&cookie, &format!("{page}/secrets"), &fields).await;
+    served
+        .post(&cookie, &format!("{page}/secrets"), &fields)
+        .await;
     std::fs::write(data.join("leak.txt"), value).unwrap();
     let refused = served.post(&cookie, &here, &[]).await;
     assert_eq!(refused.status(), StatusCode::CONFLICT);
     let told = refused.text().await.unwrap();
-    assert!(told.contains("/data/leak.txt") && told.contains("SOME_KEY"), "{told}");
+    assert!(
+        told.contains("/data/leak.txt") && told.contains("SOME_KEY"),
+        "{told}"
+    );
     assert!(!told.contains(value));
-    let removed = served.post(&cookie, &format!("{here}/{first}/remove"), &[]).await;
+    let removed = served
+        .post(&cookie, &format!("{here}/{first}/remove"), &[])
+        .await;
     assert_eq!(removed.status(), StatusCode::SEE_OTHER);
     assert!(!served.get(&cookie, &here).await.1.contains(&first));
 }
