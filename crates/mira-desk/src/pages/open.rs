@@ -108,11 +108,11 @@ pub(crate) async fn path(
     identity: Identity,
     form: Form,
 ) -> Result<Response, DeskError> {
+    let path = PathBuf::from(form.required("path", "the path")?);
     if !may_name_files(&desk, &identity) {
         let told = "files of the server's machine are named by who sits at it, with `mira desk`";
         return Err(DeskError::new(StatusCode::FORBIDDEN, told));
     }
-    let path = PathBuf::from(form.required("path", "the path")?);
     if !path.is_absolute() {
         return Err(DeskError::unfit("a path begins with /"));
     }

@@ -131,11 +131,11 @@ async fn values_of_servers_and_of_aws_are_in_no_answer_and_in_no_file() {
     let cookie = served.cookie(SessionOf::User(&user)).await;
     let canaries: Vec<Canary> = Canary::generate();
     let sweep = Sweep::new(&canaries);
-    let canary = canaries
+    let mut texts = canaries
         .iter()
-        .find_map(|canary| std::str::from_utf8(canary.value()).ok())
-        .filter(|value| !value.contains(['\n', '"', '\\']));
-    let value = canary.unwrap();
+        .filter_map(|canary| std::str::from_utf8(canary.value()).ok());
+    let plain = |text: &&str| !text.contains(['\n', '"', '\\']);
+    let value = texts.find(plain).unwrap();
     let secrets = format!("CANARY={value}");
     let header = format!("Bearer {value}");
     let config = format!(
@@ -273,7 +273,7 @@ version: 1.0.0
 description: "<script>alert(1)</script>"
 secrets: [{name: SOME_KEY, required: true, description: "<script>alert(1)</script>", howToObtain: "<img src=x>"}]
 network: {allow: [api.example.org]}
-state: {volumes: [data]}
+state: {volumes: [{name: data}]}
 services:
   - {name: web, command: [sleep, infinity], ports: [{name: http}]}
 "#;
@@ -377,7 +377,7 @@ async fn a_snapshot_is_taken_restored_and_removed_and_none_holds_a_secret() {
     let cookie = served.cookie(SessionOf::User(&user)).await;
     let app = served.path().join("app");
     std::fs::create_dir(&app).unwrap();
-    let manifest = "kind: mira.app/v1\nid: org.example.keeper\nname: Keeper\nversion: 1.0.0\nsecrets: [{name: SOME_KEY}]\nstate: {volumes: [data]}\nservices:\n  - {name: web, command: [sleep, infinity]}\n";
+    let manifest = "kind: mira.app/v1\nid: org.example.keeper\nname: Keeper\nversion: 1.0.0\nsecrets: [{name: SOME_KEY}]\nstate: {volumes: [{name: data}]}\nservices:\n  - {name: web, command: [sleep, infinity]}\n";
     std::fs::write(app.join("mira.yaml"), manifest).unwrap();
     let file = served.path().join("app.mira");
     mira_package::archive::pack(&app, &file, &Default::default()).unwrap();
@@ -401,7 +401,10 @@ async fn a_snapshot_is_taken_restored_and_removed_and_none_holds_a_secret() {
         .next()
         .unwrap()
         .to_owned();
-    let data = served.home().join(&page[1..]).join("state/data");
+    let data = served
+        .home()
+        .join(page.trim_start_matches('/'))
+        .join("state/data");
     std::fs::write(data.join("notes"), "later").unwrap();
     let restored = served
         .post(&cookie, &format!("{here}/{first}/restore"), &[])
