@@ -172,14 +172,11 @@ impl Signature {
         };
         let hex = value.as_bytes().strip_prefix(PREFIX.as_bytes());
         let mut signature = [0; 32];
-        match hex.map(|hex| {
-            (
-                hex.len(),
-                HEXLOWER_PERMISSIVE.decode_mut(hex, &mut signature),
-            )
-        }) {
-            _ if hex.is_none_or(|hex| hex.len() != 64) => Err(NoSignature::Malformed),
-            Some((_, Ok(_))) => Ok(Self(signature)),
+        // The decoder takes a text of the right length alone.
+        let hex = hex.filter(|hex| hex.len() == 2 * signature.len());
+        let decoded = hex.map(|hex| HEXLOWER_PERMISSIVE.decode_mut(hex, &mut signature));
+        match decoded {
+            Some(Ok(_)) => Ok(Self(signature)),
             _ => Err(NoSignature::Malformed),
         }
     }

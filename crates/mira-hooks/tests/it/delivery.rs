@@ -30,7 +30,7 @@ fn quick() -> WorkerOptions {
     WorkerOptions {
         retry_first: Duration::from_millis(1),
         retry_most: Duration::from_millis(5),
-        lease: Duration::from_millis(300),
+        lease: Duration::from_secs(2),
         poll: Duration::from_millis(5),
         ..WorkerOptions::default()
     }
@@ -289,7 +289,11 @@ async fn a_server_that_dies_loses_nothing_and_keeps_the_order(ground: Ground) {
     for (number, expected) in expected {
         let of_pull = answered.iter().filter(|seen| seen.body == pull(number));
         let of_pull: Vec<Seen> = of_pull.cloned().collect();
-        assert_eq!(ids(&of_pull), expected, "#{number}");
+        let mut made = ids(&of_pull);
+        // At least once: one that took too long on a busy machine may have come again.
+        let mut seen = std::collections::HashSet::new();
+        made.retain(|id| seen.insert(*id));
+        assert_eq!(made, expected, "#{number}");
     }
     living.end().await;
 }

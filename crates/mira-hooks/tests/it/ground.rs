@@ -24,12 +24,12 @@ macro_rules! on_both {
         mod $name {
             use crate::ground::Ground;
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_sqlite() {
                 super::$name(Ground::file()).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_postgres() {
                 super::$name(Ground::postgres()).await;
             }
