@@ -200,7 +200,7 @@ pub(crate) async fn test(desk: &Desk, identity: &Identity, name: &str) -> Result
                 let entry = saved::credentials(vault);
                 let entry = entry.ok_or_else(|| no_key("Save the credentials of AWS below."))?;
                 Key::Aws {
-                    credentials: vault.aws_credentials(entry)?,
+                    credentials: Box::new(vault.aws_credentials(entry)?),
                     region: settings.aws_region.ok_or_else(no_region)?,
                     endpoint,
                 }
@@ -272,7 +272,7 @@ pub(crate) async fn set_aws(
         }
     };
     let key = Key::Aws {
-        credentials,
+        credentials: Box::new(credentials),
         region: region.clone(),
         endpoint: desk.house.aws_endpoint()?,
     };

@@ -30,7 +30,7 @@ pub enum Key {
     /// Credentials of AWS.
     Aws {
         /// The credentials.
-        credentials: AwsCredentials,
+        credentials: Box<AwsCredentials>,
         /// Where they are used.
         region: Region,
         /// Another address than AWS's own.

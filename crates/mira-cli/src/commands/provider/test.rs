@@ -141,7 +141,7 @@ fn try_out(
         .and_then(|key| vault.find(&Scope::User, key));
     let key = match provider.api {
         Api::Bedrock => Key::Aws {
-            credentials: vault.aws_credentials(aws_command::saved(vault)?)?,
+            credentials: Box::new(vault.aws_credentials(aws_command::saved(vault)?)?),
             region: aws_command::region(None, settings)?.ok_or_else(aws_command::no_region)?,
             endpoint: args.place.endpoint()?,
         },
