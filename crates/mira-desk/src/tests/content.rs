@@ -343,7 +343,9 @@ services:
             .1
             .contains("your YOUR_KEY")
     );
-    for path in pages("one") {
+    // What goes on by itself has no end to wait for.
+    let ends = |path: &String| !path.ends_with("/live");
+    for path in pages("one").into_iter().filter(ends) {
         let (_, body) = served.get(&cookie, &path).await;
         if !path.starts_with("/api/") {
             assert!(
