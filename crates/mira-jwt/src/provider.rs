@@ -27,7 +27,7 @@ pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // A second provider in one process is one of this very crate: the first stays.
-        drop(PROVIDER.install_default());
+        PROVIDER.install_default().ok();
     });
 }
 

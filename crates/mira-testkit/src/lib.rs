@@ -1,10 +1,12 @@
-//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal, a model service, a database server, a world without a way out and servers in it.
+//! Test fixtures: canary sweeps, a Secret Service session, a driven terminal, a model service, a GitHub, a database server, a world without a way out and servers in it.
 //!
 //! A dev-dependency only: nothing that ships depends on it.
 
 pub mod aws_server;
 pub mod ca;
 pub mod canary;
+#[cfg(unix)]
+pub mod github;
 pub mod home;
 pub mod model_server;
 #[cfg(unix)]
