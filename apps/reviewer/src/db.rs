@@ -32,10 +32,8 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS rv_reference_path ON rv_reference (repo, path)",
     "CREATE TABLE IF NOT EXISTS rv_import (repo BIGINT NOT NULL, path TEXT NOT NULL, what TEXT NOT NULL, line BIGINT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS rv_import_path ON rv_import (repo, path)",
-    "CREATE TABLE IF NOT EXISTS rv_pull (repo BIGINT NOT NULL, pull BIGINT NOT NULL, owner TEXT NOT NULL, until BIGINT NOT NULL, paused BIGINT NOT NULL, comment BIGINT NOT NULL, reviewed TEXT NOT NULL, PRIMARY KEY (repo, pull))",
-    "CREATE TABLE IF NOT EXISTS rv_pass (repo BIGINT NOT NULL, pull BIGINT NOT NULL, head TEXT NOT NULL, state TEXT NOT NULL, review BIGINT NOT NULL, kept TEXT NOT NULL, dropped TEXT NOT NULL, tokens BIGINT NOT NULL, cost_micro BIGINT NOT NULL, month TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (repo, pull, head))",
-    "CREATE TABLE IF NOT EXISTS rv_alert (repo BIGINT NOT NULL, month TEXT NOT NULL, percent BIGINT NOT NULL, PRIMARY KEY (repo, month, percent))",
-    "CREATE TABLE IF NOT EXISTS rv_command (repo BIGINT NOT NULL, login TEXT NOT NULL, at BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rv_pull (repo BIGINT NOT NULL, pull BIGINT NOT NULL, owner TEXT NOT NULL, until BIGINT NOT NULL, comment BIGINT NOT NULL, reviewed TEXT NOT NULL, PRIMARY KEY (repo, pull))",
+    "CREATE TABLE IF NOT EXISTS rv_pass (repo BIGINT NOT NULL, pull BIGINT NOT NULL, head TEXT NOT NULL, state TEXT NOT NULL, kept TEXT NOT NULL, dropped TEXT NOT NULL, tokens BIGINT NOT NULL, month TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (repo, pull, head))",
 ];
 
 /// What [`Db::erase`] empties.
@@ -46,8 +44,6 @@ const ERASED: &[&str] = &[
     "DELETE FROM rv_import WHERE repo = $1",
     "DELETE FROM rv_pull WHERE repo = $1",
     "DELETE FROM rv_pass WHERE repo = $1",
-    "DELETE FROM rv_alert WHERE repo = $1",
-    "DELETE FROM rv_command WHERE repo = $1",
     "DELETE FROM rv_repository WHERE repo = $1",
 ];
 

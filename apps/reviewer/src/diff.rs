@@ -48,13 +48,6 @@ impl Hunk {
     pub(crate) fn line(&self, number: u32) -> Option<&Line> {
         self.lines.iter().find(|line| line.number == Some(number))
     }
-
-    /// Returns the first and last number in the new file.
-    pub(crate) fn span(&self) -> Option<(u32, u32)> {
-        let mut numbers = self.lines.iter().filter_map(|line| line.number);
-        let first = numbers.next()?;
-        Some((first, numbers.next_back().unwrap_or(first)))
-    }
 }
 
 /// A file that changed.
@@ -213,7 +206,6 @@ mod tests {
         assert_eq!(files[0].path, "src/b.rs");
         let lines: Vec<_> = files[0].new_lines().collect();
         assert_eq!(lines, [(1, "one"), (2, "++ zwei"), (3, "three")]);
-        assert_eq!(files[0].hunks[0].span(), Some((1, 3)));
         assert!(files[1].removed && files[1].path == "gone");
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use crate::db::{Db, Sql, Value, from_json};
 pub(crate) use language::Language;
 pub(crate) use parse::{Parsed, parse};
-pub(crate) use walk::files;
+pub(crate) use walk::{FILE_BYTES_MAX, files};
 
 /// How many rows one statement brings.
 // LIMIT: the statement's JSON stays below some MiB.

@@ -5,6 +5,7 @@
 mod config;
 mod db;
 mod diff;
+mod github;
 mod index;
 mod model;
 mod net;
@@ -13,6 +14,7 @@ mod output;
 mod prompt;
 mod review;
 mod secret;
+mod server;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -56,6 +58,14 @@ enum Command {
         /// How findings are written
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
+    },
+    /// Take deliveries of events and review pull requests
+    Serve {
+        /// The port on 127.0.0.1 (default: PORT, else 8474)
+        #[arg(long)]
+        port: Option<u16>,
+        #[command(flatten)]
+        rows: Rows,
     },
     /// Index the files of a folder
     Index {
@@ -159,6 +169,7 @@ async fn run(command: Command) -> Result<String, Failure> {
             config,
             format,
         } => local(&diff, &config, format).await,
+        Command::Serve { port, rows } => serve(port, &rows).await,
         Command::Index { path, rows } => index(&path, &rows).await,
         Command::Search { text, rows } => {
             let found = rows
@@ -195,6 +206,47 @@ async fn run(command: Command) -> Result<String, Failure> {
         }
         Command::Schema => Ok(format!("{:#}\n", config::schema())),
     }
+}
+
+async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
+    let env = Env(&variable);
+    let client = net::client().map_err(Failure::failed)?;
+    let model = settings::model(&env, client.clone()).map_err(|error| Failure {
+        code: 3,
+        text: error.to_string(),
+    })?;
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(Failure::failed)?;
+    let app = server::App {
+        db: rows.open().await?.db,
+        model,
+        client,
+        delivery_token: env.key("MIRA_DELIVERY_TOKEN"),
+        github_api: env
+            .text("MIRA_GITHUB_API_URL")
+            .unwrap_or_else(|| "https://api.github.com".to_owned()),
+        month_tokens: env.number("MIRA_BUDGET_MONTH_TOKENS"),
+        id: data_encoding::HEXLOWER.encode(&id),
+    };
+    let port = port
+        .or_else(|| env.number("PORT")?.try_into().ok())
+        .unwrap_or(8474);
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
+    let listener = listener.map_err(|error| Failure::failed(format!("port {port}: {error}")))?;
+    say(&format!("listening on 127.0.0.1:{port}"));
+    let ended = async {
+        let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        match term {
+            Ok(mut term) => drop(term.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let served = axum::serve(listener, server::routes(std::sync::Arc::new(app)));
+    served
+        .with_graceful_shutdown(ended)
+        .await
+        .map_err(Failure::failed)?;
+    Ok(String::new())
 }
 
 /// Brings the index of a folder up to date; unchanged files are read, and not parsed.

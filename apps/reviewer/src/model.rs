@@ -113,6 +113,17 @@ struct Prepared {
 }
 
 impl Model {
+    /// Returns its keys, so that no text that is posted says one.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        match &self.api {
+            Api::OpenAi { key } => key.iter().cloned().collect(),
+            Api::Anthropic { key } => vec![key.clone()],
+            Api::Bedrock {
+                secret, session, ..
+            } => session.iter().chain([secret]).cloned().collect(),
+        }
+    }
+
     /// Asks the model, and the fallback where it stays away.
     pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, ModelError> {
         let first = self.ask_one(&self.name, ask).await;

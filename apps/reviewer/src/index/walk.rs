@@ -1,6 +1,5 @@
 //! The files of a folder, as the index takes them. INVARIANT: no symbolic link is followed.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -14,12 +13,7 @@ pub(crate) const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Returns an id of a file's content.
 pub(crate) fn blob_id(bytes: &[u8]) -> String {
-    let mut id = String::new();
-    for byte in Sha256::digest(bytes).iter().take(20) {
-        // Writing to a string cannot fail.
-        drop(write!(id, "{byte:02x}"));
-    }
-    id
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// Reads the files of known languages below a folder, without those that git ignores. Unreadable and oversized ones are left out.
