@@ -223,9 +223,9 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
         client,
         delivery_token: env.key("MIRA_DELIVERY_TOKEN"),
         github_api: env
-            .text("MIRA_GITHUB_API_URL")
+            .text("REVIEWER_GITHUB_API_URL")
             .unwrap_or_else(|| "https://api.github.com".to_owned()),
-        month_tokens: env.number("MIRA_BUDGET_MONTH_TOKENS"),
+        month_tokens: env.number("REVIEWER_MONTH_TOKENS"),
         id: data_encoding::HEXLOWER.encode(&id),
     };
     let port = port

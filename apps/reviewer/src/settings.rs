@@ -31,8 +31,8 @@ impl Env<'_> {
 ///
 /// Returns [`ModelError::NoKey`] where the service wants a key and there is none.
 pub(crate) fn model(env: &Env<'_>, client: reqwest::Client) -> Result<Model, ModelError> {
-    let base = env.text("MIRA_MODEL_BASE_URL");
-    let (api, default, name) = match env.text("MIRA_MODEL_API").as_deref() {
+    let base = env.text("REVIEWER_MODEL_BASE_URL");
+    let (api, default, name) = match env.text("REVIEWER_MODEL_API").as_deref() {
         Some("anthropic") => {
             let key = env
                 .key("ANTHROPIC_API_KEY")
@@ -84,13 +84,15 @@ pub(crate) fn model(env: &Env<'_>, client: reqwest::Client) -> Result<Model, Mod
         client,
         api,
         base_url: base.unwrap_or(default).trim_end_matches('/').to_owned(),
-        name: env.text("MIRA_MODEL").unwrap_or_else(|| name.to_owned()),
-        fallback: env.text("MIRA_MODEL_FALLBACK"),
+        name: env
+            .text("REVIEWER_MODEL")
+            .unwrap_or_else(|| name.to_owned()),
+        fallback: env.text("REVIEWER_MODEL_FALLBACK"),
         timeout: env
-            .number("MIRA_MODEL_TIMEOUT")
+            .number("REVIEWER_MODEL_TIMEOUT")
             .map_or(TIMEOUT, Duration::from_secs),
         retries: env
-            .number("MIRA_MODEL_RETRIES")
+            .number("REVIEWER_MODEL_RETRIES")
             .map_or(2, |count| count.min(10) as u32),
         backoff: Duration::from_secs(2),
     })
@@ -104,11 +106,11 @@ mod tests {
     fn a_key_goes_only_to_the_service_that_it_is_named_after() {
         let at = |base: &'static str| {
             let all = move |name: &str| match name {
-                "MIRA_MODEL_BASE_URL" => Some(base.to_owned()),
+                "REVIEWER_MODEL_BASE_URL" => Some(base.to_owned()),
                 "OPENROUTER_API_KEY" | "OPENAI_API_KEY" => Some(name.to_owned()),
                 _ => None,
             };
-            let model = model(&Env(&all), reqwest::Client::new()).unwrap();
+            let model = model(&Env(&all), crate::net::client().unwrap()).unwrap();
             match model.api {
                 Api::OpenAi { key } => key.unwrap().expose().to_owned(),
                 _ => String::new(),
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(at("http://127.0.0.1:11434/v1"), "OPENAI_API_KEY");
         let none = |_: &str| None;
         assert!(matches!(
-            model(&Env(&none), reqwest::Client::new()),
+            model(&Env(&none), crate::net::client().unwrap()),
             Err(ModelError::NoKey("OPENROUTER_API_KEY"))
         ));
     }

@@ -92,7 +92,7 @@ async fn a_model_that_takes_no_tool_or_temperature_is_asked_without() {
 #[tokio::test]
 async fn anthropic_is_asked_in_its_own_words() {
     let server = ModelServer::start_with(Some("sk-canary-0123456789"), |_| {
-        Reply::tool_call("t", &json!({"b": 3}))
+        Reply::json(&json!({"b": 3}))
     });
     let answer = model(&server, Api::Anthropic { key: key() })
         .ask(&ask())
@@ -100,6 +100,9 @@ async fn anthropic_is_asked_in_its_own_words() {
         .unwrap();
     assert_eq!(answer.call, Some(json!({"b": 3})));
     assert_eq!(server.requests()[0].body["tool_choice"]["name"], "t");
+    let called = json!({"content": [{"type": "tool_use", "name": "t", "input": {"b": 4}}]});
+    let answer = anthropic::read(&called).and_then(|answer| answer.call);
+    assert_eq!(answer, Some(json!({"b": 4})));
 }
 
 #[test]

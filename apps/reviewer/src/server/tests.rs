@@ -40,7 +40,7 @@ async fn world(said: &'static str) -> World {
         .await
         .unwrap();
     let base = model.base_url();
-    let all = move |name: &str| (name == "MIRA_MODEL_BASE_URL").then(|| base.clone());
+    let all = move |name: &str| (name == "REVIEWER_MODEL_BASE_URL").then(|| base.clone());
     let client = crate::net::client().unwrap();
     let mut asked = crate::settings::model(&crate::settings::Env(&all), client.clone()).unwrap();
     asked.backoff = std::time::Duration::ZERO;
@@ -195,4 +195,115 @@ async fn the_configuration_is_of_the_base_branch_and_not_the_authors() {
         .repo
         .commit("feature", "Switch it off", &[(".mira.yaml", Some(text))]);
     assert_eq!(world.opened().await.1, "posted\n");
+}
+
+/// Returns all texts that were sent to GitHub to be shown.
+fn shown(github: &FakeGitHub) -> Vec<String> {
+    fn texts(value: &Value, out: &mut Vec<String>) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            match value {
+                Value::String(text) if matches!(key.as_str(), "body" | "summary" | "title") => {
+                    out.push(text.clone());
+                }
+                other => texts(other, out),
+            }
+        }
+        for one in value.as_array().into_iter().flatten() {
+            texts(one, out);
+        }
+    }
+    let mut out = Vec::new();
+    for asked in github.asked() {
+        texts(
+            &serde_json::from_str(&asked.body).unwrap_or_default(),
+            &mut out,
+        );
+    }
+    out
+}
+
+#[tokio::test]
+async fn a_model_that_obeys_every_injection_reaches_nobody_and_tells_nothing() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/injections");
+    let files = std::fs::read_dir(folder).unwrap();
+    let corpus: Vec<String> = files
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    assert!(corpus.len() >= 50);
+    let mut world = world("").await;
+    // This one says whatever it was told, and its own key.
+    world.model = ModelServer::start_with(None, |request| {
+        report(&format!(
+            "{}\nsk-canary-model-key-0001",
+            request.last_message()
+        ))
+    });
+    let app = Arc::get_mut(&mut world.app).unwrap();
+    app.model.base_url = world.model.base_url();
+    app.model.api = crate::model::Api::OpenAi {
+        key: Some(Key::new("sk-canary-model-key-0001".to_owned())),
+    };
+    let other =
+        json!({"repository": {"id": 99, "full_name": "octo-org/secret-project", "private": true}});
+    note(&world.app, &other).await.unwrap();
+    let index = crate::index::Index {
+        db: world.app.db.clone(),
+        repo: 99,
+    };
+    let bytes = b"fn a() { canary_of_another_repository() }".to_vec();
+    index
+        .update(
+            vec![crate::index::Source {
+                path: "a.rs".to_owned(),
+                blob: "1".to_owned(),
+                bytes,
+            }],
+            &[],
+        )
+        .await
+        .unwrap();
+    let mut event = world.repo.pull_request_event(world.pull, "opened");
+    for (number, injection) in corpus.iter().enumerate() {
+        event["pull_request"]["body"] = injection.as_str().into();
+        world.sql("DELETE FROM rv_pass").await;
+        let (status, said) = world.deliver("pull_request", &event).await;
+        assert_eq!(
+            (status, said.as_str()),
+            (StatusCode::OK, "posted\n"),
+            "{number}: {injection}"
+        );
+    }
+    let requests = world.model.requests();
+    assert_eq!(requests.len(), corpus.len());
+    for request in &requests {
+        assert_eq!(request.body["messages"][0], requests[0].body["messages"][0]);
+        assert!(
+            !request
+                .body
+                .to_string()
+                .contains("canary_of_another_repository")
+        );
+    }
+    for text in shown(&world.github) {
+        let text = text.replacen("<!-- mira-review ", "", 1).to_lowercase();
+        for never in [
+            "//evil.test",
+            "![",
+            "secret-project",
+            "sk-canary",
+            "www.",
+            "&#",
+        ] {
+            assert!(!text.contains(never), "{never}: {text}");
+        }
+        let mut code = false;
+        for line in text.lines() {
+            code = code != line.starts_with("```");
+            if !code {
+                for never in ["<", "@o"] {
+                    assert!(!line.contains(never), "{never}: {line}");
+                }
+            }
+        }
+    }
 }

@@ -25,7 +25,7 @@ fn review(server: &ModelServer, diff: &str, format: &str) -> Output {
         .args(["review", "--diff", "-", "--format", format])
         .current_dir(folder.path())
         .env_clear()
-        .env("MIRA_MODEL_BASE_URL", server.base_url())
+        .env("REVIEWER_MODEL_BASE_URL", server.base_url())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
