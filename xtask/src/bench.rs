@@ -27,11 +27,15 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-cli", "apps"),
     GATE,
     ("mira-cli", "mcp"),
+    DESK,
+    HOOKS,
 ];
 
 /// The benches that know other tools.
 const RUN: (&str, &str) = ("mira-cli", "run");
 const GATE: (&str, &str) = ("mira-gate", "gate");
+const DESK: (&str, &str) = ("mira-cli", "desk");
+const HOOKS: (&str, &str) = ("mira-hooks", "accept");
 
 /// Runs the benches.
 pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
@@ -42,6 +46,8 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
         let peers = match (*package, *bench) {
             RUN if args.peers => Some(install_peers(repository)?),
             GATE if args.peers => Some(install_proxies(repository)?),
+            DESK if args.peers => Some(install_web(repository)?),
+            HOOKS if args.peers => Some(install_web(repository)?),
             _ => None,
         };
         say::line(&format!("\n{package}"));
@@ -112,6 +118,15 @@ fn install_proxies(repository: &Repository) -> anyhow::Result<PathBuf> {
             .arg(home.join("hudsucker")),
     );
     install_python(&home, "mitmdump", PYTHON_PROXIES);
+    Ok(home)
+}
+
+const PYTHON_WEB: &[&str] = &["fastapi==0.115.6", "uvicorn==0.35.0"];
+
+/// Installs what a desk, and a receiver of webhooks, could be made with instead.
+fn install_web(repository: &Repository) -> anyhow::Result<PathBuf> {
+    let home = repository.target()?.join("peers");
+    install_python(&home, "uvicorn", PYTHON_WEB);
     Ok(home)
 }
 

@@ -10,6 +10,7 @@ mod process;
 mod reference;
 mod repository;
 mod say;
+mod soak;
 mod steps;
 mod test;
 mod tidy;
@@ -42,6 +43,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Measure speed and memory
     Bench(bench::Args),
+    /// Have many clients at once at a server, on SQLite and on Postgres
+    Soak(soak::Args),
     /// Show Mira's main job on this machine, in a throw-away home
     Demo,
 }
@@ -64,6 +67,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Gen(args) => reference::run(&repository, &args)?,
         Task::Fuzz(args) => fuzz::run(&repository, &args)?,
         Task::Bench(args) => bench::run(&repository, &args)?,
+        Task::Soak(args) => soak::run(&repository, &args)?,
         Task::Demo => demo::run(&repository)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -40,6 +40,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3"),
     ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("tcpdump", "tcpdump"),
     ("tmux", "tmux"),
     ("unshare", "util-linux"),
@@ -174,11 +175,12 @@ const MOTO: &str = include_str!("tools/moto.txt");
 /// An MCP client and a server that tests call, from PyPI, apart from the others: they need other versions of the same.
 const PYTHON_MCP: &str = include_str!("tools/mcp.txt");
 
-/// Clients of the network that tests call, and what looks at pages for those who do not see them, from npm.
+/// Clients of the network that tests call, what looks at pages for those who do not see them, and examples of webhooks, from npm.
 const NODE_CLIENTS: &[&str] = &[
     "@modelcontextprotocol/sdk@1.32.2",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@octokit/webhooks-examples@7.6.1",
     "axe-core@4.14.1",
     "axios@1.21.1",
     "undici@7.30.2",

@@ -7,9 +7,14 @@
 #[cfg(target_os = "linux")]
 mod apps;
 mod args;
+#[cfg(target_os = "linux")]
+mod backup;
 mod commands;
 mod dotenv;
 mod error;
+#[cfg(target_os = "linux")]
+mod github;
+mod log;
 #[cfg(target_os = "linux")]
 mod packaging;
 mod reach;

@@ -26,15 +26,20 @@ pub(crate) struct ReachArgs {
 impl ReachArgs {
     /// Prepares calls.
     pub(crate) fn caller(&self) -> Result<Caller, CommandError> {
-        let reach = Reach {
-            proxies: proxies(),
-            timeout: Duration::from_secs(self.timeout),
-        };
-        Caller::new(reach).map_err(|error| match error {
-            UnusableError::Proxy { .. } => CommandError::usage(error.to_string()),
-            _ => CommandError::failed(error.to_string()),
-        })
+        caller(Duration::from_secs(self.timeout))
     }
+}
+
+/// Prepares calls that may each take this long.
+pub(crate) fn caller(timeout: Duration) -> Result<Caller, CommandError> {
+    let reach = Reach {
+        proxies: Proxies::of(|name| std::env::var(name).ok()),
+        timeout,
+    };
+    Caller::new(reach).map_err(|error| match error {
+        UnusableError::Proxy { .. } => CommandError::usage(error.to_string()),
+        _ => CommandError::failed(error.to_string()),
+    })
 }
 
 /// Waits for calls.
@@ -52,17 +57,4 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> Result<T, CommandError
 pub(crate) fn parse_base_url(text: &str) -> Result<BaseUrl, String> {
     text.parse()
         .map_err(|error: mira_provider::BaseUrlError| error.to_string())
-}
-
-/// Returns the proxies as curl knows them: `http_proxy` in small letters only, as a web server's clients can set the other.
-fn proxies() -> Proxies {
-    let first = |names: &[&str]| {
-        let mut values = names.iter().filter_map(|name| std::env::var(name).ok());
-        values.find(|value| !value.is_empty())
-    };
-    Proxies {
-        https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-        http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
-        none_for: first(&["no_proxy", "NO_PROXY"]),
-    }
 }

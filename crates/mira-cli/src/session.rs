@@ -1,5 +1,6 @@
 //! The vault as a command uses it: found, unlocked with the person's help where that is due, and its leases beside it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -145,6 +146,41 @@ pub(crate) fn read_secret(source: impl Read, bytes_max: u64) -> io::Result<Secre
     Ok(secret)
 }
 
+/// Returns whether a secret is given in the environment, under its name or as a file.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_given(name: &str) -> bool {
+    [name.to_owned(), format!("{name}_FILE")]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Returns a secret that is given in the environment: in the variable, or in the file that `<name>_FILE` names, less one
+/// trailing newline.
+#[cfg(target_os = "linux")]
+pub(crate) fn given(name: &str) -> Result<Option<SecretBytes>, CommandError> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let in_file = format!("{name}_FILE");
+    match (variable(name), variable(&in_file)) {
+        (Some(_), Some(_)) => Err(CommandError::usage(format!(
+            "both {name} and {in_file} are set, and it is not clear which one is meant"
+        ))
+        .hint("Unset one of them.")),
+        (Some(value), None) => Ok(Some(SecretBytes::from_vec(value.into_encoded_bytes()))),
+        (None, Some(path)) => {
+            let path = PathBuf::from(path);
+            let read = File::open(&path).and_then(|file| read_secret(file, PASSPHRASE_BYTES_MAX));
+            let value = read.map_err(|error| {
+                CommandError::failed(format!(
+                    "{in_file}: cannot read {}: {error}",
+                    path.display()
+                ))
+            })?;
+            Ok(Some(value))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// Returns the leases of a home.
 pub(crate) fn leases(home: &Home) -> Leases {
     Leases::at(home.leases())
@@ -158,6 +194,17 @@ pub(crate) fn holders(ui: &Ui, home: &Home) -> Vec<Holder> {
             home.path().display()
         ));
         Vec::new()
+    })
+}
+
+/// When each secret was handed out last, by its id, as far as it can be read: what cannot is told and taken as never.
+pub(crate) fn last_used(ui: &Ui, home: &Home) -> BTreeMap<String, Timestamp> {
+    leases(home).last_used().unwrap_or_else(|error| {
+        ui.say(&format!(
+            "cannot read when secrets were used in {}: {error}",
+            home.path().display()
+        ));
+        BTreeMap::new()
     })
 }
 

@@ -4,7 +4,7 @@
 
 mod hidden;
 #[cfg(target_os = "linux")]
-mod progress;
+pub(crate) mod progress;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,7 @@
 //! Who asks, and what they may: sessions by cookie, API tokens by bearer, roles.
 
 pub(crate) mod login;
+pub(crate) mod oidc;
 pub(crate) mod password;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::Desk;
 use crate::error::DeskError;
 use crate::guard::Origin;
+use crate::observe::Asked;
 use crate::pages::is_api;
 
 /// How many passwords are checked at once.
@@ -107,6 +109,13 @@ impl Desk {
             subject,
             outcome,
         };
+        tracing::info!(
+            target: "mira::audit",
+            action = action.as_str(),
+            subject,
+            outcome = outcome.as_str(),
+            who = Asked::by(&identity.who).as_str(),
+        );
         Ok(self.shared.record(&entry, Timestamp::now()).await?)
     }
 
@@ -146,15 +155,22 @@ pub(crate) async fn check(
                     StatusCode::FORBIDDEN,
                     format!("this takes the role {role}, and you are {}", identity.role),
                 );
-                return error.into_response();
+                let mut response = error.into_response();
+                response.extensions_mut().insert(Asked::by(&identity.who));
+                return response;
             }
             Some(_) => {}
         }
     }
+    let asked = identity.as_ref().map(|identity| Asked::by(&identity.who));
     if let Some(identity) = identity {
         parts.extensions.insert(identity);
     }
-    next.run(Request::from_parts(parts, body)).await
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(asked) = asked {
+        response.extensions_mut().insert(asked);
+    }
+    response
 }
 
 /// Answers somebody unknown: a page leads to where one signs in, and then back.

@@ -1,5 +1,8 @@
 //! The API: what the desk shows and does, as JSON, for scripts.
 
+mod custody;
+mod mcp;
+
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::{Json, body};
@@ -17,6 +20,7 @@ use crate::Handle;
 use crate::access::{Identity, Needs};
 use crate::error::DeskError;
 use crate::house::Known;
+use crate::launch::Password;
 use crate::pages::instance::{bring_down, bring_up};
 use crate::pages::network;
 use crate::pages::secrets::{self, NewValue, Secret};
@@ -28,7 +32,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Adds the API's routes.
 pub(crate) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) -> Routes {
-    routes
+    let routes = routes
         .add(
             "GET",
             "/api/v1/openapi.json",
@@ -97,7 +101,9 @@ pub(crate) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) 
             Some(serde_json::json!({"type": "array", "items": {"type": "object"}})),
         )
         .add("GET", "/api/v1/users", admin, "list the users", list_users)
-        .with(None, schema::<Vec<User>>())
+        .with(None, schema::<Vec<User>>());
+    let routes = mcp::add(routes, viewer, operator, admin);
+    custody::add(routes, viewer, operator, admin)
 }
 
 fn schema<T: JsonSchema>() -> Option<Value> {
@@ -199,6 +205,8 @@ async fn put_secret(
         label,
         kind,
     } = body;
+    // EXPOSE: to the log, which is kept free of it.
+    desk.opened.tell("value", value.expose());
     let new = NewValue::check(&name, Some(value), label.as_deref(), kind.as_deref())?;
     let version = secrets::put(&desk, &identity, Scope::User, new, true).await?;
     Ok(Json(Saved { version }))
@@ -255,7 +263,7 @@ async fn start_instance(
     Path(id): Path<String>,
     identity: Identity,
 ) -> Result<StatusCode, DeskError> {
-    bring_up(&desk, &id, &identity).await?;
+    bring_up(&desk, &id, &identity, Password(None)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

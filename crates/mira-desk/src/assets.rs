@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "0dc0549eb84c070231fdc104105a8262a03fe6148fba0e11c57d9f2bb3d22808"
+    "4de58323fda15e292e7e33fc795cd5b02953bde47682b2e8b3567387b88e94db"
 );
 
 /// htmx 2.0.11, as published.

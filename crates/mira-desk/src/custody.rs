@@ -2,12 +2,15 @@
 //!
 //! INVARIANT: no root key outlives a request here; what unlocks the vault is its key provider, asked each time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mira_host::lease::{Holder, Leases};
 use mira_secret::SecretBytes;
 use mira_vault::home::Home;
 use mira_vault::{AskError, LockedVault, Passphrase, UnlockOptions, Vault, VaultError};
+use prometheus_client::metrics::counter::Counter;
 
 use crate::error::DeskError;
 
@@ -19,17 +22,46 @@ const UNLOCK_TTL: Duration = Duration::from_secs(8 * 60 * 60);
 #[derive(Clone, Debug)]
 pub struct Custody {
     home: Home,
+    failures: Counter,
 }
 
 impl Custody {
     /// Names the home; nothing is opened yet.
     #[must_use]
     pub fn new(home: Home) -> Self {
-        Self { home }
+        Self {
+            home,
+            failures: Counter::default(),
+        }
     }
 
     pub(crate) fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// Returns how often the vault did not open.
+    pub(crate) fn failures(&self) -> &Counter {
+        &self.failures
+    }
+
+    /// Opens the vault. It may take its time.
+    fn open(&self) -> Result<Vault, VaultError> {
+        let mut ask = || Err(AskError::new("it is locked"));
+        let opened = LockedVault::read(&self.home)
+            .and_then(|locked| locked.unlock(&mut ask, &UnlockOptions::default()));
+        opened.inspect_err(|error| {
+            if !matches!(error, VaultError::NoVault { .. }) {
+                self.failures.inc();
+            }
+        })
+    }
+
+    /// Opens the vault if there is one. It may take its time.
+    pub(crate) fn open_if_there(&self) -> Result<Option<Vault>, VaultError> {
+        match self.open() {
+            Err(VaultError::NoVault { .. }) => Ok(None),
+            vault => vault.map(Some),
+        }
     }
 
     /// Opens the vault, and does something with it.
@@ -37,8 +69,8 @@ impl Custody {
         &self,
         work: impl FnOnce(&mut Vault) -> Result<R, DeskError> + Send + 'static,
     ) -> Result<R, DeskError> {
-        let home = self.home.clone();
-        blocking(move || work(&mut open(&home)?)).await
+        let custody = self.clone();
+        blocking(move || work(&mut custody.open()?)).await
     }
 
     /// Opens the vault if there is one, and does something with it or without it.
@@ -46,8 +78,8 @@ impl Custody {
         &self,
         work: impl FnOnce(Option<&mut Vault>) -> Result<R, DeskError> + Send + 'static,
     ) -> Result<R, DeskError> {
-        let home = self.home.clone();
-        blocking(move || work(open_if_there(&home)?.as_mut())).await
+        let custody = self.clone();
+        blocking(move || work(custody.open_if_there()?.as_mut())).await
     }
 
     /// Unlocks the vault by its passphrase, for a while.
@@ -86,16 +118,16 @@ impl Custody {
     }
 }
 
-fn open(home: &Home) -> Result<Vault, VaultError> {
-    let mut ask = || Err(AskError::new("it is locked"));
-    LockedVault::read(home)?.unlock(&mut ask, &UnlockOptions::default())
-}
-
-/// Opens the vault if there is one. It may take its time.
-pub(crate) fn open_if_there(home: &Home) -> Result<Option<Vault>, VaultError> {
-    match open(home) {
-        Err(VaultError::NoVault { .. }) => Ok(None),
-        vault => vault.map(Some),
+impl Custody {
+    /// Returns when each secret was handed out last, by its id.
+    pub(crate) async fn last_used(&self) -> Result<BTreeMap<String, Timestamp>, DeskError> {
+        let leases = Leases::at(self.home.leases());
+        blocking(move || {
+            leases.last_used().map_err(|error| {
+                DeskError::failed(format!("when secrets were used cannot be read: {error}"))
+            })
+        })
+        .await
     }
 }
 

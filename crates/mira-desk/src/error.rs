@@ -3,8 +3,12 @@
 //! INVARIANT: the words of a failure within are told on the server's side alone; who asked gets those that are meant for people.
 
 use axum::http::StatusCode;
-use mira_host::instances::InstanceError;
+use mira_host::instances::{GuessError, InstanceError};
+use mira_mcp::config::ConfigError;
+use mira_mcp::definition::{DefineError, DefinitionsError};
+use mira_mcp::import::ImportError;
 use mira_server::ClientError;
+use mira_snapshot::SnapshotError;
 use mira_store::{SharedError, StoreError};
 use mira_vault::{FaultKind, VaultError};
 
@@ -70,10 +74,11 @@ impl From<VaultError> for DeskError {
 impl From<SharedError> for DeskError {
     fn from(error: SharedError) -> Self {
         let status = match &error {
-            SharedError::NoSuchUser => StatusCode::NOT_FOUND,
-            SharedError::NameTaken { .. } | SharedError::LastAdmin | SharedError::Stale => {
-                StatusCode::CONFLICT
-            }
+            SharedError::NoSuchUser | SharedError::NoSuchEvent => StatusCode::NOT_FOUND,
+            SharedError::NameTaken { .. }
+            | SharedError::LastAdmin
+            | SharedError::Stale
+            | SharedError::NothingToReplay => StatusCode::CONFLICT,
             SharedError::ScopeAboveRole => StatusCode::FORBIDDEN,
             SharedError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -104,10 +109,77 @@ impl From<ClientError> for DeskError {
 
 impl From<InstanceError> for DeskError {
     fn from(error: InstanceError) -> Self {
-        let status = match &error {
-            InstanceError::Missing { .. } => StatusCode::CONFLICT,
+        let status = match error {
+            InstanceError::Vault(error) => return error.into(),
+            InstanceError::Store(error) => return error.into(),
+            InstanceError::Snapshot(error) => return error.into(),
+            InstanceError::Guess(GuessError::Wait(_)) => StatusCode::TOO_MANY_REQUESTS,
+            InstanceError::Guess(_) => StatusCode::FORBIDDEN,
+            InstanceError::Missing { .. }
+            | InstanceError::NeedsAgreement { .. }
+            | InstanceError::Busy { .. }
+            | InstanceError::Collision { .. }
+            | InstanceError::OtherPackage { .. } => StatusCode::CONFLICT,
+            InstanceError::Open(_)
+            | InstanceError::Pack(_)
+            | InstanceError::Manifest(_)
+            | InstanceError::Sealed(_)
+            | InstanceError::Signature(_)
+            | InstanceError::NoKey(_)
+            | InstanceError::Refused(_)
+            | InstanceError::OtherApp { .. }
+            | InstanceError::NoState { .. }
+            | InstanceError::NoCommonVolume { .. }
+            | InstanceError::Source { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<SnapshotError> for DeskError {
+    fn from(error: SnapshotError) -> Self {
+        let status = match error {
+            SnapshotError::NoSuchSnapshot { .. } | SnapshotError::Missing { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            SnapshotError::SecretsFound(_) | SnapshotError::AmbiguousSnapshot { .. } => {
+                StatusCode::CONFLICT
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<DefineError> for DeskError {
+    fn from(error: DefineError) -> Self {
+        Self::unfit(error.to_string())
+    }
+}
+
+impl From<DefinitionsError> for DeskError {
+    fn from(error: DefinitionsError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<ConfigError> for DeskError {
+    fn from(error: ConfigError) -> Self {
+        match &error {
+            ConfigError::Changed { .. } | ConfigError::ReadOnly { .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            _ => Self::unfit(error.to_string()),
+        }
+    }
+}
+
+impl From<ImportError> for DeskError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Vault(error) => error.into(),
+            error => Self::unfit(error.to_string()),
+        }
     }
 }

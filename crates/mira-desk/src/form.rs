@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use mira_secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use crate::Handle;
 use crate::error::DeskError;
+use crate::opened::Opened;
 
 /// The longest form, in bytes, as it is sent.
 // LIMIT: a value of 128 KiB of which every byte is sent as three, and the other fields.
@@ -14,24 +16,28 @@ const FORM_BYTES_MAX: usize = 512 * 1024;
 
 /// The fields of a form.
 #[derive(Debug)]
-pub(crate) struct Form(Vec<(String, SecretBytes)>);
+pub(crate) struct Form {
+    fields: Vec<(String, SecretBytes)>,
+    opened: Opened,
+}
 
 impl Form {
     /// Parses a body (`application/x-www-form-urlencoded`, URL Standard section 5.1).
-    pub(crate) fn parse(body: &[u8]) -> Self {
+    pub(crate) fn parse(body: &[u8], opened: Opened) -> Self {
         let fields = form_urlencoded::parse(body);
-        Self(
-            fields
+        Self {
+            fields: fields
                 .map(|(name, value)| {
                     let value = Zeroizing::new(value.into_owned());
                     (name.into_owned(), SecretBytes::copy_from(value.as_bytes()))
                 })
                 .collect(),
-        )
+            opened,
+        }
     }
 
     fn find(&self, name: &str) -> Option<&SecretBytes> {
-        let mut fields = self.0.iter();
+        let mut fields = self.fields.iter();
         fields
             .find(|(known, _)| known == name)
             .map(|(_, value)| value)
@@ -52,8 +58,8 @@ impl Form {
 
     /// Takes a secret field out; line breaks are as they were typed (a form sends each as CR LF).
     pub(crate) fn secret(&mut self, name: &str) -> Option<SecretBytes> {
-        let at = self.0.iter().position(|(known, _)| known == name)?;
-        let (_, value) = self.0.swap_remove(at);
+        let at = self.fields.iter().position(|(known, _)| known == name)?;
+        let (_, value) = self.fields.swap_remove(at);
         // EXPOSE: to the mending of line breaks; both copies are wiped.
         let plain = Zeroizing::new(value.expose().to_vec());
         let mut mended = Vec::with_capacity(plain.len());
@@ -63,16 +69,17 @@ impl Form {
                 mended.push(byte);
             }
         }
+        self.opened.tell(name, &mended);
         Some(SecretBytes::from_vec(mended))
     }
 }
 
-impl<S: Sync> FromRequest<S> for Form {
+impl FromRequest<Handle> for Form {
     type Rejection = DeskError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, DeskError> {
+    async fn from_request(request: Request, desk: &Handle) -> Result<Self, DeskError> {
         match to_bytes(request.into_body(), FORM_BYTES_MAX).await {
-            Ok(bytes) => Ok(Self::parse(&bytes)),
+            Ok(bytes) => Ok(Self::parse(&bytes, desk.opened.clone())),
             Err(_) => Err(DeskError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("a form has at most {FORM_BYTES_MAX} bytes, and has to come whole"),
@@ -87,8 +94,8 @@ mod tests {
 
     #[test]
     fn fields_are_text_when_asked_and_secrets_keep_their_line_breaks() {
-        let mut form =
-            Form::parse(b"name=+OPENAI_API_KEY+&value=one%0D%0Atwo%0A%20&empty=&name=second");
+        let body = b"name=+OPENAI_API_KEY+&value=one%0D%0Atwo%0A%20&empty=&name=second";
+        let mut form = Form::parse(body, Opened::default());
         assert_eq!(form.text("name"), Some("OPENAI_API_KEY"));
         assert_eq!(form.text("empty"), None);
         assert_eq!(form.text("absent"), None);

@@ -14,6 +14,7 @@ use crate::Handle;
 use crate::access::is_by_token;
 use crate::error::DeskError;
 use crate::listen::Peer;
+use crate::observe::Asked;
 use crate::pages::refused;
 
 /// Headers of every answer. Scripts and styles come from files of our own alone, nobody frames us, and no address of ours is told
@@ -85,7 +86,22 @@ pub(crate) async fn guard(
             let path = request.uri().path().to_owned();
             let mut response = next.run(request).await;
             match response.extensions_mut().remove::<Arc<DeskError>>() {
-                Some(error) => refused(&path, &error),
+                Some(error) => {
+                    if error.status.is_server_error() {
+                        tracing::error!(target: "mira::server", error = error.message, "a request failed");
+                    }
+                    let asked = response.extensions_mut().remove::<Asked>();
+                    let mut page = refused(&path, &error);
+                    // What ends with a refusal, such as a sign-in that has begun, ends in the browser too.
+                    for cookie in response.headers().get_all(header::SET_COOKIE) {
+                        page.headers_mut()
+                            .append(header::SET_COOKIE, cookie.clone());
+                    }
+                    if let Some(asked) = asked {
+                        page.extensions_mut().insert(asked);
+                    }
+                    page
+                }
                 None => response,
             }
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 
 use mira_host::instances::{Instances, Unpacked};
 use mira_server::{Client, InstanceState, Spawn};
@@ -15,6 +16,8 @@ pub(crate) struct House {
     pub(crate) client: Client,
     /// The variables that services are given some of.
     pub(crate) variables: Vec<(OsString, OsString)>,
+    /// This program, which clients of MCP servers start, and by which these are tested.
+    pub(crate) program: PathBuf,
     pub(crate) spawn: Box<dyn Spawn + Send>,
 }
 

@@ -1,23 +1,59 @@
 //! Bringing an instance up with what is saved, and changing what it may call: what `mira start -d` and `mira net allow` do.
 
-use mira_host::instances::{Instances, Surroundings};
+use mira_host::instances::{Instances, Key, KeyWanted, NoKey, Surroundings};
 use mira_package::manifest::HostPattern;
 use mira_provider::Settings;
-use mira_secret::SecretName;
+use mira_secret::{SecretBytes, SecretName};
 use mira_server::{Autosave, Started, Starting};
 use mira_store::{Desired, Instance};
 use mira_vault::Vault;
 
 use crate::Handle;
-use crate::custody::{blocking, open_if_there};
+use crate::custody::blocking;
 use crate::error::DeskError;
 
+/// What opens an encrypted package and its sealed secrets, where somebody gave it.
+#[derive(Debug)]
+pub(crate) struct Password(pub(crate) Option<SecretBytes>);
+
+impl Password {
+    /// Answers what a package asks for.
+    pub(crate) fn answer(&self, wanted: KeyWanted) -> Result<Key, NoKey> {
+        let what = match wanted {
+            KeyWanted::Package { .. } => "the package",
+            KeyWanted::Secrets { .. } => "the package's secrets",
+        };
+        match (wanted.is_password(), &self.0) {
+            // EXPOSE: to the key of the package, which is made of it once more for each part.
+            (true, Some(password)) => {
+                Ok(Key::Passphrase(SecretBytes::copy_from(password.expose())))
+            }
+            (true, None) => Err(NoKey(format!("the password of {what} is missing"))),
+            (false, _) => Err(NoKey(format!(
+                "{what} is encrypted to somebody's key; `mira open` takes that with --identity"
+            ))),
+        }
+    }
+}
+
 /// Starts an instance; returns once all its services are up.
-pub(crate) async fn start(desk: &Handle, instance: &Instance) -> Result<(), DeskError> {
+pub(crate) async fn start(
+    desk: &Handle,
+    instance: &Instance,
+    password: Password,
+) -> Result<(), DeskError> {
     let (begun, wanted) = (desk.clone(), instance.clone());
     // The vault is read here, and it is not to be kept waiting for anything else.
     let runtime = tokio::runtime::Handle::current();
-    let mut starting = blocking(move || runtime.block_on(begin(&begun, &wanted))).await?;
+    let begun = blocking(move || runtime.block_on(begin(&begun, &wanted, &password))).await;
+    let mut starting = match begun {
+        Ok(starting) => starting,
+        Err(error) => {
+            // What is unpacked in memory is of no use then.
+            sweep(desk).await?;
+            return Err(error);
+        }
+    };
     let store = desk.house.instances.store();
     let up = loop {
         match starting.next().await {
@@ -47,40 +83,47 @@ pub(crate) async fn start(desk: &Handle, instance: &Instance) -> Result<(), Desk
     up
 }
 
-async fn begin(desk: &Handle, instance: &Instance) -> Result<Starting, DeskError> {
+/// Removes what instances that do not run left in memory.
+pub(crate) async fn sweep(desk: &Handle) -> Result<(), DeskError> {
+    let running = async || {
+        let running = desk.house.client.instances().await?;
+        Ok::<_, DeskError>(running.into_iter().map(|state| state.id).collect())
+    };
+    desk.house.instances.sweep_memory(running).await
+}
+
+async fn begin(
+    desk: &Handle,
+    instance: &Instance,
+    password: &Password,
+) -> Result<Starting, DeskError> {
     let instances = &desk.house.instances;
     let (instance, claim) = instances.claim(instance).await?;
-    let Some(unpacked) = instances.unpacked(&instance)? else {
-        return Err(
-            DeskError::failed(format!("the package of {} is encrypted", instance.name)).hint(
-                format!("`mira start {}` asks for its password.", instance.name),
-            ),
-        );
-    };
+    let mut ask = |wanted| password.answer(wanted);
+    let unpacked = instances.reopen(&instance, &mut ask).await?;
     let manifest = &unpacked.manifest;
-    if unpacked.sealed.is_some() {
-        return Err(DeskError::failed(format!(
-            "the package of {} has sealed secrets",
-            instance.name
-        ))
-        .hint(format!(
-            "`mira start {}` asks for their password.",
-            instance.name
-        )));
-    }
+    let sealed = match &unpacked.sealed {
+        Some(sealed) => instances.unseal(sealed, &mut ask).await?,
+        None => Vec::new(),
+    };
+    let names: Vec<SecretName> = sealed.iter().map(|(name, _)| name.clone()).collect();
     let mut vault: Option<Vault> = match Instances::needs_vault(manifest) {
-        true => open_if_there(desk.custody.home())?,
+        true => desk.custody.open_if_there()?,
         false => None,
     };
     let resolution = instances
-        .resolve(&instance, manifest, vault.as_ref(), &[] as &[SecretName])
+        .resolve(&instance, manifest, vault.as_ref(), &names)
         .await?;
-    let mut values = instances.values(&instance, &resolution, vault.as_ref(), Vec::new())?;
+    let mut values = instances.values(&instance, &resolution, vault.as_ref(), sealed)?;
     let autosave = match &mut vault {
         Some(vault) => Autosave::plan(instances, &instance, manifest, vault, &mut values)?,
         None => None,
     };
     drop(vault);
+    for value in &values {
+        // EXPOSE: to the log, which is kept free of it.
+        desk.opened.tell(value.name.as_str(), value.value.expose());
+    }
     let settings = Settings::read(desk.custody.home()).map_err(DeskError::failed)?;
     let surroundings = Surroundings {
         aws_region: settings.aws_region.map(|region| region.to_string()),

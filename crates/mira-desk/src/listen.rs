@@ -21,15 +21,22 @@ use mira_server::{Client, Spawn};
 use mira_store::Shared;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::access::Logins;
+use crate::access::oidc::Oidc;
 use crate::custody::Custody;
 use crate::guard::Origin;
+use crate::hooks::{self, Hooks};
 use crate::house::House;
+use crate::mcp::Tests;
+use crate::metrics::Metrics;
+use crate::opened::Opened;
+use crate::shelf::Shelf;
 use crate::tls::Certificate;
+use crate::upkeep::{Keeping, upkeep};
 use crate::{Desk, routes};
 
 /// How many connections there are at once.
@@ -102,6 +109,10 @@ pub struct DeskOptions {
     pub certificate: Option<Certificate>,
     /// Behind which proxies.
     pub proxies: Proxies,
+    /// The provider that people may sign in through.
+    pub oidc: Option<Arc<Oidc>>,
+    /// How much of the audit is kept.
+    pub keeping: Keeping,
 }
 
 impl DeskOptions {
@@ -146,6 +157,9 @@ pub enum ListenError {
     /// The home's instances cannot be read.
     #[error(transparent)]
     Instances(#[from] InstanceError),
+    /// Webhooks cannot be taken.
+    #[error("webhooks cannot be taken: {0}")]
+    Hooks(String),
 }
 
 /// The other end of a connection.
@@ -169,6 +183,12 @@ pub struct Surroundings {
     pub runtime: PathBuf,
     /// The variables that services are given some of.
     pub variables: Vec<(OsString, OsString)>,
+    /// How webhooks are taken, if they are.
+    pub hooks: Option<Hooks>,
+    /// Hears of each value that comes in.
+    pub opened: Opened,
+    /// This program's file, which clients of MCP servers are told to start.
+    pub program: PathBuf,
 }
 
 impl fmt::Debug for Surroundings {
@@ -199,29 +219,52 @@ pub async fn serve(
         spawn,
         runtime,
         variables,
+        hooks,
+        opened,
+        program,
     } = surroundings;
     let instances = Instances::open(custody.home().clone(), runtime).await?;
+    let house = Arc::new(House {
+        instances,
+        client,
+        variables,
+        program,
+        spawn,
+    });
+    let (end_hooks, hooks_end) = oneshot::channel::<()>();
+    let ingress = match hooks {
+        None => None,
+        Some(hooks) => {
+            let until = async {
+                // Nothing is ever sent: the sender goes when the desk ends.
+                hooks_end.await.ok();
+            };
+            let begun = hooks::begin(hooks, &shared, &custody, &house, until).await;
+            Some(begun.map_err(|error| ListenError::Hooks(error.message))?)
+        }
+    };
     let certificate = options.certificate.clone();
+    let keeping = options.keeping;
     let desk = Arc::new(Desk {
         shared,
+        metrics: Metrics::new(custody.failures().clone()),
+        opened,
         custody,
-        house: House {
-            instances,
-            client,
-            variables,
-            spawn,
-        },
+        house,
+        ingress,
         logins: Logins::new(),
+        tests: Tests::new(),
+        imports: Shelf::default(),
+        packages: Shelf::default(),
         options,
     });
     ready(listener.local_addr().map_err(system)?);
-    accept(
-        &listener,
-        certificate.as_ref(),
-        &routes::router(&desk),
-        until,
-    )
-    .await;
+    let router = routes::router(&desk);
+    tokio::select! {
+        () = accept(&listener, certificate.as_ref(), &router, until) => {}
+        never = upkeep(&desk.shared, keeping) => match never {},
+    }
+    drop(end_hooks);
     Ok(())
 }
 

@@ -2,12 +2,19 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod binding;
 pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod instances;
+pub(crate) mod mcp;
+pub(crate) mod mcp_import;
 pub(crate) mod network;
+pub(crate) mod open;
+pub(crate) mod providers;
 pub(crate) mod secrets;
+pub(crate) mod snapshots;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -19,8 +26,8 @@ use mira_store::Role;
 use serde_json::json;
 
 use crate::access::Identity;
-use crate::assets;
 use crate::error::DeskError;
+use crate::{Desk, assets};
 
 /// A whole page.
 #[derive(Debug)]
@@ -43,18 +50,21 @@ impl IntoResponse for Part {
 }
 
 /// The pages that the bar at the side leads to, and the role that sees each.
-const PLACES: [(&str, &str, Role); 6] = [
+const PLACES: [(&str, &str, Role); 9] = [
     ("/", "Secrets", Role::Viewer),
     ("/instances", "Apps", Role::Viewer),
+    ("/mcp", "MCP servers", Role::Viewer),
+    ("/providers", "Providers", Role::Viewer),
     ("/network", "Network", Role::Viewer),
+    ("/webhooks", "Webhooks", Role::Viewer),
     ("/audit", "Audit", Role::Admin),
     ("/users", "Users", Role::Admin),
     ("/health", "Health", Role::Viewer),
 ];
 
-/// Returns whether a path is the API's: what answers there speaks JSON.
+/// Returns whether a path is asked by programs: who has no token is told so, and not led to where people sign in.
 pub(crate) fn is_api(path: &str) -> bool {
-    path.starts_with("/api/")
+    path.starts_with("/api/") || path == "/metrics"
 }
 
 /// Puts together a page for somebody signed in; `here` is the place in the bar.
@@ -106,7 +116,11 @@ fn frame(title: &str, body: &Markup) -> Markup {
 }
 
 /// Shows where one signs in.
-pub(crate) fn login_page(next: &str, trouble: Option<&str>, has_users: bool) -> Page {
+pub(crate) fn login_page(desk: &Desk, next: &str, trouble: Option<&str>, has_users: bool) -> Page {
+    let elsewhere = desk.options.oidc.as_deref();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
     Page(frame(
         "Sign in",
         &html! {
@@ -120,8 +134,11 @@ pub(crate) fn login_page(next: &str, trouble: Option<&str>, has_users: bool) -> 
                         label { "Password" input type="password" name="password" autocomplete="current-password" required maxlength="1024"; }
                         button { "Sign in" }
                     }
-                } @else {
+                } @else if elsewhere.is_none() {
                     p { "Nobody can sign in by name yet." }
+                }
+                @if let Some(provider) = elsewhere {
+                    p { a class="button" href={ "/login/oidc?" (query) } { "Sign in with " (provider.host()) } }
                 }
                 p class="hint" { "On the machine that Mira runs on, " code { "mira desk" } " opens this desk without a password." }
             }
@@ -199,9 +216,10 @@ pub(crate) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
 /// A word in a colour that says how good it is; the word says it too.
 pub(crate) fn badge(word: &str) -> Markup {
     let class = match word {
-        "up" | "allowed" | "ok" | "trusted" => "good",
-        "failed" | "refused" | "denied" | "bad" => "bad",
-        "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale" => "soon",
+        "up" | "allowed" | "ok" | "trusted" | "done" => "good",
+        "failed" | "expired" | "refused" | "denied" | "bad" | "tampered" => "bad",
+        "running" | "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale"
+        | "new publisher" | "unsigned" => "soon",
         _ => "plain",
     };
     html! { span class={ "badge " (class) } { (word) } }

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 use mira_store::Role;
 use serde_json::{Value, json};
 
-use crate::access::{Needs, check, login};
-use crate::{Desk, Handle, api, assets, guard, pages};
+use crate::access::{Needs, check, login, oidc};
+use crate::{Desk, Handle, api, assets, guard, metrics, observe, pages};
 
 /// A route, as it is told to others.
 #[derive(Clone, Debug)]
@@ -119,6 +120,13 @@ fn all(desk: Option<Handle>) -> Routes {
             "whether it can do its work",
             pages::health::ready,
         )
+        .add(
+            "GET",
+            "/metrics",
+            VIEWER,
+            "what a monitor asks for: numbers of requests, sessions, instances",
+            metrics::show,
+        )
         .add("GET", "/login", ANYBODY, "where one signs in", login::show)
         .add(
             "POST",
@@ -126,6 +134,20 @@ fn all(desk: Option<Handle>) -> Routes {
             ANYBODY,
             "sign in by name and password",
             login::by_password,
+        )
+        .add(
+            "GET",
+            "/login/oidc",
+            ANYBODY,
+            "sign in through the provider of OpenID Connect",
+            oidc::begin_there,
+        )
+        .add(
+            "GET",
+            "/login/oidc/callback",
+            ANYBODY,
+            "where the provider leads back to",
+            oidc::come_back,
         )
         .add(
             "GET",
@@ -227,6 +249,163 @@ fn all(desk: Option<Handle>) -> Routes {
             "decide whether it may call a host",
             pages::instance::decide,
         )
+        .add("GET", "/mcp", VIEWER, "the MCP servers", pages::mcp::list)
+        .add("POST", "/mcp", ADMIN, "add an MCP server", pages::mcp::add)
+        .add(
+            "GET",
+            "/mcp/{name}",
+            VIEWER,
+            "one MCP server",
+            pages::mcp::one,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/test",
+            OPERATOR,
+            "start an MCP server and ask who it is",
+            pages::mcp::test,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/secrets",
+            OPERATOR,
+            "save a secret of an MCP server",
+            pages::mcp::save_secret,
+        )
+        .add(
+            "POST",
+            "/mcp/{name}/remove",
+            ADMIN,
+            "remove an MCP server and its secrets",
+            pages::mcp::remove,
+        )
+        .add(
+            "GET",
+            "/mcp-import",
+            ADMIN,
+            "choose a client whose MCP servers are taken over",
+            pages::mcp_import::choose,
+        )
+        .add(
+            "POST",
+            "/mcp-import",
+            ADMIN,
+            "show what would be taken over",
+            pages::mcp_import::preview,
+        )
+        .add(
+            "POST",
+            "/mcp-import/{key}",
+            ADMIN,
+            "take MCP servers over",
+            pages::mcp_import::take,
+        )
+        .add(
+            "GET",
+            "/providers",
+            VIEWER,
+            "the providers of models, and AWS",
+            pages::providers::list,
+        )
+        .add(
+            "POST",
+            "/providers/{name}/test",
+            OPERATOR,
+            "try the key of a provider",
+            pages::providers::test,
+        )
+        .add(
+            "POST",
+            "/aws",
+            ADMIN,
+            "try credentials of AWS, and save them",
+            pages::providers::set_aws,
+        )
+        .add(
+            "POST",
+            "/aws/remove",
+            ADMIN,
+            "remove the credentials of AWS",
+            pages::providers::remove_aws,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/bindings",
+            ADMIN,
+            "bind a declared secret to one of yours",
+            pages::binding::set_one,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/bindings/{name}/remove",
+            ADMIN,
+            "take a binding back",
+            pages::binding::remove_one,
+        )
+        .add(
+            "GET",
+            "/open",
+            ADMIN,
+            "choose a package to open",
+            pages::open::choose,
+        )
+        .add(
+            "POST",
+            "/open",
+            ADMIN,
+            "upload a package, and show what it asks for",
+            // It has a limit of its own, that of packages.
+            Handler::<_, Handle>::layer(pages::open::upload, DefaultBodyLimit::disable()),
+        )
+        .add(
+            "POST",
+            "/open/path",
+            ADMIN,
+            "show what a package on this machine asks for",
+            pages::open::path,
+        )
+        .add(
+            "POST",
+            "/open/{key}/password",
+            ADMIN,
+            "give the password of an encrypted package",
+            pages::open::password,
+        )
+        .add(
+            "POST",
+            "/open/{key}",
+            ADMIN,
+            "open the package that was shown",
+            pages::open::open,
+        )
+        .add(
+            "GET",
+            "/instances/{id}/snapshots",
+            VIEWER,
+            "the snapshots of an instance",
+            pages::snapshots::list,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/snapshots",
+            OPERATOR,
+            "take a snapshot",
+            pages::snapshots::create,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/snapshots/{snapshot}/restore",
+            OPERATOR,
+            "restore a snapshot, and save the state that it replaces",
+            pages::snapshots::restore,
+        )
+        .add(
+            "POST",
+            "/instances/{id}/snapshots/{snapshot}/remove",
+            ADMIN,
+            "remove a snapshot",
+            pages::snapshots::remove,
+        )
         .add(
             "GET",
             "/network",
@@ -307,6 +486,27 @@ fn all(desk: Option<Handle>) -> Routes {
             pages::account::revoke_token,
         )
         .add(
+            "POST",
+            "/webhooks/github",
+            ANYBODY,
+            "a webhook, let in by its signature alone",
+            pages::webhooks::take,
+        )
+        .add(
+            "GET",
+            "/webhooks",
+            VIEWER,
+            "how webhooks fare",
+            pages::webhooks::show,
+        )
+        .add(
+            "POST",
+            "/webhooks/{id}/replay",
+            OPERATOR,
+            "deliver a failed event again",
+            pages::webhooks::replay,
+        )
+        .add(
             "GET",
             "/health",
             VIEWER,
@@ -324,6 +524,7 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
         .fallback(pages::no_such_page)
         .method_not_allowed_fallback(pages::no_such_page)
         .layer(from_fn_with_state(Arc::clone(desk), guard::guard))
+        .layer(from_fn_with_state(Arc::clone(desk), observe::observe))
         .with_state(Arc::clone(desk))
 }
 

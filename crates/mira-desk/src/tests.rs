@@ -2,9 +2,12 @@
 
 mod access;
 mod content;
+mod metrics;
+mod oidc;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +22,9 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::access::COOKIE;
-use crate::{Custody, DeskOptions, Proxies, Surroundings, hash_password, serve};
+use crate::{
+    Custody, DeskOptions, Keeping, Oidc, Opened, Proxies, Surroundings, hash_password, serve,
+};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -44,6 +49,11 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
+        Self::start_with(None, |_| ()).await
+    }
+
+    /// Starts one that people sign in to through a provider, with a vault that `fill` has filled.
+    async fn start_with(oidc: Option<Oidc>, fill: impl FnOnce(&mut Vault)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let provider = NewProvider::Keyfile { path: None };
@@ -52,7 +62,7 @@ impl Served {
             provider,
             keychain: KeychainLink::default(),
         };
-        drop(Vault::create(&home, new).unwrap());
+        fill(&mut Vault::create(&home, new).unwrap());
         let shared = Shared::open(Location::File(home.path())).await.unwrap();
         let place = Place::of(home.path(), Some(folder.path()));
         place.create().unwrap();
@@ -63,11 +73,16 @@ impl Served {
             client: Client::new(place),
             spawn: Box::new(Nobody),
             variables: Vec::new(),
+            hooks: None,
+            opened: Opened::default(),
+            program: "/nowhere/mira".into(),
         };
         let options = DeskOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             certificate: None,
             proxies: Proxies::default(),
+            oidc: oidc.map(Arc::new),
+            keeping: Keeping::DEFAULT,
         };
         let (tell, told) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();

@@ -7,11 +7,15 @@ pub(crate) mod aws;
 mod placeholder;
 mod scrub;
 mod substitute;
+pub(crate) mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use arc_swap::ArcSwap;
 use mira_redact::NeedleSet;
+use mira_secret::SecretBytes;
 
 use crate::policy::{Brokered, Policy, Reason};
 
@@ -25,18 +29,27 @@ pub(crate) struct Broker {
     /// How long the shortest placeholder is, in bytes, and the longest.
     shortest: usize,
     longest: usize,
+    /// Whether there are placeholders of tokens too.
+    has_tokens: bool,
     /// Finds values.
-    needles: Arc<NeedleSet>,
+    needles: ArcSwap<NeedleSet>,
+    /// The tokens that went out, which are among those values.
+    gone_out: Mutex<Vec<(Instant, Arc<SecretBytes>)>>,
 }
+
+/// So many tokens that went out are looked for in answers, the latest.
+// LIMIT: a service works on fewer repositories at once.
+const TOKENS_LOOKED_FOR: usize = 64;
+
+/// For so long a token is looked for.
+// LIMIT: after an hour it is worth nothing to anybody.
+const TOKENS_LAST: Duration = Duration::from_secs(60 * 60);
 
 impl Broker {
     pub(crate) fn new(policy: &Policy) -> Self {
         let placeholders = || policy.secrets().iter().map(|secret| &*secret.placeholder);
-        let mut needles = NeedleSet::builder();
-        for secret in policy.secrets() {
-            // EXPOSE: to the set of what is taken out of answers, which locks and wipes it.
-            needles.add(secret.name.as_str(), secret.value.expose());
-        }
+        let has_tokens = policy.tokens().is_some();
+        let longest = placeholders().map(str::len).max().unwrap_or(0);
         Self {
             placeholders: (!policy.secrets().is_empty()).then(|| {
                 AhoCorasick::builder()
@@ -45,19 +58,54 @@ impl Broker {
                     .expect("placeholders are few and short")
             }),
             shortest: placeholders().map(str::len).min().unwrap_or(0),
-            longest: placeholders().map(str::len).max().unwrap_or(0),
-            needles: Arc::new(needles.build()),
+            longest: match has_tokens {
+                true => longest.max(token::PLACEHOLDER_BYTES),
+                false => longest,
+            },
+            has_tokens,
+            needles: ArcSwap::from_pointee(needles(policy, [])),
+            gone_out: Mutex::default(),
+        }
+    }
+
+    /// Takes note of a token that is about to go out, so that it is taken out of answers from now on.
+    pub(crate) fn goes_out(&self, policy: &Policy, token: &Arc<SecretBytes>) {
+        let mut gone_out = self.gone_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone_out.iter().any(|(_, known)| Arc::ptr_eq(known, token)) {
+            return;
+        }
+        gone_out.retain(|(since, _)| since.elapsed() < TOKENS_LAST);
+        if gone_out.len() >= TOKENS_LOOKED_FOR {
+            gone_out.remove(0);
+        }
+        gone_out.push((Instant::now(), Arc::clone(token)));
+        let tokens = gone_out.iter().map(|(_, token)| &**token);
+        self.needles.store(Arc::new(needles(policy, tokens)));
+    }
+
+    /// Returns whether there is anything to be looked for.
+    fn is_needed(&self) -> bool {
+        self.placeholders.is_some() || self.has_tokens
+    }
+
+    /// Refuses a placeholder of a token where none may stand.
+    fn forbid_token(&self, is_there: bool) -> Result<(), Reason> {
+        match self.has_tokens && is_there {
+            true => Err(Reason::Token(
+                "the placeholder of a token in a wrong place".into(),
+            )),
+            false => Ok(()),
         }
     }
 
     /// Returns what answers are searched for.
-    pub(crate) fn needles(&self) -> &Arc<NeedleSet> {
-        &self.needles
+    pub(crate) fn needles(&self) -> Arc<NeedleSet> {
+        self.needles.load_full()
     }
 
     /// Begins to look for placeholders where none belongs: in a body.
     pub(crate) fn watch(&self) -> Option<Watch> {
-        self.placeholders.as_ref().map(|_| Watch::default())
+        self.is_needed().then(Watch::default)
     }
 
     /// Returns what finds placeholders in a text, if it is long enough for one.
@@ -74,11 +122,26 @@ impl Broker {
 
     /// Refuses a text that a placeholder stands in.
     fn forbid(&self, policy: &Policy, text: &[u8]) -> Result<(), Reason> {
+        self.forbid_token(self.has_tokens && token::find(text).is_some())?;
         let found = self.find(policy, text);
         found.map_or(Ok(()), |secret| {
             Err(Reason::Placeholder(secret.name.clone()))
         })
     }
+}
+
+/// Returns what is taken out of answers.
+fn needles<'a>(policy: &Policy, tokens: impl IntoIterator<Item = &'a SecretBytes>) -> NeedleSet {
+    let mut needles = NeedleSet::builder();
+    for secret in policy.secrets() {
+        // EXPOSE: to the set of what is taken out of answers, which locks and wipes it.
+        needles.add(secret.name.as_str(), secret.value.expose());
+    }
+    for token in tokens {
+        // EXPOSE: to the same set.
+        needles.add(token::NAME, token.expose());
+    }
+    needles.build()
 }
 
 /// So much of a body is searched for placeholders.

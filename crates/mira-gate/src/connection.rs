@@ -47,7 +47,7 @@ enum Wanted {
 
 impl Wanted {
     fn of(policy: &Policy, site: &Site) -> Self {
-        let has_secrets = policy.secrets_for(&site.host, site.port).next().is_some();
+        let has_secrets = policy.is_brokered(&site.host, site.port);
         match (site.port, has_secrets) {
             (443, _) => Self::Tls,
             (80, _) => Self::Http,
@@ -123,7 +123,7 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
             return;
         }
     };
-    let has_secrets = policy.secrets_for(&site.host, site.port).next().is_some();
+    let has_secrets = policy.is_brokered(&site.host, site.port);
     if let Err(reason) = fits(&first, wanted, &site.host, !has_secrets) {
         let reason = refuse(engine, &site, reason);
         return Box::pin(tell(engine, incoming, Some(first), &site, reason)).await;

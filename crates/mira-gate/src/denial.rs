@@ -104,6 +104,7 @@ impl Denial {
             | Reason::Address(_)
             | Reason::Placeholder(_)
             | Reason::Signature(_)
+            | Reason::Token(_)
             | Reason::Protocol(_)
             | Reason::NoWay => StatusCode::FORBIDDEN,
         }
@@ -133,6 +134,7 @@ impl Denial {
             Reason::Placeholder(_) => "placeholder",
             Reason::Unfit(_) => "unfit",
             Reason::Signature(_) => "signature",
+            Reason::Token(_) => "token",
             Reason::Protocol(_) => "protocol",
             Reason::Limit(_) => "limit",
             Reason::NoWay => "no-way",

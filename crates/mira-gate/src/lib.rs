@@ -35,6 +35,7 @@ mod watch;
 pub use audit::{Attempt, Audit, AuditError, Entry, Filter, How, Keep, Outcome, Reader, Row};
 pub use authority::AuthorityError;
 pub use broker::placeholder;
+pub use broker::token::{Asking, TokenRequest, TokenSource};
 pub use denial::Denial;
 pub use gate::{Explanation, Gate, GateConfig, GateError, RoomOpenings, Serving};
 pub use limits::Limits;

@@ -3,9 +3,12 @@
 //! It decides about names and ports, before any lookup. Where a name leads is looked at later, by `address`, with the rule that allowed it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use mira_package::manifest::{Host, HostPattern, Hosts};
 use mira_secret::{SecretName, SecretValue};
+
+use crate::broker::token::TokenSource;
 
 /// What a program may call.
 #[derive(Debug, Default)]
@@ -14,6 +17,16 @@ pub struct Policy {
     is_command: bool,
     rules: Vec<Rule>,
     secrets: Vec<Brokered>,
+    tokens: Option<Tokens>,
+}
+
+/// The tokens that an instance has placeholders for.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) source: Arc<dyn TokenSource>,
+    /// The instance's id, by which its placeholders are its own.
+    pub(crate) instance: Box<str>,
+    hosts: Vec<HostPattern>,
 }
 
 /// Makes a [`Policy`].
@@ -39,6 +52,8 @@ pub enum Origin {
     Manifest,
     /// The manifest lists the host as one that a brokered secret is for.
     Secret(SecretName),
+    /// The manifest asks for permissions on the code host.
+    CodeHost,
     /// The person decided so, by `mira net allow` or `mira net deny`.
     Decision,
     /// The command line of `mira run` said so.
@@ -50,6 +65,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Manifest => f.write_str("manifest"),
             Self::Secret(name) => write!(f, "secret {name}"),
+            Self::CodeHost => f.write_str("code host"),
             Self::Decision => f.write_str("decision"),
             Self::CommandLine => f.write_str("command line"),
         }
@@ -118,6 +134,8 @@ pub enum Reason {
     Unfit(SecretName),
     /// The request's signature cannot be made with the real key: why.
     Signature(Box<str>),
+    /// The request may not carry a token: why.
+    Token(Box<str>),
     /// The protocol is not one that can be checked on this port: what is wanted.
     Protocol(&'static str),
     /// A limit of the gate was reached: which.
@@ -138,7 +156,7 @@ impl fmt::Display for Reason {
             Self::Malformed(part) => write!(f, "malformed {part}"),
             Self::Placeholder(name) => write!(f, "the placeholder of {name} in a wrong place"),
             Self::Unfit(name) => write!(f, "the value of {name} cannot stand in a header"),
-            Self::Signature(why) => f.write_str(why),
+            Self::Signature(why) | Self::Token(why) => f.write_str(why),
             Self::Protocol(wanted) => write!(f, "{wanted} is wanted on this port"),
             Self::Limit(limit) => write!(f, "too many or too much: {limit}"),
             Self::NoWay => f.write_str("no way there"),
@@ -186,6 +204,20 @@ impl Policy {
         self.secrets
             .iter()
             .filter(move |secret| secret.is_for(&host, port))
+    }
+
+    /// Returns the tokens that its requests may carry, to whichever host.
+    pub(crate) fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
+    }
+
+    /// Returns whether requests to this host may carry a secret or a token, so that each of them has to be looked at.
+    pub(crate) fn is_brokered(&self, host: &Host, port: u16) -> bool {
+        let is_for = |hosts: &HostPattern| hosts.includes(host, port);
+        self.secrets_for(host, port).next().is_some()
+            || self
+                .tokens()
+                .is_some_and(|tokens| tokens.hosts.iter().any(is_for))
     }
 
     /// Decides about a host and port, by name alone.
@@ -252,6 +284,23 @@ impl PolicyBuilder {
         });
         self.0.rules.splice(0..0, rules.collect::<Vec<_>>());
         self.0.secrets.push(secret);
+        self
+    }
+
+    /// Lets requests carry tokens of this source, as the instance of that id, and allows the source's hosts by rules that come before all that are there.
+    pub fn tokens(&mut self, source: Arc<dyn TokenSource>, instance: &str) -> &mut Self {
+        let hosts = source.hosts();
+        let rules = hosts.iter().map(|hosts| Rule {
+            hosts: hosts.clone(),
+            allow: true,
+            origin: Origin::CodeHost,
+        });
+        self.0.rules.splice(0..0, rules.collect::<Vec<_>>());
+        self.0.tokens = Some(Tokens {
+            source,
+            instance: instance.into(),
+            hosts,
+        });
         self
     }
 

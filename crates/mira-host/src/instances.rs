@@ -10,6 +10,7 @@
 mod candidate;
 mod claims;
 mod copies;
+pub(crate) mod delivery;
 mod error;
 mod folders;
 mod guesses;
@@ -19,11 +20,12 @@ mod secrets;
 mod snapshots;
 mod spec;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mira_package::signature::PublisherKey;
 use mira_store::{Instance, InstanceName, NewInstance, Store};
 use mira_vault::home::Home;
+use tempfile::TempPath;
 
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
 pub use claims::Claim;
@@ -33,7 +35,7 @@ pub use folders::Layout;
 pub use guesses::GuessError;
 pub use mira_age::Key;
 pub use secrets::{Resolution, Source, Wanted};
-pub use snapshots::{SNAPSHOT_PASSWORD, autosaved, retention};
+pub use snapshots::{Content, SNAPSHOT_PASSWORD, autosaved, retention};
 pub use spec::Surroundings;
 
 /// An instance that was just made, and claimed by whoever made it.
@@ -160,6 +162,52 @@ impl Instances {
             self.give_up_copy(&instance.package.digest).await?;
         }
         Ok(unpacked)
+    }
+
+    /// Returns the copy of an instance's package; one that is encrypted is opened again from where it was.
+    ///
+    /// # Errors
+    ///
+    /// No right key was given, or another package is there now.
+    pub async fn reopen(
+        &self,
+        instance: &Instance,
+        ask: &mut AskKey<'_>,
+    ) -> Result<Unpacked, InstanceError> {
+        if let Some(unpacked) = self.unpacked(instance)? {
+            return Ok(unpacked);
+        }
+        let source = Path::new(&instance.package.source);
+        let mut candidate = self.candidate(source, Some(instance), ask).await?;
+        if candidate.digest() != instance.package.digest {
+            return Err(InstanceError::OtherPackage {
+                instance: instance.name.to_string(),
+                source_path: source.to_owned(),
+            });
+        }
+        let agreed = instance.package.unsigned_agreed;
+        self.update(instance, &mut candidate, agreed).await
+    }
+
+    /// Keeps the file of an encrypted package beside its instance, which is opened from it each time.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be moved there.
+    pub async fn keep_package(
+        &self,
+        instance: &Instance,
+        candidate: &mut Candidate,
+        file: TempPath,
+    ) -> Result<(), InstanceError> {
+        let folder = self.layout.instance(&instance.id);
+        folders::make(&folder)?;
+        let path = folder.join("package.mira");
+        file.persist(&path)
+            .map_err(|error| InstanceError::folder(&path, error.error))?;
+        candidate.source = path;
+        let facts = candidate.facts(instance.package.unsigned_agreed);
+        Ok(self.store.update_package(&instance.id, &facts).await?)
     }
 
     /// Remembers who signed a package, so that another publisher of the app is noticed.

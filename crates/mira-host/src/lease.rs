@@ -6,7 +6,12 @@
 //!
 //! The first line is what is delivered, written before the process starts, so that no process has a secret that nothing says it
 //! has; later lines are notes: the process's id, and that one of its secrets was rotated.
+//!
+//! What outlives a lease is when each secret was last handed out ([`Leases::last_used`]): ids and times.
 
+mod used;
+
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -131,6 +136,9 @@ impl Leases {
         locked.lock()?;
         let mut held = Lease { path, locked };
         append(&mut held.locked, &wire::Process::from(lease))?;
+        let ids = lease.deliveries.iter().map(|delivery| &*delivery.secret_id);
+        // That it is held is what counts; when it was used last is a convenience.
+        used::note(&self.folder, ids, lease.started).ok();
         Ok(held)
     }
 
@@ -151,6 +159,29 @@ impl Leases {
             (a.started, a.pid, &a.delivery.name).cmp(&(b.started, b.pid, &b.delivery.name))
         });
         Ok(holders)
+    }
+
+    /// Notes that secrets were handed out, to something that holds none of them itself: a gate.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if it cannot be written.
+    pub fn note_used<'a>(
+        &self,
+        secret_ids: impl Iterator<Item = &'a str>,
+        at: Timestamp,
+    ) -> io::Result<()> {
+        self.create_folder()?;
+        used::note(&self.folder, secret_ids, at)
+    }
+
+    /// Returns when each secret was handed out last, by its id.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if it cannot be read.
+    pub fn last_used(&self) -> io::Result<BTreeMap<String, Timestamp>> {
+        used::read(&self.folder)
     }
 
     /// Notes in every live lease that holds a version before `version` that it is stale since `since`.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mira_gate::{
     Access, Audit, AuditError, Brokered, Gate, GateConfig, GateError, Keep, Limits, Policy,
-    Resolver, RoomOpenings, Roots, Rule, Serving, TrustError,
+    Resolver, RoomOpenings, Roots, Rule, Serving, TokenSource, TrustError,
 };
 use mira_package::manifest::HostPattern;
 use mira_sandbox::{Entrance, Helper, Refusal, Room, RoomSpec};
@@ -46,6 +46,8 @@ pub struct Network {
     pub rules: Vec<Rule>,
     /// The secrets that the gate puts into requests.
     pub brokered: Vec<Broker>,
+    /// Whether it may get placeholders of the code host's tokens.
+    pub has_tokens: bool,
     /// The folder of the record.
     pub record: PathBuf,
     /// Start nothing where it cannot be enforced.
@@ -132,10 +134,24 @@ pub struct Net {
     is_command: bool,
     gate: Gate,
     brokered: Vec<(Broker, SecretValue)>,
+    tokens: Option<Tokens>,
     way: Way,
     trust: trust::Files,
     /// Its end is the end of all connections.
     serving: Mutex<Serving>,
+}
+
+/// Who knows the tokens that its placeholders stand for, and as which instance it is asked. When it goes, the placeholders do.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) source: Arc<dyn TokenSource>,
+    pub(crate) instance: String,
+}
+
+impl Drop for Tokens {
+    fn drop(&mut self) {
+        self.source.ended(&self.instance);
+    }
 }
 
 /// How its processes get to the gate.
@@ -163,6 +179,16 @@ impl Net {
         values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
         helper: &Helper,
     ) -> Result<(Self, NetworkMode), NetworkError> {
+        Self::with_tokens(spec, values, None, helper)
+    }
+
+    /// The same, for an instance whose placeholders of tokens are known.
+    pub(crate) fn with_tokens<'a>(
+        spec: &Network,
+        values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
+        tokens: Option<Tokens>,
+        helper: &Helper,
+    ) -> Result<(Self, NetworkMode), NetworkError> {
         let mut folder = DirBuilder::new();
         let made = folder.recursive(true).mode(0o700).create(&spec.record);
         made.map_err(system("the folder of the record"))?;
@@ -171,7 +197,13 @@ impl Net {
             Some((broker.clone(), value))
         };
         let brokered: Vec<_> = spec.brokered.iter().filter_map(with_value).collect();
-        let policy = policy(&spec.name, spec.is_command, &spec.rules, &brokered);
+        let policy = policy(
+            &spec.name,
+            spec.is_command,
+            &spec.rules,
+            &brokered,
+            tokens.as_ref(),
+        );
         let ports = policy.ports();
         let gate = Gate::new(GateConfig {
             policy,
@@ -202,6 +234,7 @@ impl Net {
             is_command: spec.is_command,
             gate,
             brokered,
+            tokens,
             way,
             trust,
             serving: Mutex::new(serving),
@@ -258,7 +291,13 @@ impl Net {
     ///
     /// A port cannot be listened on; the rules are the old ones then.
     pub fn replace(&self, rules: &[Rule]) -> Result<(), NetworkError> {
-        let policy = policy(&self.name, self.is_command, rules, &self.brokered);
+        let policy = policy(
+            &self.name,
+            self.is_command,
+            rules,
+            &self.brokered,
+            self.tokens.as_ref(),
+        );
         if let Way::Room { room, ports, .. } = &self.way {
             let mut listening = ports.lock().unwrap_or_else(PoisonError::into_inner);
             for port in policy.ports() {
@@ -300,6 +339,7 @@ fn policy(
     is_command: bool,
     rules: &[Rule],
     brokered: &[(Broker, SecretValue)],
+    tokens: Option<&Tokens>,
 ) -> Policy {
     let mut builder = Policy::builder(name);
     if is_command {
@@ -319,6 +359,9 @@ fn policy(
             hosts: broker.hosts.clone(),
             query: broker.query.clone(),
         });
+    }
+    if let Some(tokens) = tokens {
+        builder.tokens(Arc::clone(&tokens.source), &tokens.instance);
     }
     builder.build()
 }

@@ -26,8 +26,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 use tokio::task::JoinSet;
 
-use mira_gate::Rule;
+use mira_gate::{Rule, TokenSource};
 use mira_sandbox::Helper;
+use mira_secret::SecretBytes;
 
 use crate::lease::Leases;
 use crate::logs::Rotation;
@@ -49,6 +50,8 @@ pub struct Config {
     pub room: Helper,
     /// Where it is recorded which service holds which secrets.
     pub leases: Leases,
+    /// Who knows the tokens that instances have placeholders for, where anybody does.
+    pub tokens: Option<Arc<dyn TokenSource>>,
     /// How services are restarted.
     pub backoff: BackoffRules,
     /// How much is kept of each log.
@@ -65,6 +68,7 @@ impl Config {
             keeper: Helper::this_program(keeper_argument),
             room: Helper::this_program(room_argument),
             leases,
+            tokens: None,
             backoff: BackoffRules::default(),
             rotation: Rotation::default(),
             // LIMIT: some thousand lines: seconds of a chatty service.
@@ -255,6 +259,15 @@ impl Supervisor {
             Some(net) => Ok(net.replace(rules)?),
             None => Ok(()),
         }
+    }
+
+    /// Returns what the services of an instance know Mira by when it posts them events; nothing if they take none.
+    ///
+    /// # Errors
+    ///
+    /// There is no such instance.
+    pub fn delivery_token(&self, id: &str) -> Result<Option<SecretBytes>, StopError> {
+        Ok(self.instance(id)?.delivery_token())
     }
 
     /// Returns the state of every instance that was started and not stopped since.

@@ -1,5 +1,7 @@
 //! The clients whose configuration files are known: where these are, and where in them the servers stand.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use mira_vault::home::Platform;
@@ -87,4 +89,28 @@ pub fn places(platform: Platform, home: &Path, config: &Path, project: &Path) ->
         project.join(".cursor/mcp.json"),
         project.join(".vscode/mcp.json"),
     ]
+}
+
+/// Returns the files of clients that are there, by the person's variables and the folder in which the person is; `None` if the
+/// person has no home folder to look in.
+#[must_use]
+pub fn present(
+    variable: impl Fn(&str) -> Option<OsString>,
+    project: Option<&Path>,
+) -> Option<Vec<PathBuf>> {
+    let folder = |name: &str| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = folder("HOME").or_else(|| folder("USERPROFILE"))?;
+    let config = match Platform::CURRENT {
+        Platform::Linux => folder("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
+        Platform::MacOs => home.join("Library/Application Support"),
+        Platform::Windows => folder("APPDATA").unwrap_or_else(|| home.join("AppData/Roaming")),
+    };
+    let mut files = places(Platform::CURRENT, &home, &config, project.unwrap_or(&home));
+    let mut seen = BTreeSet::new();
+    files.retain(|file| file.symlink_metadata().is_ok() && seen.insert(file.clone()));
+    Some(files)
 }

@@ -91,7 +91,8 @@ trait Tree {
 
 /// A client's file.
 pub struct Config {
-    path: PathBuf,
+    /// Its file; none for a text that came by another way.
+    path: Option<PathBuf>,
     original: String,
     tree: Box<dyn Tree>,
 }
@@ -110,6 +111,28 @@ impl Config {
     /// It is not there, a link, not readable or not understood.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let original = write::read(path, FILE_BYTES_MAX)?;
+        let is_toml = path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+        let parsed = Self::parse(path, original, is_toml)?;
+        Ok(Self {
+            path: Some(path.to_owned()),
+            ..parsed
+        })
+    }
+
+    /// Takes the text of a file that is somewhere else: JSON, or else TOML.
+    ///
+    /// # Errors
+    ///
+    /// It is not understood.
+    pub fn of_text(text: String) -> Result<Self, ConfigError> {
+        let is_json = text.trim_start_matches('\u{feff}').trim_start();
+        let is_toml = !is_json.starts_with(['{', '/']);
+        Self::parse(Path::new("this text"), text, is_toml)
+    }
+
+    fn parse(path: &Path, original: String, is_toml: bool) -> Result<Self, ConfigError> {
         let text = original.strip_prefix('\u{feff}').unwrap_or(&original);
         let at = |offset: usize| {
             let before = text.get(..offset).unwrap_or(text);
@@ -120,24 +143,21 @@ impl Config {
                 column: line.chars().count() + 1,
             }
         };
-        let is_toml = path
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("toml"));
         let tree: Box<dyn Tree> = match is_toml {
             true => Box::new(toml::Toml::parse(text).map_err(at)?),
             false => Box::new(json::Json::parse(text).map_err(at)?),
         };
         Ok(Self {
-            path: path.to_owned(),
+            path: None,
             original,
             tree,
         })
     }
 
-    /// Returns the file's path.
+    /// Returns the file's path, where there is a file.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Returns the servers in the file, each as it is configured.

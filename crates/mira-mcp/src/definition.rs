@@ -9,8 +9,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use mira_secret::{Scope, ScopeError, SecretName};
+use mira_secret::{NameError, Scope, ScopeError, SecretName};
 use mira_vault::private_file::{self, FileError};
+
+use crate::bridge::{UrlError, check_header, check_url};
+use crate::suspect::looks_secret;
 
 /// The file's name in the home.
 pub const FILE: &str = "mcp.json";
@@ -166,6 +169,54 @@ impl Definition {
         }
     }
 
+    /// Returns what is run or called, in one line. An argument that looks like a secret is left out, and what stands behind a
+    /// URL's question mark: some servers have keys there.
+    #[must_use]
+    pub fn runs(&self) -> String {
+        match &self.kind {
+            Kind::Program(program) => {
+                let args = program.args.iter().map(|arg| match looks_secret(arg) {
+                    true => "[looks like a secret]",
+                    false => arg,
+                });
+                let words = std::iter::once(program.command.as_str()).chain(args);
+                words.collect::<Vec<_>>().join(" ")
+            }
+            Kind::Remote(remote) => remote.shown_url().to_owned(),
+        }
+    }
+
+    /// Returns its secrets, each as listings call it: a variable, with whose it is, or a header.
+    #[must_use]
+    pub fn secrets_shown(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Program(program) => {
+                let secrets = program.secrets.iter().map(|(name, origin)| match origin {
+                    Origin::Own => name.to_string(),
+                    Origin::User(yours) if yours == name => format!("{name} (yours)"),
+                    Origin::User(yours) => format!("{name} (your {yours})"),
+                });
+                secrets.collect()
+            }
+            Kind::Remote(remote) => remote.secret_headers.keys().cloned().collect(),
+        }
+    }
+
+    /// Returns the secrets of the person's that it is bound to.
+    pub fn bound_secrets(&self) -> impl Iterator<Item = &SecretName> {
+        let program = match &self.kind {
+            Kind::Program(program) => Some(program),
+            Kind::Remote(_) => None,
+        };
+        let origins = program
+            .into_iter()
+            .flat_map(|program| program.secrets.values());
+        origins.filter_map(|origin| match origin {
+            Origin::User(yours) => Some(yours),
+            Origin::Own => None,
+        })
+    }
+
     /// Returns the names under which secrets are in the server's own scope.
     pub fn own_secrets(&self) -> impl Iterator<Item = &SecretName> {
         let (program, remote) = match &self.kind {
@@ -181,6 +232,94 @@ impl Definition {
                 .into_iter()
                 .flat_map(|remote| remote.secret_headers.values()),
         )
+    }
+}
+
+/// Why something is no server's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefineError {
+    /// The URL is none, or not to be called with secrets.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The header is the protocol's own, or none.
+    #[error("that is no header's name, or the protocol's own header")]
+    Header,
+    /// The header's value could not be kept.
+    #[error("that header cannot be kept: {0}")]
+    HeaderName(#[from] NameError),
+    /// A name is given twice.
+    #[error("{0} is given twice")]
+    Twice(SecretName),
+}
+
+impl Program {
+    /// Adds a variable that is a secret.
+    ///
+    /// # Errors
+    ///
+    /// There is a variable of this name.
+    pub fn add_secret(&mut self, name: SecretName, origin: Origin) -> Result<(), DefineError> {
+        self.free(&name)?;
+        self.secrets.insert(name, origin);
+        Ok(())
+    }
+
+    /// Adds a variable that is no secret.
+    ///
+    /// # Errors
+    ///
+    /// There is a variable of this name.
+    pub fn add_setting(&mut self, name: SecretName, value: &str) -> Result<(), DefineError> {
+        self.free(&name)?;
+        self.settings.insert(name, value.to_owned());
+        Ok(())
+    }
+
+    fn free(&self, name: &SecretName) -> Result<(), DefineError> {
+        match self.secrets.contains_key(name) || self.settings.contains_key(name) {
+            true => Err(DefineError::Twice(name.clone())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Remote {
+    /// Returns a server behind a URL, with no header.
+    ///
+    /// # Errors
+    ///
+    /// The URL is none, or would send secrets in plain.
+    pub fn new(url: &str, transport: Transport) -> Result<Self, DefineError> {
+        Ok(Self {
+            url: check_url(url)?.into(),
+            transport,
+            headers: BTreeMap::new(),
+            secret_headers: BTreeMap::new(),
+        })
+    }
+
+    /// Adds a header that is a secret, and returns the name of its value. It is kept as it was spelled, for listings; to a
+    /// server it is all the same.
+    ///
+    /// # Errors
+    ///
+    /// It is no header that may be set, or is there already.
+    pub fn add_secret_header(&mut self, header: &str) -> Result<SecretName, DefineError> {
+        let checked = check_header(header).ok_or(DefineError::Header)?;
+        let secret = header_secret(checked.as_str())?;
+        if self.secret_headers.values().any(|known| *known == secret) {
+            return Err(DefineError::Twice(secret));
+        }
+        self.secret_headers
+            .insert(header.to_owned(), secret.clone());
+        Ok(secret)
+    }
+
+    /// Returns the URL without what stands behind a question mark.
+    #[must_use]
+    pub fn shown_url(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
     }
 }
 
@@ -226,6 +365,24 @@ impl Definitions {
             Err(FileError::Missing { .. }) => Ok(Self::default()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Adds a server, or replaces the one of its name; from which files that was taken is kept.
+    ///
+    /// # Errors
+    ///
+    /// The file could not be read, understood or written; it is as it was then.
+    pub fn put(
+        home: &Path,
+        name: &ServerName,
+        mut definition: Definition,
+    ) -> Result<(), DefinitionsError> {
+        Self::update(home, |servers| {
+            if let Some(old) = servers.0.remove(name) {
+                definition.sources = old.sources;
+            }
+            servers.0.insert(name.clone(), definition);
+        })
     }
 
     /// Changes the servers of a home, under the file's lock.

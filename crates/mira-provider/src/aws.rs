@@ -12,7 +12,9 @@ use mira_vault::AwsCredentials;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-pub use import::{Files, ImportError, Imported, from_profile, from_text};
+pub use import::{
+    Files, FilesError, INPUT_BYTES_MAX, ImportError, Imported, from_profile, from_text,
+};
 
 use crate::call::{Answer, Caller};
 use crate::fault::Fault;
@@ -70,6 +72,27 @@ impl Report {
             .and_then(|bedrock| bedrock.as_ref().err());
         let model = self.model.as_ref().and_then(|model| model.as_ref().err());
         [identity, bedrock, model].into_iter().flatten()
+    }
+
+    /// Returns what came of it: a line for each service that was asked, with the service's name.
+    #[must_use]
+    pub fn lines(&self, region: &Region) -> Vec<(&'static str, String)> {
+        let told = |result: Result<String, &Fault>| {
+            result.unwrap_or_else(|fault| format!("FAILED: {fault}"))
+        };
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|who| format!("account {}, {}", who.account, who.arn));
+        let mut lines = vec![("STS", told(identity))];
+        if let Some(bedrock) = &self.bedrock {
+            let models = bedrock.as_ref();
+            let models = models.map(|models| format!("{models} models in {region}"));
+            lines.push(("Bedrock", told(models)));
+        }
+        if let Some(model) = &self.model {
+            let answered = model.as_ref().map(|()| "it answered".to_owned());
+            lines.push(("Model", told(answered)));
+        }
+        lines
     }
 
     /// Returns whether all was well.

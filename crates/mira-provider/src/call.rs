@@ -1,6 +1,6 @@
 //! One request and its whole answer: over TLS, by the proxy if there is one, within a time and a length, and never sent on elsewhere.
 //!
-//! INVARIANT: a request with a key goes over an encrypted connection or stays on this machine.
+//! INVARIANT: a request with a key goes over an encrypted connection or stays on this machine. An answer is not printed.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Client, NoProxy, Proxy, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -43,6 +43,23 @@ pub struct Proxies {
     pub http: Option<String>,
     /// `NO_PROXY`: hosts that are called directly.
     pub none_for: Option<String>,
+}
+
+impl Proxies {
+    /// Takes them from variables as curl knows them: `http_proxy` in small letters only, as a web server's clients can set the
+    /// other.
+    #[must_use]
+    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let first = |names: &[&str]| {
+            let mut values = names.iter().filter_map(|name| variable(name));
+            values.find(|value| !value.is_empty())
+        };
+        Self {
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+            none_for: first(&["no_proxy", "NO_PROXY"]),
+        }
+    }
 }
 
 impl fmt::Debug for Proxies {
@@ -90,8 +107,9 @@ impl fmt::Debug for Caller {
 }
 
 /// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
     /// The time on this machine's clock when it came.
@@ -144,12 +162,24 @@ impl Caller {
         })
     }
 
+    /// Makes a call that carries no key, to an absolute URL, and returns what came back.
+    ///
+    /// # Errors
+    ///
+    /// Returns why nothing came back.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Fault> {
+        let answer = self.call(request, false).await?;
+        let mut response = Response::new(answer.body);
+        *response.status_mut() = answer.status;
+        Ok(response)
+    }
+
     /// Makes a call that carries a key, or one that carries none.
-    pub(crate) async fn call(
-        &self,
-        request: Request<Vec<u8>>,
-        has_key: bool,
-    ) -> Result<Answer, Fault> {
+    ///
+    /// # Errors
+    ///
+    /// Returns why no answer came, and nothing of the request but the host.
+    pub async fn call(&self, request: Request<Vec<u8>>, has_key: bool) -> Result<Answer, Fault> {
         let url: Url = request
             .uri()
             .to_string()
@@ -280,9 +310,18 @@ async fn answer(
     }))
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Answer {
     /// Returns the body as JSON, if it is.
-    pub(crate) fn json(&self) -> Option<Value> {
+    #[must_use]
+    pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 

@@ -4,7 +4,9 @@
 //! programs. Nothing here prints, asks, or reads the environment. Beside the calls stand the [`Settings`]: what is no secret, in
 //! one file of the home.
 //!
-//! INVARIANT: nothing is called unless a function named `test` is; a key goes only to the host that it is for, encrypted or on this
+//! A [`Caller`] makes any other call that Mira makes of its own: that of a server which lets people sign in elsewhere.
+//!
+//! INVARIANT: nothing is called unless a function named `test` or `call` is; a key goes only to the host that it is for, encrypted or on this
 //! machine, and no redirect is followed with it; what a provider says passes the redactor before it is in a message.
 
 pub mod aws;
@@ -12,10 +14,11 @@ mod call;
 mod fault;
 pub mod provider;
 mod said;
+pub mod saved;
 pub mod settings;
 mod url;
 
-pub use call::{Caller, Proxies, Reach, TIMEOUT, UnusableError};
+pub use call::{Answer, Caller, Proxies, Reach, TIMEOUT, UnusableError};
 pub use fault::Fault;
 pub use settings::Settings;
 pub use url::{BaseUrl, BaseUrlError};

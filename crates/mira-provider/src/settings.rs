@@ -1,6 +1,6 @@
 //! Settings: what calls need and is no secret, in one file of the home, `settings.json`.
 //!
-//! The AWS region, and for each provider its address, the name of its key, and the model. INVARIANT: the file's schema is closed, and
+//! The AWS region, the App on GitHub, and for each provider its address, the name of its key, and the model. INVARIANT: the file's schema is closed, and
 //! an address in it holds no password.
 
 use std::collections::BTreeMap;
@@ -28,8 +28,19 @@ const FORMAT: &str = "mira-settings/1";
 pub struct Settings {
     /// The region of the AWS credentials.
     pub aws_region: Option<Region>,
+    /// The App on GitHub, if there is one.
+    pub github: Option<GithubSettings>,
     /// The providers that something is set for.
     pub providers: BTreeMap<ProviderName, ProviderSettings>,
+}
+
+/// What is set for GitHub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GithubSettings {
+    /// The number of the App.
+    pub app_id: u64,
+    /// Where the API is, if it is not github.com's.
+    pub api_url: Option<BaseUrl>,
 }
 
 /// What is set for a provider.
@@ -158,6 +169,8 @@ struct Wire {
     format: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aws: Option<AwsWire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    github: Option<GithubWire>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     providers: BTreeMap<String, ProviderWire>,
 }
@@ -166,6 +179,14 @@ struct Wire {
 #[serde(deny_unknown_fields)]
 struct AwsWire {
     region: String,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct GithubWire {
+    app_id: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_url: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -227,6 +248,13 @@ impl Settings {
                     .map_err(|error: WordError| wrong(&error))?,
             );
         }
+        if let Some(github) = wire.github {
+            let api_url = github.api_url.map(|text| text.parse()).transpose();
+            settings.github = Some(GithubSettings {
+                app_id: github.app_id,
+                api_url: api_url.map_err(|error: crate::BaseUrlError| wrong(&error))?,
+            });
+        }
         for (name, provider) in wire.providers {
             let name = name.parse().map_err(|error: WordError| wrong(&error))?;
             let base_url = provider.base_url.map(|text| text.parse()).transpose();
@@ -255,6 +283,10 @@ impl Settings {
             format: FORMAT.to_owned(),
             aws: self.aws_region.as_ref().map(|region| AwsWire {
                 region: region.to_string(),
+            }),
+            github: self.github.as_ref().map(|github| GithubWire {
+                app_id: github.app_id,
+                api_url: github.api_url.as_ref().map(ToString::to_string),
             }),
             providers: providers.collect(),
         };
@@ -287,6 +319,11 @@ mod tests {
             settings.aws_region = Some("eu-central-1".parse().unwrap());
         })
         .unwrap();
+        let github = GithubSettings {
+            app_id: 7,
+            api_url: Some("https://git.example.org/api/v3".parse().unwrap()),
+        };
+        Settings::update(&home, |settings| settings.github = Some(github.clone())).unwrap();
         let provider = ProviderSettings {
             base_url: Some("https://api.example.com/v1".parse().unwrap()),
             key: Some("EXAMPLE_API_KEY".parse().unwrap()),
@@ -299,6 +336,7 @@ mod tests {
         .unwrap();
         let settings = Settings::read(&home).unwrap();
         assert_eq!(settings.aws_region.unwrap().as_str(), "eu-central-1");
+        assert_eq!(settings.github, Some(github));
         assert_eq!(
             settings.providers.into_values().collect::<Vec<_>>(),
             [provider]

@@ -22,9 +22,26 @@ pub enum BaseUrlError {
         "an address of an API holds no user, password or query: it is kept as a setting, in plain; a key is saved with `mira set NAME`"
     )]
     Secret,
+    /// It would send keys in plain.
+    #[error(
+        "keys are sent encrypted, or to this machine itself: give an address that begins with https://"
+    )]
+    Plain,
 }
 
 impl BaseUrl {
+    /// Returns the address itself if keys may be sent there.
+    ///
+    /// # Errors
+    ///
+    /// [`BaseUrlError::Plain`].
+    pub fn for_keys(self) -> Result<Self, BaseUrlError> {
+        match self.may_have_keys() {
+            true => Ok(self),
+            false => Err(BaseUrlError::Plain),
+        }
+    }
+
     /// Returns the URL of a path below it; `path` begins with a slash.
     pub(crate) fn below(&self, path: &str) -> Url {
         let mut url = self.0.clone();

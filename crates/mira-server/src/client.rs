@@ -5,13 +5,14 @@
 use std::io;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use mira_gate::Rule;
 use mira_host::service::InstanceSpec;
+use mira_secret::{ENTRY_BYTES_MAX, SecretBytes};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
 use tokio::net::UnixStream;
@@ -158,6 +159,24 @@ impl Client {
         let rules = serde_json::to_vec(&rules).map_err(io::Error::other)?;
         let answer = self.call_with(Method::PUT, &path, rules.into()).await?;
         Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
+    }
+
+    /// Returns what the services of an instance know Mira by when it posts them events; `None` if it does not run, or takes none.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn delivery_token(&self, id: &str) -> Result<Option<SecretBytes>, ClientError> {
+        let path = format!("/v1/instances/{id}/delivery-token");
+        let answer = match self.call(Method::GET, &path).await? {
+            Some(answer) if answer.status() == StatusCode::OK => answer,
+            _ => return Ok(None),
+        };
+        let body = Limited::new(answer.into_body(), ENTRY_BYTES_MAX).collect();
+        let body = body
+            .await
+            .map_err(|error| ClientError::Connection(io::Error::other(error)))?;
+        Ok(Some(SecretBytes::from_vec(body.to_bytes().into())))
     }
 
     /// Ends the supervisor, and before that all that it runs; returns whether there was one.
@@ -343,7 +362,7 @@ fn request(method: Method, path: &str) -> hyper::http::request::Builder {
 }
 
 async fn parse<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, ClientError> {
-    let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
     let bytes = body
         .collect()
         .await

@@ -16,7 +16,7 @@ mod wire;
 
 pub use client::{Client, ClientError, Events, Spawn, Started, Starting};
 pub use server::{Leaving, ServeError, ServeOptions, serve};
-pub use socket::{Place, PlaceError};
+pub use socket::{Place, PlaceError, Reserved};
 pub use wire::{
     Autosave, AutosaveState, Event, Failure, Found, InstanceState, NotText, ServiceState, Stopped,
 };

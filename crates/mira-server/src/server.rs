@@ -29,7 +29,7 @@ use crate::wire::AutosaveState;
 // LIMIT: whoever started it connects within milliseconds.
 const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long one that was started on demand waits for one that is leaving.
+/// How long one that is leaving is waited for.
 const LEAVING_WAIT: Duration = Duration::from_secs(15);
 
 /// How often it looks meanwhile.
@@ -45,6 +45,8 @@ pub struct ServeOptions {
     pub config: Config,
     /// Leave after the last instance was stopped.
     pub on_demand: bool,
+    /// Another one was told to leave, and is waited for.
+    pub takes_over: bool,
 }
 
 /// Why the supervisor ended.
@@ -155,8 +157,10 @@ async fn seat(options: &ServeOptions) -> Result<Option<(OwnListener, Held)>, Ser
     loop {
         match options.place.take() {
             Ok(seat) => return Ok(Some(seat.split())),
-            Err(PlaceError::Running { .. }) if options.on_demand && Instant::now() < deadline => {
-                if options.place.connect().await?.is_some() {
+            Err(PlaceError::Running { .. })
+                if (options.on_demand || options.takes_over) && Instant::now() < deadline =>
+            {
+                if options.on_demand && options.place.connect().await?.is_some() {
                     return Ok(None);
                 }
                 // It is about to leave, or has not begun to listen yet.

@@ -40,7 +40,7 @@ pub enum PlaceError {
         path: PathBuf,
     },
     /// Another supervisor serves this home.
-    #[error("a supervisor runs already for this home (process {}); `mira serve --stop` ends it", pid.trim())]
+    #[error("a supervisor runs already for this home (process {}); `mira serve --stop` ends it, and `mira serve --listen` takes its place with --take-over", pid.trim())]
     Running {
         /// Its process id, as it wrote it.
         pid: String,
@@ -138,17 +138,17 @@ impl Place {
         Ok(())
     }
 
-    /// Becomes the supervisor of this home.
+    /// Keeps the place free: while what is returned lives, no supervisor begins.
     ///
     /// # Errors
     ///
     /// [`PlaceError::Running`] if there is one; else what stands in the way.
-    pub(crate) fn take(&self) -> Result<Seat, PlaceError> {
+    pub fn reserve(&self) -> Result<Reserved, PlaceError> {
         self.create()?;
         let path = self.lock();
-        let system = |path: &Path| {
-            let path = path.to_owned();
-            move |source| PlaceError::System { path, source }
+        let system = |source| PlaceError::System {
+            path: path.clone(),
+            source,
         };
         let mut lock = OpenOptions::new()
             .read(true)
@@ -157,20 +157,34 @@ impl Place {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(system(&path))?;
+            .map_err(system)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let pid = io::read_to_string(&mut lock).map_err(system(&path))?;
+                let pid = io::read_to_string(&mut lock).map_err(system)?;
                 return Err(PlaceError::Running { pid });
             }
-            Err(TryLockError::Error(source)) => return Err(system(&path)(source)),
+            Err(TryLockError::Error(source)) => return Err(system(source)),
         }
         lock.set_len(0)
             .and_then(|()| {
                 io::Write::write_all(&mut lock, std::process::id().to_string().as_bytes())
             })
-            .map_err(system(&path))?;
+            .map_err(system)?;
+        Ok(Reserved { lock })
+    }
+
+    /// Becomes the supervisor of this home.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::Running`] if there is one; else what stands in the way.
+    pub(crate) fn take(&self) -> Result<Seat, PlaceError> {
+        let Reserved { lock } = self.reserve()?;
+        let system = |path: &Path| {
+            let path = path.to_owned();
+            move |source| PlaceError::System { path, source }
+        };
         let path = self.socket_in_bounds()?;
         // What is there is a dead supervisor's: a live one would hold the lock.
         match std::fs::remove_file(&path) {
@@ -216,6 +230,12 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream
         .peer_cred()
         .is_ok_and(|peer| peer.uid() == getuid().as_raw())
+}
+
+/// A place that no supervisor takes.
+#[derive(Debug)]
+pub struct Reserved {
+    lock: File,
 }
 
 /// The supervisor's seat: the listening socket, and the lock that says that nobody else has it.

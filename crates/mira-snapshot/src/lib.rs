@@ -77,6 +77,7 @@ mod watch;
 #[cfg(unix)]
 pub use {
     error::{Findings, SnapshotError},
+    lock::{Held, hold},
     model::{
         Finding, Form, Options, Place, Progress, Report, Restored, Skipped, SkippedKind, Snapshot,
         SnapshotId, TAG_AUTOSAVE, TAG_SAFETY, Volume,

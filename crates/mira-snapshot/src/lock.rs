@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::SnapshotError;
 use crate::files::{beside, create_folder};
+use crate::repository::LOCK_WAIT;
 
 /// How old a lock of restic's is when it no longer counts.
 // LIMIT: restic itself refreshes locks every 5 minutes and takes those of 30 for stale.
@@ -21,6 +22,19 @@ const STALE: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Lock {
     _file: File,
 }
+
+/// Keeps a repository as it is, for as long as what is returned lives: for whoever copies its files.
+///
+/// # Errors
+///
+/// [`SnapshotError::Busy`] if somebody changes it and does not come to an end, or the system's refusal.
+pub fn hold(repository: &Path) -> Result<Held, SnapshotError> {
+    Lock::take(repository, Mode::Shared, LOCK_WAIT).map(Held)
+}
+
+/// A repository that nobody changes.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "it is held")] Lock);
 
 /// Whether others may hold the lock too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,10 +35,13 @@ pub use publishers::Publisher;
 pub use settings::{SETTING_BYTES_MAX, Setting};
 pub use shared::{
     Actor, ApiToken, ApiTokenEntry, ApiTokenId, AuditAction, AuditCursor, AuditEntry, AuditFilter,
-    AuditPage, AuditRow, Bearer, CursorError, DatabaseUrl, LinkPurpose, LinkToken, Location, Login,
-    LoginAttempt, NewApiToken, NewSession, NewUser, Outcome, PasswordHash, Role, RowIdError,
-    ServerError, Session, SessionId, SessionKind, SessionOf, SessionToken, Shared, SharedError,
-    SharedOpenError, SignedIn, TokenError, TokenScope, USER_NAME_CHARS_MAX, UrlError, User, UserId,
-    UserName, UserNameError, Who, WordError,
+    AuditPage, AuditRow, Bearer, ClaimedHook, CursorError, DatabaseUrl, DumpError, HookAcceptance,
+    HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd, HookEvent, HookEventId, HookFilter,
+    HookPurge, HookState, HookStats, Identity, LinkPurpose, LinkToken, Loaded, Location, Login,
+    LoginAttempt, NewApiToken, NewHookDelivery, NewHookEvent, NewSession, NewUser, Outcome,
+    PasswordHash, Role, RowIdError, SHARED_TABLES, ServerError, Session, SessionId, SessionKind,
+    SessionOf, SessionToken, Shared, SharedError, SharedOpenError, SignedIn, TokenError,
+    TokenScope, USER_NAME_CHARS_MAX, UrlError, User, UserId, UserName, UserNameError, Who,
+    WordError,
 };
 pub use store::{FILE_NAME, Store};

@@ -1,4 +1,4 @@
-//! What the servers of a team share: users, sessions, one-time links, API tokens, wrong passwords, the audit.
+//! What the servers of a team share: users, sessions, one-time links, API tokens, wrong passwords, webhooks and their queue, the audit.
 //!
 //! It lives in the home's `mira.db`, or in a Postgres that several servers use at once. Both get the same tables and the same
 //! statements. What belongs to one machine, as instances and their ports do, stays in [`Store`](crate::Store).
@@ -11,8 +11,11 @@
 mod api_tokens;
 mod audit;
 mod backend;
+mod dump;
 mod error;
+mod hooks;
 mod id;
+mod identities;
 mod links;
 mod name;
 mod schema;
@@ -38,8 +41,14 @@ pub use audit::{
     Actor, AuditAction, AuditCursor, AuditEntry, AuditFilter, AuditPage, AuditRow, CursorError,
     Outcome,
 };
+pub use dump::{DumpError, Loaded, TABLES as SHARED_TABLES};
 pub use error::{ServerError, SharedError, SharedOpenError};
-pub use id::{ApiTokenId, RowIdError, SessionId, UserId};
+pub use hooks::{
+    ClaimedHook, HookAcceptance, HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd,
+    HookEvent, HookFilter, HookPurge, HookState, HookStats, NewHookDelivery, NewHookEvent,
+};
+pub use id::{ApiTokenId, HookEventId, RowIdError, SessionId, UserId};
+pub use identities::Identity;
 pub use links::LinkPurpose;
 pub use name::{USER_NAME_CHARS_MAX, UserName, UserNameError};
 pub use sessions::{NewSession, Session, SessionKind, SessionOf, SignedIn, Who};
@@ -112,6 +121,12 @@ impl Shared {
     #[must_use]
     pub fn place(&self) -> String {
         self.place.to_string()
+    }
+
+    /// Returns whether only this machine's server works on it: it is a home's own file.
+    #[must_use]
+    pub fn is_of_one_server(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite(_))
     }
 
     /// Asks the database for a sign of life.

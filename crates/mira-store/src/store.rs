@@ -74,6 +74,23 @@ impl Store {
         self.told(work).await
     }
 
+    /// Writes a copy of the whole database, as of one moment, to a path where nothing is yet; writers go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the database reports.
+    pub async fn copy_into(&self, path: &Path) -> Result<(), StoreError> {
+        let work = async {
+            let path = path.to_string_lossy().into_owned();
+            sqlx::query("VACUUM INTO $1")
+                .bind(path)
+                .execute(&self.pool)
+                .await?;
+            Ok(())
+        };
+        self.told(work).await
+    }
+
     /// Waits for what is running and closes all connections.
     ///
     /// Not needed for durability: what was acknowledged is on the disk.

@@ -8,9 +8,11 @@ pub mod canary;
 #[cfg(unix)]
 pub mod github;
 pub mod home;
+pub mod hook_app;
 pub mod model_server;
 #[cfg(unix)]
 pub mod moto;
+pub mod oidc;
 pub mod origin;
 #[cfg(unix)]
 pub mod postgres;

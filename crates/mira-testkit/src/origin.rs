@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::server::{Arrivals, Server, lock};
 
 mod routes;
-mod serve;
+pub(crate) mod serve;
 pub(crate) mod sigv4;
 
 pub use sigv4::AwsKeys;

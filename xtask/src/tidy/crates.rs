@@ -101,7 +101,7 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "mira-github",
         layer: Layer::Runtime,
-        uses: &["mira-jwt", "mira-redact", "mira-secret", "mira-vault"],
+        uses: &["mira-jwt", "mira-redact", "mira-secret"],
         uses_in_tests: &["mira-testkit"],
     },
     Crate {

@@ -6,7 +6,7 @@ use mira_package::archive::OpenError;
 use mira_package::unpacked::UnpackError;
 use mira_server::{ClientError, PlaceError, ServeError};
 use mira_snapshot::{Findings, SnapshotError};
-use mira_store::{SharedError, SharedOpenError, StoreError};
+use mira_store::{DumpError, SharedError, SharedOpenError, StoreError};
 
 use super::snapshots;
 use crate::error::{CommandError, Kind};
@@ -42,6 +42,9 @@ impl From<InstanceError> for CommandError {
             | InstanceError::Home(_)
             | InstanceError::Memory(_)
             | InstanceError::StoreOpen(_)
+            | InstanceError::OtherPackage { .. }
+            | InstanceError::NoState { .. }
+            | InstanceError::NoCommonVolume { .. }
             | InstanceError::Clock(_) => Self::failed(text),
             InstanceError::OtherApp { .. } | InstanceError::Collision { .. } => {
                 Self::new(Kind::Usage, text)
@@ -86,11 +89,21 @@ impl From<SharedOpenError> for CommandError {
 impl From<SharedError> for CommandError {
     fn from(error: SharedError) -> Self {
         let kind = match error {
-            SharedError::NoSuchUser => Kind::Missing,
+            SharedError::NoSuchUser | SharedError::NoSuchEvent => Kind::Missing,
             SharedError::NameTaken { .. } => Kind::Usage,
             _ => Kind::Failed,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<DumpError> for CommandError {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Shared(error) => error.into(),
+            DumpError::Line { .. } => Self::new(Kind::Integrity, error.to_string()),
+            _ => Self::failed(error.to_string()),
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! Snapshots as commands use them: which repository, what goes in, what is looked for; and what came of it, for people and programs.
 
-use mira_host::instances::KeyWanted;
+use mira_host::instances::{Content, KeyWanted};
 use mira_package::manifest::Manifest;
-use mira_secret::SecretName;
-use mira_snapshot::{Findings, Options, Report, Repository, Secrets, Snapshot, Volume};
+use mira_snapshot::{Findings, Options, Report, Repository, Snapshot};
 use mira_store::Instance;
 use mira_vault::Vault;
 use serde_json::{Value, json};
@@ -55,22 +54,14 @@ pub(crate) fn existing(
     })
 }
 
-/// What goes into the snapshots of an instance.
-pub(crate) struct Content {
-    pub(crate) manifest: Manifest,
-    pub(crate) volumes: Vec<Volume>,
-    /// What is looked for in it.
-    pub(crate) secrets: Secrets,
-}
-
-/// Returns what an instance keeps, and all secrets of it: its own, those that it is bound to, those that are sealed.
+/// Returns what an instance declares, what it keeps, and all secrets of it.
 pub(crate) fn content(
     apps: &Apps,
     ui: &Ui,
     instance: &Instance,
     open: &OpenArgs,
     vault: &Vault,
-) -> Result<Content, CommandError> {
+) -> Result<(Manifest, Content), CommandError> {
     let launch = LaunchArgs {
         key: open.key.clone(),
         ..LaunchArgs::default()
@@ -83,26 +74,10 @@ pub(crate) fn content(
         }
         None => Vec::new(),
     };
-    let names: Vec<SecretName> = sealed.iter().map(|(name, _)| name.clone()).collect();
     let manifest = unpacked.manifest;
-    let resolved = apps
-        .instances
-        .resolve(instance, &manifest, Some(vault), &names);
-    let secrets =
-        apps.instances
-            .secrets_to_find(instance, &apps.wait(resolved)?, vault, &sealed)?;
-    let volumes = apps.instances.provide_volumes(&instance.id, &manifest)?;
-    if volumes.is_empty() {
-        return Err(CommandError::failed(format!(
-            "{} keeps no state: its app declares no volume",
-            instance.name
-        )));
-    }
-    Ok(Content {
-        manifest,
-        volumes,
-        secrets,
-    })
+    let content = apps.instances.content(instance, &manifest, vault, &sealed);
+    let content = apps.wait(content)?;
+    Ok((manifest, content))
 }
 
 /// Takes a snapshot, and shows how far it is where somebody watches.

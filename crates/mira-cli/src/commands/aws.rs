@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use mira_provider::aws::Report;
 use mira_provider::settings::Region;
 use mira_provider::{BaseUrl, Settings};
-use mira_secret::{Kind, Scope, SecretName};
+use mira_secret::SecretName;
 use mira_vault::{AWS_CREDENTIALS, AWS_REGION_VARIABLES, Entry, Vault};
 use serde_json::{Value, json};
 
@@ -65,12 +65,9 @@ impl PlaceArgs {
         let named = named.map_err(|error: mira_provider::BaseUrlError| {
             CommandError::usage(format!("AWS_ENDPOINT_URL: {error}"))
         })?;
-        match self.endpoint_url.clone().or(named) {
-            Some(url) if !url.may_have_keys() => Err(CommandError::usage(
-                "keys are sent encrypted, or to this machine itself: give an address that begins with https://",
-            )),
-            url => Ok(url),
-        }
+        let url = self.endpoint_url.clone().or(named);
+        let url = url.map(BaseUrl::for_keys).transpose();
+        url.map_err(|error| CommandError::usage(error.to_string()))
     }
 }
 
@@ -80,16 +77,9 @@ fn parse_region(text: &str) -> Result<Region, String> {
         .map_err(|error: mira_provider::settings::WordError| error.to_string())
 }
 
-fn credentials_name() -> SecretName {
-    let name = AWS_CREDENTIALS.parse();
-    name.expect("it is made of capital letters and an underscore")
-}
-
 /// Returns the saved credentials' entry.
 pub(crate) fn saved(vault: &Vault) -> Result<&Entry, CommandError> {
-    let entry = vault.find(&Scope::User, &credentials_name());
-    let entry = entry.filter(|entry| entry.kind() == Kind::AwsCredentials);
-    entry.ok_or_else(|| {
+    mira_provider::saved::credentials(vault).ok_or_else(|| {
         CommandError::missing("not saved in scope user:", [AWS_CREDENTIALS])
             .hint("`mira aws set` saves AWS credentials.")
     })
@@ -135,26 +125,6 @@ pub(crate) fn expiry(expires: Timestamp) -> String {
         true => format!("{} (expired)", minute(expires)),
         false => minute(expires),
     }
-}
-
-/// Renders what came of a try: a line for each service.
-pub(crate) fn lines(report: &Report, region: &Region) -> Vec<(&'static str, String)> {
-    let told = |result: Result<String, &mira_provider::Fault>| {
-        result.unwrap_or_else(|fault| format!("FAILED: {fault}"))
-    };
-    let identity = report.identity.as_ref();
-    let identity = identity.map(|who| format!("account {}, {}", who.account, who.arn));
-    let mut lines = vec![("STS", told(identity))];
-    if let Some(bedrock) = &report.bedrock {
-        let models = bedrock.as_ref();
-        let models = models.map(|models| format!("{models} models in {region}"));
-        lines.push(("Bedrock", told(models)));
-    }
-    if let Some(model) = &report.model {
-        let answered = model.as_ref().map(|()| "it answered".to_owned());
-        lines.push(("Model", told(answered)));
-    }
-    lines
 }
 
 /// Renders what came of a try for programs.

@@ -1,8 +1,12 @@
 //! `mira delete`: removes an instance: its secrets, state, logs, network record and snapshots.
 
+use mira_desk::hook_target;
+use mira_store::Instance;
+
+use super::desk;
 use crate::apps::Apps;
 use crate::error::CommandError;
-use crate::session::UnlockArgs;
+use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +38,20 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let (instance, _claim) = apps.wait(apps.instances.claim_to_delete(&instance))?;
     let name = &instance.name;
     apps.wait(apps.client.discard(instance.id.as_str()))?;
+    apps.wait(forget_hooks(&instance))?;
     apps.wait(apps.instances.delete(&instance, vault.as_mut()))?;
     ui.say(&format!("{name} is deleted"));
+    Ok(())
+}
+
+/// Removes what waits for an instance in this home's queue. In one that servers share, another one may have an instance of that name.
+async fn forget_hooks(instance: &Instance) -> Result<(), CommandError> {
+    let shared = desk::shared(&session::home()?).await?;
+    if shared.is_of_one_server() {
+        shared
+            .forget_hooks_of_target(&hook_target(instance))
+            .await?;
+    }
+    shared.close().await;
     Ok(())
 }

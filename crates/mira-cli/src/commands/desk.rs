@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
-use mira_desk::{Custody, DeskOptions, Proxies, Surroundings};
+use mira_desk::{Custody, DeskOptions, Keeping, Opened, Proxies, Surroundings};
 use mira_server::Client;
 use mira_store::{DatabaseUrl, LinkPurpose, Location, Shared};
 use mira_vault::home::Home;
@@ -48,6 +48,8 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             listen: SocketAddr::new(ANYWHERE.ip(), args.port.unwrap_or(0)),
             certificate: None,
             proxies: Proxies::default(),
+            oidc: None,
+            keeping: Keeping::DEFAULT,
         };
         let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let until = async move {
@@ -66,27 +68,35 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 leaf = Leaf::open(&home, &url, ui);
             }
         };
-        mira_desk::serve(options, surroundings(&home, shared)?, ready, until).await?;
+        let surroundings = surroundings(&home, shared, Opened::default())?;
+        mira_desk::serve(options, surroundings, ready, until).await?;
         drop(leaf);
         Ok(())
     })
 }
 
+/// Returns whether what servers share is in a database of its own, and not in the home.
+pub(crate) fn is_shared_elsewhere() -> bool {
+    session::is_given("DATABASE_URL")
+}
+
 /// Opens what the servers of a team share, or this home's own file.
 pub(crate) async fn shared(home: &Home) -> Result<Shared, CommandError> {
-    let url = std::env::var_os("DATABASE_URL").filter(|url| !url.is_empty());
-    let Some(url) = url else {
+    let Some(url) = session::given("DATABASE_URL")? else {
         home.create()
             .map_err(|error| CommandError::failed(error.to_string()))?;
         return Ok(Shared::open(Location::File(home.path())).await?);
     };
-    let url = mira_secret::SecretBytes::from_vec(url.into_encoded_bytes());
     let url = DatabaseUrl::parse(&url).map_err(|error| CommandError::usage(error.to_string()))?;
     Ok(Shared::open(Location::Postgres(url)).await?)
 }
 
 /// Returns what the desk works with.
-pub(crate) fn surroundings(home: &Home, shared: Shared) -> Result<Surroundings, CommandError> {
+pub(crate) fn surroundings(
+    home: &Home,
+    shared: Shared,
+    opened: Opened,
+) -> Result<Surroundings, CommandError> {
     let place = place(home)?;
     place.create()?;
     Ok(Surroundings {
@@ -96,6 +106,9 @@ pub(crate) fn surroundings(home: &Home, shared: Shared) -> Result<Surroundings, 
         client: Client::new(place),
         spawn: Box::new(Supervisor { home: home.clone() }),
         variables: std::env::vars_os().collect(),
+        hooks: None,
+        opened,
+        program: std::env::current_exe()?,
     })
 }
 

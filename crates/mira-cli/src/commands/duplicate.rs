@@ -2,12 +2,14 @@
 //!
 //! The copy counts as one that is being deleted until it is whole, so a crash leaves nothing that could be used by mistake.
 
+use mira_host::instances::Content;
+use mira_package::manifest::Manifest;
 use mira_snapshot::{Options, Repository, SnapshotError, SnapshotId};
 use mira_store::{Instance, InstanceName};
 use serde_json::json;
 
 use crate::apps::Apps;
-use crate::apps::snapshots::{self, Content, OpenArgs};
+use crate::apps::snapshots::{self, OpenArgs};
 use crate::commands::open::parse_name;
 use crate::error::CommandError;
 use crate::render::{bytes, count};
@@ -53,11 +55,11 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let agreed = agree(ui, args, &source)?;
     let mut vault = snapshots::vault(&apps, ui, &args.open.unlock)?;
     let repository = apps.instances.repository(&source, &mut vault)?;
-    let content = snapshots::content(&apps, ui, &source, &args.open, &vault)?;
+    let gathered = snapshots::content(&apps, ui, &source, &args.open, &vault)?;
     let store = apps.instances.store();
     let copy = apps.wait(store.begin_copy(&source, args.name.clone(), agreed))?;
     let (copy, claim) = apps.wait(apps.instances.claim_to_delete(&copy))?;
-    let copied = copy_state(&apps, ui, args, &source, &copy, &repository, &content)
+    let copied = copy_state(&apps, ui, args, &source, &copy, &repository, &gathered)
         .and_then(|()| Ok(apps.wait(store.finish_copy(&copy.id))?));
     let copy = match copied {
         Ok(copy) => copy,
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return ui.json(&json!({"id": copy.id.as_str(), "name": copy.name.as_str()}));
     }
     ui.say(&format!("{} is a copy of {}", copy.name, source.name));
-    if !content.manifest.secrets.is_empty() {
+    if !gathered.0.secrets.is_empty() {
         ui.detail("its secrets are not copied; it asks for its own");
     }
     ui.detail(&format!("`mira start {}` brings it up", copy.name));
@@ -102,7 +104,7 @@ fn copy_state(
     source: &Instance,
     copy: &Instance,
     repository: &Repository,
-    content: &Content,
+    (manifest, content): &(Manifest, Content),
 ) -> Result<(), CommandError> {
     let options = Options {
         leave_out: args.leave_out,
@@ -115,7 +117,7 @@ fn copy_state(
     if !args.json {
         snapshots::tell_report(ui, &report);
     }
-    let restored = restore(apps, ui, repository, &report.snapshot.id, copy, content);
+    let restored = restore(apps, ui, repository, &report.snapshot.id, copy, manifest);
     // It served its purpose, or none.
     if let Err(error) = repository.forget(std::slice::from_ref(&report.snapshot.id)) {
         ui.say(&format!(
@@ -134,11 +136,9 @@ fn restore(
     repository: &Repository,
     id: &SnapshotId,
     copy: &Instance,
-    content: &Content,
+    manifest: &Manifest,
 ) -> Result<(usize, u64), CommandError> {
-    let volumes = apps
-        .instances
-        .provide_volumes(&copy.id, &content.manifest)?;
+    let volumes = apps.instances.provide_volumes(&copy.id, manifest)?;
     let mut progress = ui.progress("copying");
     let restored: Result<_, SnapshotError> = repository.restore(id, &volumes, &mut |how_far| {
         progress.show(how_far.files, how_far.bytes);

@@ -1,5 +1,6 @@
 //! `mira list`: what is saved, and who holds it; never a value.
 
+use jiff::Timestamp;
 use mira_host::lease::Holder;
 use mira_secret::Scope;
 use mira_vault::Entry;
@@ -29,6 +30,8 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let home = session::home()?;
     let vault = session::open(ui, &args.unlock)?;
     let holders = session::holders(ui, &home);
+    let used = session::last_used(ui, &home);
+    let used = |entry: &Entry| used.get(&entry.id().to_string()).copied();
     let entries: Vec<_> = vault
         .secrets()
         .filter(|entry| {
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     if args.json {
         let list: Vec<_> = entries
             .iter()
-            .map(|entry| to_json(entry, &held(entry)))
+            .map(|entry| to_json(entry, used(entry), &held(entry)))
             .collect();
         return ui.json(&Value::Array(list));
     }
@@ -60,17 +63,25 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     let rows: Vec<_> = entries
         .iter()
-        .map(|entry| row(entry, &held(entry)))
+        .map(|entry| row(entry, used(entry), &held(entry)))
         .collect();
     ui.data(&table(
         [
-            "NAME", "LABEL", "SCOPE", "KIND", "ADDED", "ROTATED", "VERSION", "HELD BY",
+            "NAME",
+            "LABEL",
+            "SCOPE",
+            "KIND",
+            "ADDED",
+            "ROTATED",
+            "LAST USED",
+            "VERSION",
+            "HELD BY",
         ],
         &rows,
     ))
 }
 
-fn row(entry: &Entry, held: &[&Holder]) -> [String; 8] {
+fn row(entry: &Entry, used: Option<Timestamp>, held: &[&Holder]) -> [String; 9] {
     let rotated = if entry.version() > 1 {
         minute(entry.updated())
     } else {
@@ -83,6 +94,7 @@ fn row(entry: &Entry, held: &[&Holder]) -> [String; 8] {
         entry.kind().to_string(),
         minute(entry.created()),
         rotated,
+        used.map_or_else(|| "-".to_owned(), minute),
         entry.version().to_string(),
         held_by(entry, held),
     ]
@@ -103,7 +115,7 @@ fn held_by(entry: &Entry, held: &[&Holder]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn to_json(entry: &Entry, held: &[&Holder]) -> Value {
+fn to_json(entry: &Entry, used: Option<Timestamp>, held: &[&Holder]) -> Value {
     json!({
         "name": entry.name().as_str(),
         "label": entry.label(),
@@ -111,6 +123,7 @@ fn to_json(entry: &Entry, held: &[&Holder]) -> Value {
         "kind": entry.kind().as_str(),
         "added": entry.created().to_string(),
         "rotated": (entry.version() > 1).then(|| entry.updated().to_string()),
+        "last_used": used.map(|time| time.to_string()),
         "version": entry.version(),
         "held_by": held.iter().map(|holder| holder_json(holder, Some(entry))).collect::<Vec<_>>(),
     })

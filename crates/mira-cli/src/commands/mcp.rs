@@ -3,7 +3,6 @@
 mod add;
 mod import;
 mod list;
-mod plan;
 mod rm;
 mod run;
 mod test;
@@ -11,7 +10,8 @@ mod undo;
 
 use std::process::ExitCode;
 
-use mira_mcp::definition::{Definition, Definitions, DefinitionsError, ServerName};
+use mira_mcp::definition::{DefineError, Definition, Definitions, DefinitionsError, ServerName};
+use mira_mcp::import::ImportError;
 use mira_mcp::suspect;
 use mira_vault::home::Home;
 
@@ -85,6 +85,27 @@ fn warn_of_args(name: &ServerName, args: &[String], ui: &Ui) {
              if the server takes it from a variable too, give it with --env",
             index + 1
         ));
+    }
+}
+
+impl From<DefineError> for CommandError {
+    fn from(error: DefineError) -> Self {
+        let told = Self::usage(error.to_string());
+        match error {
+            DefineError::Header => told
+                .hint("--header takes the name of a header; its value is asked for: --header Authorization, and then `Bearer ...`"),
+            _ => told,
+        }
+    }
+}
+
+impl From<ImportError> for CommandError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Vault(error) => error.into(),
+            ImportError::Io(error) => error.into(),
+            error => Self::failed(error.to_string()),
+        }
     }
 }
 

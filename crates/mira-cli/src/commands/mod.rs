@@ -1,6 +1,8 @@
 //! The commands: one file each, its arguments and its `run`.
 
 pub(crate) mod aws;
+#[cfg(target_os = "linux")]
+mod backup;
 mod completions;
 #[cfg(target_os = "linux")]
 mod delete;
@@ -13,6 +15,9 @@ mod doctor;
 mod duplicate;
 mod explain;
 mod export;
+#[cfg(target_os = "linux")]
+mod github;
+mod hooks;
 mod import;
 mod init;
 #[cfg(target_os = "linux")]
@@ -41,6 +46,8 @@ mod redact;
 mod rekey;
 #[cfg(target_os = "linux")]
 mod restart;
+#[cfg(target_os = "linux")]
+mod restore;
 mod rm;
 mod run;
 #[cfg(target_os = "linux")]
@@ -92,6 +99,9 @@ pub(crate) enum Command {
     Aws(aws::Args),
     /// List model providers, and try their keys
     Provider(provider::Args),
+    /// Set up the App with which servers act on GitHub, and try it
+    #[cfg(target_os = "linux")]
+    Github(github::Args),
     /// Redact a stream, or scan files for secrets
     Redact(redact::Args),
     /// Ask for the vault's passphrase once and remember it for a while
@@ -159,12 +169,21 @@ pub(crate) enum Command {
     /// Delete an instance: its secrets, state, logs, network record and snapshots
     #[cfg(target_os = "linux")]
     Delete(delete::Args),
+    /// Save all that this home holds in one encrypted file
+    #[cfg(target_os = "linux")]
+    Backup(backup::Args),
+    /// Take a backup back
+    #[cfg(target_os = "linux")]
+    Restore(restore::Args),
     /// Open the desk in a browser: secrets, apps, network, users
     #[cfg(target_os = "linux")]
     Desk(desk::Args),
     /// Manage the users of a server's desk
     #[cfg(target_os = "linux")]
     User(user::Args),
+    /// Show the webhooks that a server took, and deliver failed ones again
+    #[cfg(target_os = "linux")]
+    Hooks(hooks::Args),
     /// Run the supervisor, which other commands start when they need it, and the desk for a team; or end it
     #[cfg(target_os = "linux")]
     Serve(serve::Args),
@@ -199,6 +218,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Explain(args) => explain::run(&args, ui),
         Command::Aws(args) => return aws::run(&args, ui),
         Command::Provider(args) => return provider::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Github(args) => return github::run(&args, ui),
         Command::Redact(args) => return redact::run(&args, ui),
         Command::Unlock(args) => unlock::run(&args, ui),
         Command::Lock(args) => lock::run(&args, ui),
@@ -243,9 +264,15 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         #[cfg(target_os = "linux")]
         Command::Delete(args) => delete::run(&args, ui),
         #[cfg(target_os = "linux")]
+        Command::Backup(args) => backup::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Restore(args) => restore::run(&args, ui),
+        #[cfg(target_os = "linux")]
         Command::Desk(args) => desk::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::User(args) => user::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Hooks(args) => hooks::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Serve(args) => serve::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

@@ -1,6 +1,6 @@
 //! `mira open`: makes an instance of a package, or opens the one that is there, and brings it up.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use mira_host::instances::{Candidate, Claim, Created, KeyWanted, Unpacked};
@@ -225,25 +225,8 @@ pub(crate) fn unpacked(
     instance: &Instance,
     args: &LaunchArgs,
 ) -> Result<Unpacked, CommandError> {
-    if let Some(unpacked) = apps.instances.unpacked(instance)? {
-        return Ok(unpacked);
-    }
-    let source = PathBuf::from(&instance.package.source);
-    let mut candidate = candidate(apps, ui, &source, Some(instance), args)?;
-    if candidate.digest() != instance.package.digest {
-        return Err(CommandError::failed(format!(
-            "{} is not the package that {} was opened from any more",
-            source.display(),
-            instance.name
-        ))
-        .hint(format!(
-            "mira open {} --name {} takes it as an update.",
-            source.display(),
-            instance.name
-        )));
-    }
-    let agreed = instance.package.unsigned_agreed;
-    Ok(apps.wait(apps.instances.update(instance, &mut candidate, agreed))?)
+    let mut ask = |wanted: KeyWanted| args.key.ask(ui, wanted);
+    Ok(apps.wait(apps.instances.reopen(instance, &mut ask))?)
 }
 
 /// Shows what an app asks for, before anything of it runs.

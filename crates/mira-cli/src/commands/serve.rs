@@ -2,21 +2,30 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use mira_desk::{Certificate, DeskOptions, Proxies, has_default_password, make_first_admin};
+use mira_desk::{
+    Certificate, DeskOptions, HookSecretsError, Hooks, Keeping, Oidc, OidcOptions, Opened, Proxies,
+    Surroundings, WEBHOOK_SECRET, has_default_password, hook_secrets, make_first_admin,
+};
+use mira_hooks::{SecretsError, Sources};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
-use mira_secret::SecretBytes;
+use mira_provider::TIMEOUT;
 use mira_server::{Client, Leaving, ServeOptions, serve};
-use mira_store::{LinkPurpose, Shared};
+use mira_store::{LinkPurpose, Role, Shared};
 use mira_vault::home::Home;
 
 use super::desk::{shared, surroundings};
+use super::start;
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
-use crate::session;
+use crate::github;
+use crate::log::{self, Hush, LogFormat};
+use crate::reach::caller;
+use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
 
 /// The word that makes the binary a keeper.
@@ -56,13 +65,102 @@ pub(crate) struct Args {
     )]
     behind_proxy: Vec<IpNet>,
 
+    #[command(flatten)]
+    oidc: OidcArgs,
+
+    /// Take webhooks at /webhooks/github, signed with MIRA_WEBHOOK_SECRET, and deliver them to apps
+    #[arg(long, requires = "listen")]
+    hooks: bool,
+
+    /// Take webhooks from these networks alone: a file with one on each line, or GitHub's list (https://api.github.com/meta)
+    #[arg(long, value_name = "FILE", requires = "hooks")]
+    hooks_from: Option<PathBuf>,
+
+    /// For how many days the audit is kept
+    #[arg(long, value_name = "DAYS", requires = "listen", default_value_t = Keeping::DEFAULT.days, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_audit_days: u32,
+
+    /// How many rows of the audit are kept at most
+    #[arg(long, value_name = "ROWS", requires = "listen", default_value_t = Keeping::DEFAULT.rows, value_parser = clap::value_parser!(u32).range(1..))]
+    keep_audit_rows: u32,
+
+    /// Write a line for each request and each thing that happens to stderr; no value is in it
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log: Option<LogFormat>,
+
+    /// Take the place of the supervisor that runs: stop it with its instances, and start those again
+    #[arg(long, requires = "listen")]
+    take_over: bool,
+
     /// End the supervisor that runs, and before that all instances
     #[arg(long, conflicts_with = "listen")]
     stop: bool,
 
+    #[command(flatten)]
+    unlock: UnlockArgs,
+
     /// End after the last instance was stopped
     #[arg(long, hide = true)]
     on_demand: bool,
+}
+
+/// Who may sign in through a provider of OpenID Connect.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Sign-in through OpenID Connect")]
+struct OidcArgs {
+    /// The provider, as it names itself: https://id.example.org/realms/team
+    #[arg(long, value_name = "URL", requires_all = ["oidc_client_id", "oidc_role", "listen"])]
+    oidc_issuer: Option<String>,
+
+    /// What this desk is called there; a client secret is saved as MIRA_OIDC_CLIENT_SECRET (`mira set`)
+    #[arg(long, value_name = "ID", requires = "oidc_issuer")]
+    oidc_client_id: Option<String>,
+
+    /// The role of a group, such as admin=platform-team (may be repeated)
+    #[arg(long, value_name = "ROLE=GROUP", requires = "oidc_issuer", value_parser = role_of_group)]
+    oidc_role: Vec<(Role, String)>,
+
+    /// The claim that lists a person's groups
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        default_value = "groups",
+        requires = "oidc_issuer"
+    )]
+    oidc_groups_claim: String,
+
+    /// What is asked for besides `openid` (may be repeated)
+    #[arg(long, value_name = "SCOPE", default_values = ["profile", "email"], requires = "oidc_issuer")]
+    oidc_scope: Vec<String>,
+}
+
+fn role_of_group(text: &str) -> Result<(Role, String), String> {
+    let (role, group) = text
+        .split_once('=')
+        .filter(|(_, group)| !group.is_empty())
+        .ok_or("a role and a group, as in admin=platform-team")?;
+    let role = role
+        .parse()
+        .map_err(|_| "a role is admin, operator or viewer".to_owned())?;
+    Ok((role, group.to_owned()))
+}
+
+impl OidcArgs {
+    fn prepare(&self) -> Result<Option<Arc<Oidc>>, CommandError> {
+        let (Some(issuer), Some(client)) = (&self.oidc_issuer, &self.oidc_client_id) else {
+            return Ok(None);
+        };
+        let options = OidcOptions {
+            issuer: issuer.clone(),
+            client: client.clone(),
+            scopes: self.oidc_scope.clone(),
+            groups_claim: self.oidc_groups_claim.clone(),
+            roles: self.oidc_role.clone(),
+            caller: caller(TIMEOUT)?,
+        };
+        let oidc = Oidc::new(options).map_err(|error| CommandError::usage(error.to_string()))?;
+        Ok(Some(Arc::new(oidc)))
+    }
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
@@ -72,22 +170,91 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let again = match (args.take_over, args.listen) {
+        (true, Some(listen)) => take_over(&place, &home, listen, ui)?,
+        _ => Vec::new(),
+    };
+    let hush = args.log.map(log::begin);
+    let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
+    let mut hooks = match args.hooks {
+        true => Some(hooks(args, ui)?),
+        false => None,
+    };
+    if desk.is_some()
+        && let Some(placeholders) = github::placeholders(&home, ui, &args.unlock)?
+    {
+        let app = placeholders.tokens().app();
+        ui.say(&format!(
+            "apps act on GitHub as App {} at {}",
+            app.id(),
+            app.base()
+        ));
+        let source = Arc::new(github::Source(placeholders));
+        if let Some(hooks) = &mut hooks {
+            hooks.placeholders = Some(Arc::clone(&source) as _);
+            hooks.watcher = Some(Arc::clone(&source) as _);
+        }
+        config.tokens = Some(source);
+    }
     let options = ServeOptions {
         place,
-        config: Config::new(KEEPER, ROOM, Leases::at(home.leases())),
+        config,
         on_demand: args.on_demand,
+        takes_over: args.take_over,
     };
     let ready = || match args.on_demand {
         true => mira_host::background::ready(),
         false => {
             ui.say("the supervisor is ready; Ctrl-C ends it, and stops all instances");
+            tracing::info!(target: "mira::server", "the supervisor is ready");
+            // They go the way of any command that starts one; whoever ends this process does not wait for them.
+            std::thread::spawn(move || start_again(&again));
             Ok(())
         }
     };
-    serve(options, ready, async |leaving: Leaving| match desk {
-        Some(options) => serve_desk(options, &home, ui, leaving).await,
+    let served = serve(options, ready, async |leaving: Leaving| match desk {
+        Some(options) => serve_desk(options, hooks, &home, hush, ui, leaving).await,
         None => Ok(()),
+    });
+    tracing::info!(target: "mira::server", "the supervisor has ended");
+    served
+}
+
+/// Stops the supervisor that runs, once it is known that this one can begin; returns what it ran.
+fn take_over(
+    place: &mira_server::Place,
+    home: &Home,
+    listen: SocketAddr,
+    ui: &Ui,
+) -> Result<Vec<String>, CommandError> {
+    let failed = |error| CommandError::failed(format!("cannot listen on {listen}: {error}"));
+    drop(std::net::TcpListener::bind(listen).map_err(failed)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        shared(home).await?.close().await;
+        let client = Client::new(place.clone());
+        let running = client.instances().await?;
+        if client.shut_down().await? {
+            ui.say("the supervisor that ran here has ended");
+        }
+        Ok(running.into_iter().map(|state| state.id).collect())
     })
+}
+
+/// Starts what ran before, as `mira start -d` does; what cannot be started is told.
+fn start_again(ids: &[String]) {
+    let ui = Ui::new();
+    for id in ids {
+        let args = start::Args::detached(id);
+        if let Err(error) = start::run(&args, &ui) {
+            ui.say(&format!(
+                "{id} was running, and is not started again: {}",
+                error.in_one_line()
+            ));
+        }
+    }
 }
 
 /// Returns how the desk is to listen, if it is.
@@ -106,17 +273,56 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
         listen,
         certificate,
         proxies: Proxies::new(args.behind_proxy.clone()),
+        oidc: args.oidc.prepare()?,
+        keeping: Keeping {
+            days: args.keep_audit_days,
+            rows: args.keep_audit_rows,
+        },
     };
     options.check()?;
     Ok(Some(options))
 }
 
+/// Returns how webhooks are to be taken.
+fn hooks(args: &Args, ui: &Ui) -> Result<Hooks, CommandError> {
+    let vault = session::open(ui, &args.unlock)?;
+    let secrets = hook_secrets(&vault).map_err(|error| match error {
+        HookSecretsError::Secrets(SecretsError::None) => {
+            CommandError::missing("webhooks are checked with a secret that is not saved:", [WEBHOOK_SECRET])
+                .hint("`openssl rand -hex 32` makes one; `mira set MIRA_WEBHOOK_SECRET` saves it; the sender gets the same.")
+        }
+        HookSecretsError::Vault(error) => error.into(),
+        error => CommandError::failed(error.to_string()),
+    })?;
+    let sources = args.hooks_from.as_ref().map(|file| {
+        let failed = |error: &dyn std::fmt::Display| {
+            CommandError::failed(format!("{}: {error}", file.display()))
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+        Sources::parse(&text).map_err(|error| failed(&error))
+    });
+    Ok(Hooks {
+        sources: sources.transpose()?,
+        ..Hooks::new(secrets)
+    })
+}
+
 async fn serve_desk(
     options: DeskOptions,
+    hooks: Option<Hooks>,
     home: &Home,
+    hush: Option<Hush>,
     ui: &Ui,
     leaving: Leaving,
 ) -> Result<(), CommandError> {
+    if let Some(hush) = &hush {
+        for name in ["ADMIN_PASSWORD", "DATABASE_URL"] {
+            if let Some(value) = session::given(name)? {
+                // EXPOSE: to the log, which is kept free of it.
+                hush.add(name, value.expose());
+            }
+        }
+    }
     let shared = shared(home).await?;
     let scheme = match options.certificate {
         Some(_) => "https",
@@ -144,10 +350,15 @@ async fn serve_desk(
         }
     };
     let place = shared.place().to_owned();
+    let takes_hooks = hooks.is_some();
     let ready = |address: SocketAddr| {
         ui.say(&format!(
             "the desk is at {scheme}://{address}, with {place}"
         ));
+        if takes_hooks {
+            ui.say("webhooks are taken at /webhooks/github");
+        }
+        tracing::info!(target: "mira::server", %address, database = place, "the desk is ready");
         if let Some(link) = &link {
             // EXPOSE: to whoever started the server; it works once, for an hour.
             ui.say(&format!(
@@ -157,16 +368,21 @@ async fn serve_desk(
             ui.detail("the link works once, for an hour");
         }
     };
-    Ok(mira_desk::serve(options, surroundings(home, shared)?, ready, leaving.wait()).await?)
+    let opened = hush.map_or_else(Opened::default, |hush| {
+        Opened::new(move |name, value| hush.add(name, value))
+    });
+    let surroundings = Surroundings {
+        hooks,
+        ..surroundings(home, shared, opened)?
+    };
+    Ok(mira_desk::serve(options, surroundings, ready, leaving.wait()).await?)
 }
 
 /// Makes the first admin of `ADMIN_PASSWORD`, if there is none.
 async fn first_admin(shared: &Shared, only_here: bool, ui: &Ui) -> Result<(), CommandError> {
-    let Some(password) = std::env::var_os("ADMIN_PASSWORD").filter(|password| !password.is_empty())
-    else {
+    let Some(password) = session::given("ADMIN_PASSWORD")? else {
         return Ok(());
     };
-    let password = SecretBytes::from_vec(password.into_encoded_bytes());
     // EXPOSE: to the comparison with what everybody knows.
     if !only_here && password.expose() == mira_desk::DEFAULT_PASSWORD.as_bytes() {
         return Err(CommandError::usage("ADMIN_PASSWORD is the one that everybody knows, and this desk is reached from other machines")

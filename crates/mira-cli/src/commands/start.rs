@@ -21,6 +21,20 @@ pub(crate) struct Args {
     launch: LaunchArgs,
 }
 
+impl Args {
+    /// Returns how an instance is started that is then left running.
+    pub(super) fn detached(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            json: false,
+            launch: LaunchArgs {
+                detach: true,
+                ..LaunchArgs::default()
+            },
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     ui.want_json(args.json);
     let apps = Apps::open()?;

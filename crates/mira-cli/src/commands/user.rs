@@ -43,6 +43,10 @@ enum Action {
     List(ListArgs),
     /// Give a user another role
     Role(RoleArgs),
+    /// Keep a user out, and end all sessions of that user
+    Disable(OneArgs),
+    /// Let a user in again
+    Enable(OneArgs),
     /// Remove users, with their sessions and API tokens
     Rm(RmArgs),
     /// Give a user another password
@@ -87,6 +91,13 @@ struct RoleArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct OneArgs {
+    /// The user
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+#[derive(Debug, clap::Args)]
 struct RmArgs {
     /// The users
     #[arg(value_name = "NAME", required = true)]
@@ -127,6 +138,8 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             Action::Add(args) => add(&shared, args, ui).await,
             Action::List(args) => list(&shared, args, ui).await,
             Action::Role(args) => role(&shared, args, ui).await,
+            Action::Disable(args) => set_disabled(&shared, args, true, ui).await,
+            Action::Enable(args) => set_disabled(&shared, args, false, ui).await,
             Action::Rm(args) => remove(&shared, args, ui).await,
             Action::Passwd(args) => passwd(&shared, args, ui).await,
         };
@@ -178,6 +191,25 @@ async fn role(shared: &Shared, args: &RoleArgs, ui: &Ui) -> Result<(), CommandEr
         .await?;
     record(shared, AuditAction::UserRole, &user).await?;
     ui.say(&format!("{} is {} now", user.name, user.role));
+    Ok(())
+}
+
+async fn set_disabled(
+    shared: &Shared,
+    args: &OneArgs,
+    disabled: bool,
+    ui: &Ui,
+) -> Result<(), CommandError> {
+    let user = existing(shared, &args.name).await?;
+    let user = shared
+        .set_disabled(&user.id, disabled, Timestamp::now())
+        .await?;
+    let (action, told) = match disabled {
+        true => (AuditAction::UserDisable, "is kept out now"),
+        false => (AuditAction::UserEnable, "may sign in again"),
+    };
+    record(shared, action, &user).await?;
+    ui.say(&format!("{} {told}", user.name));
     Ok(())
 }
 

@@ -1,9 +1,13 @@
 //! `mira desk` and `mira serve --listen`: where they listen, where they refuse to, and what a browser gets from a real one.
 
 mod browser;
+mod operated;
+mod soak;
+mod webhooks;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +23,8 @@ struct Served {
     /// What it said until it was ready.
     said: String,
     url: String,
+    /// Takes what it says from then on.
+    rest: Option<JoinHandle<String>>,
 }
 
 impl Served {
@@ -47,15 +53,29 @@ impl Served {
                 break format!("http://{}", url.get(..end).unwrap());
             }
         };
-        // It goes on saying things, which somebody has to take.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, said, url }
+        let rest = std::thread::spawn(move || {
+            let lines = lines.map_while(Result::ok);
+            lines.map(|line| line + "\n").collect::<String>()
+        });
+        Self {
+            child,
+            said,
+            url,
+            rest: Some(rest),
+        }
     }
 
-    fn end(mut self) -> Option<i32> {
+    fn end(self) -> Option<i32> {
+        self.end_and_tell().0
+    }
+
+    /// Ends it; returns all that it said too.
+    fn end_and_tell(mut self) -> (Option<i32>, String) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
+        let code = self.child.wait().unwrap().code();
+        let rest = self.rest.take().unwrap().join().unwrap();
+        (code, std::mem::take(&mut self.said) + &rest)
     }
 }
 
@@ -183,6 +203,8 @@ fn a_browser_shows_every_page_without_a_complaint_and_for_everybody() {
     let package = house.app("talker", TALKER).pack();
     house.run(&["open", &package, "-d"], 3);
     house.save("talker", "TALKER_KEY", VALUE);
+    let add = ["mcp", "add", "echo", "--with", "LEVEL=1", "--", "cat"];
+    house.run(&add, 0);
     let axe = std::fs::read_to_string(installed("node/node_modules/axe-core/axe.min.js")).unwrap();
     let desk = Served::start(
         &house,
@@ -207,7 +229,14 @@ fn a_browser_shows_every_page_without_a_complaint_and_for_everybody() {
             "/secrets/OPENAI_API_KEY",
             "/instances",
             "/instances/talker",
+            "/instances/talker/snapshots",
+            "/open",
+            "/mcp",
+            "/mcp/echo",
+            "/mcp-import",
+            "/providers",
             "/network",
+            "/webhooks",
             "/audit",
             "/account",
             "/health",
@@ -270,6 +299,52 @@ fn a_browser_saves_a_secret_follows_a_log_and_removes_the_secret_after_asking() 
     until_there(&browser, "and its ciphertext");
     assert_eq!(browser.complaints(), [] as [&str; 0]);
     house.run(&["stop", "talker"], 0);
+}
+
+#[test]
+fn a_browser_opens_a_package_adds_and_tests_an_mcp_server_and_takes_a_clients_servers_over() {
+    let house = House::new();
+    let package = house.app("talker", TALKER).pack();
+    let desk = Served::start(&house, &["desk", "--no-browser"], &[]);
+    let base = desk.url.split("/enter/").next().unwrap();
+    let browser = Browser::start(&house.home.path().join("browser"), 1280, false);
+    browser.open(&desk.url);
+    browser.open(&format!("{base}/open"));
+    // A file field is given a path, as a person's choice of a file is.
+    browser.type_into("input[name=package]", &package);
+    browser.click("form[enctype] button");
+    until_there(&browser, "org.example.talker");
+    for part in ["unsigned", "TALKER_KEY", "api.example.org"] {
+        assert!(browser.source().contains(part), "{part}");
+    }
+    browser.click("form[action^='/open/'] button");
+    until_there(&browser, "It needs the secrets below");
+    browser.open(&format!("{base}/mcp"));
+    browser.type_into("form:has([name=command]) [name=name]", "broken");
+    browser.type_into("[name=command]", "sh");
+    browser.type_into("[name=args]", "-c\necho my key is $BROKEN_KEY >&2; exit 7");
+    browser.type_into("[name=secrets]", &format!("BROKEN_KEY={VALUE}"));
+    browser.click("form:has([name=command]) button");
+    until_there(&browser, "Not tested since");
+    browser.click("form[action$='/test'] button");
+    until_there(&browser, "my key is [redacted:BROKEN_KEY]");
+    assert!(browser.source().contains("exit code 7"));
+    assert!(!browser.source().contains(VALUE));
+    browser.open(&format!("{base}/mcp-import"));
+    let config = format!(
+        r#"{{"mcpServers": {{"tracker": {{"command": "npx", "env": {{"TRACKER_TOKEN": "{VALUE}"}}}}}}}}"#
+    );
+    browser.type_into("[name=text]", &config);
+    browser.click("form:has([name=text]) button");
+    until_there(&browser, "TRACKER_TOKEN");
+    browser.click("form[action^='/mcp-import/'] button");
+    until_there(&browser, "mira mcp run tracker");
+    assert!(!browser.source().contains(VALUE));
+    browser.open(&format!("{base}/mcp/tracker"));
+    browser.click("button.danger");
+    browser.agree();
+    until_there(&browser, "<h1>MCP servers</h1>");
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
 }
 
 #[test]

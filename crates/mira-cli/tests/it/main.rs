@@ -8,6 +8,8 @@
 #[cfg(target_os = "linux")]
 mod apps;
 mod aws;
+#[cfg(target_os = "linux")]
+mod backup;
 mod canary;
 mod concurrency;
 mod crash;
@@ -16,6 +18,8 @@ mod desk;
 mod faults;
 #[cfg(target_os = "linux")]
 mod gate;
+#[cfg(target_os = "linux")]
+mod github;
 mod import;
 mod life;
 #[cfg(target_os = "linux")]

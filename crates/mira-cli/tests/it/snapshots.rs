@@ -1,6 +1,6 @@
 //! Snapshots, copies and diagnostics of instances, by the real program, restic and SQLite.
 
-mod notes;
+pub(crate) mod notes;
 
 mod autosave;
 mod commands;

@@ -35,8 +35,12 @@ pub(crate) struct Next {
 }
 
 impl Next {
+    pub(super) fn to(path: String) -> Self {
+        Self { next: Some(path) }
+    }
+
     /// Returns a path of this desk; another host's is none.
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         let path = self.next.as_deref().unwrap_or("/");
         let elsewhere =
             !path.starts_with('/') || path.starts_with("//") || path.contains(['\\', '\r', '\n']);
@@ -54,7 +58,7 @@ pub(crate) async fn show(
         return Ok(Redirect::to(next.path()).into_response());
     }
     let has_users = !desk.shared.users().await?.is_empty();
-    Ok(login_page(next.path(), None, has_users).into_response())
+    Ok(login_page(&desk, next.path(), None, has_users).into_response())
 }
 
 /// Signs in by name and password.
@@ -82,7 +86,7 @@ pub(crate) async fn by_password(
             "too many tries; the next one is looked at after {}",
             when(until)
         );
-        let page = login_page(next.path(), Some(&message), true);
+        let page = login_page(&desk, next.path(), Some(&message), true);
         return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
     }
     let login = match name.parse::<UserName>() {
@@ -115,7 +119,7 @@ pub(crate) async fn by_password(
         }
         _ => {
             not_let_in(&desk, &origin, &name).await?;
-            let page = login_page(next.path(), Some("name or password is wrong"), true);
+            let page = login_page(&desk, next.path(), Some("name or password is wrong"), true);
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
     }
@@ -176,7 +180,7 @@ pub(crate) async fn out(
 }
 
 /// Makes a session and hands its token to the browser.
-async fn begin(
+pub(super) async fn begin(
     desk: &Desk,
     of: SessionOf<'_>,
     kind: SessionKind,
@@ -224,7 +228,12 @@ async fn begin(
 }
 
 /// Writes down that somebody was not let in.
-async fn not_let_in(desk: &Desk, origin: &Origin, as_whom: &str) -> Result<(), DeskError> {
+pub(super) async fn not_let_in(
+    desk: &Desk,
+    origin: &Origin,
+    as_whom: &str,
+) -> Result<(), DeskError> {
+    desk.metrics.logins_failed.inc();
     let action = AuditAction::SessionLoginFailed;
     audit(
         desk,
@@ -252,6 +261,12 @@ async fn audit(
         subject,
         outcome,
     };
+    // Without the subject: what was typed as a name may be a password.
+    tracing::info!(
+        target: "mira::audit",
+        action = action.as_str(),
+        outcome = outcome.as_str(),
+    );
     Ok(desk.shared.record(&entry, Timestamp::now()).await?)
 }
 
@@ -271,7 +286,7 @@ fn cookie(value: &str, age: Option<cookie::time::Duration>) -> Cookie<'_> {
     cookie
 }
 
-fn set_cookie(response: &mut Response, cookie: &Cookie<'_>) {
+pub(super) fn set_cookie(response: &mut Response, cookie: &Cookie<'_>) {
     if let Ok(mut value) = HeaderValue::from_str(&cookie.to_string()) {
         value.set_sensitive(true);
         response.headers_mut().append(header::SET_COOKIE, value);

@@ -27,6 +27,7 @@ use crate::custody::blocking;
 use crate::error::DeskError;
 use crate::form::Form;
 use crate::house::Known;
+use crate::launch::Password;
 use crate::{Desk, Handle};
 
 /// How many lines of the log a page begins with.
@@ -47,6 +48,8 @@ struct Wanted {
     how_to_obtain: Option<String>,
     delivery: &'static str,
     source: Option<String>,
+    /// Whether it is one of the person's.
+    bound: bool,
 }
 
 /// Shows one.
@@ -58,21 +61,24 @@ pub(crate) async fn show(
     let known = desk.house.find(&id).await?;
     let instance = &known.instance;
     let here = format!("/instances/{}", instance.id);
-    let manifest = desk
-        .house
-        .unpacked(instance)?
-        .map(|unpacked| unpacked.manifest);
-    let wanted = match &manifest {
+    let unpacked = desk.house.unpacked(instance)?;
+    // What is sealed is not known before its password is given.
+    let asks = unpacked
+        .as_ref()
+        .is_none_or(|unpacked| unpacked.sealed.is_some());
+    let manifest = unpacked.map(|unpacked| unpacked.manifest);
+    let (wanted, yours) = match &manifest {
         Some(manifest) => wanted(&desk, &known, manifest).await?,
-        None => Vec::new(),
+        None => Default::default(),
     };
     let ports = desk.house.instances.store().ports(&instance.id).await?;
     let decisions = desk.house.instances.store().decisions(&instance.id).await?;
     let lines = lines(&desk, &known).await?;
     let operator = identity.may(Role::Operator);
-    let missing = wanted
-        .iter()
-        .any(|wanted| wanted.required && wanted.source.is_none());
+    let missing = !asks
+        && wanted
+            .iter()
+            .any(|wanted| wanted.required && wanted.source.is_none());
     let live = match lines.last() {
         Some(line) => format!("{here}/live?after={}", line.time),
         None => format!("{here}/live?after={}", Timestamp::UNIX_EPOCH),
@@ -87,7 +93,10 @@ pub(crate) async fn show(
                 @if known.state.is_some() {
                     form method="post" action={ (here) "/stop" } { button { "Stop" } }
                 } @else {
-                    form method="post" action={ (here) "/start" } { button disabled[missing] { "Start" } }
+                    form method="post" action={ (here) "/start" } autocomplete="off" {
+                        @if asks { label { "Password of the package" input type="password" name="password" required autocomplete="off" maxlength="4096"; small { "It is asked for each time, and kept nowhere. Wrong ones are counted: after five in a row there is a lock." } } }
+                        button disabled[missing] { "Start" }
+                    }
                 }
             }
             @if missing { p class="hint" { "It needs the secrets below before it can start." } }
@@ -103,7 +112,11 @@ pub(crate) async fn show(
                 }
             }
         }
-        (secrets_part(&here, &wanted, operator))
+        (secrets_part(&here, &wanted, &yours, &identity))
+        @if manifest.as_ref().is_none_or(|manifest| !manifest.state.volumes.is_empty()) {
+            h2 { "State" }
+            p { a href={ (here) "/snapshots" } { "Snapshots" } ": take one, or go back to one." }
+        }
         (hosts_part(&here, manifest.as_ref(), &decisions, operator))
         h2 id="log" { "Log" }
         div class="log" role="log" aria-labelledby="log" tabindex="0" hx-ext="sse" sse-connect=(live) sse-swap="line" hx-swap="beforeend" {
@@ -123,8 +136,12 @@ fn opens(manifest: Option<&Manifest>, service: &str, name: &str) -> bool {
     })
 }
 
-/// Says where each declared secret comes from.
-async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<Wanted>, DeskError> {
+/// Says where each declared secret comes from, and which secrets the person has.
+async fn wanted(
+    desk: &Desk,
+    known: &Known,
+    manifest: &Manifest,
+) -> Result<(Vec<Wanted>, Vec<SecretName>), DeskError> {
     let bindings = desk
         .house
         .instances
@@ -137,13 +154,13 @@ async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<W
         .iter()
         .map(|declared| declared.name.clone())
         .collect();
-    let sources = desk
+    let (sources, yours) = desk
         .custody
         .with_if_there(move |vault| {
             let source = |name: &SecretName| {
                 let vault = vault.as_deref()?;
                 if vault.find(&own, name).is_some() {
-                    return Some("its own".to_owned());
+                    return Some(("its own".to_owned(), false));
                 }
                 let bound = bindings
                     .iter()
@@ -151,13 +168,16 @@ async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<W
                 let secret: SecretName = bound.secret.parse().ok()?;
                 vault
                     .find(&Scope::User, &secret)
-                    .map(|entry| format!("your {}", entry.name()))
+                    .map(|entry| (format!("your {}", entry.name()), true))
             };
-            Ok(names.iter().map(source).collect::<Vec<_>>())
+            let sources: Vec<_> = names.iter().map(source).collect();
+            let all = vault.iter().flat_map(|vault| vault.secrets());
+            let yours = all.filter(|entry| *entry.scope() == Scope::User);
+            Ok((sources, yours.map(|entry| entry.name().clone()).collect()))
         })
         .await?;
     let declared = manifest.secrets.iter().zip(sources);
-    Ok(declared
+    let wanted = declared
         .map(|(declared, source)| Wanted {
             name: declared.name.clone(),
             required: declared.required,
@@ -168,12 +188,20 @@ async fn wanted(desk: &Desk, known: &Known, manifest: &Manifest) -> Result<Vec<W
                 Delivery::File => "file in memory",
                 Delivery::Brokered => "brokered: it gets a placeholder",
             },
-            source,
+            bound: source.as_ref().is_some_and(|(_, bound)| *bound),
+            source: source.map(|(source, _)| source),
         })
-        .collect())
+        .collect();
+    Ok((wanted, yours))
 }
 
-fn secrets_part(here: &str, wanted: &[Wanted], operator: bool) -> Markup {
+fn secrets_part(
+    here: &str,
+    wanted: &[Wanted],
+    yours: &[SecretName],
+    identity: &Identity,
+) -> Markup {
+    let admin = identity.may(Role::Admin);
     html! {
         @if !wanted.is_empty() {
             h2 { "Secrets" }
@@ -186,11 +214,23 @@ fn secrets_part(here: &str, wanted: &[Wanted], operator: bool) -> Markup {
                             @if let Some(how) = &wanted.how_to_obtain { br; small { "How to obtain it: " (how) } }
                         }
                         td { (wanted.delivery) }
-                        td { @match &wanted.source { Some(source) => (source), None => (badge("missing")) } }
+                        td {
+                            @match &wanted.source { Some(source) => (source), None => (badge("missing")) }
+                            @if wanted.bound && admin {
+                                form method="post" action={ (here) "/bindings/" (wanted.name) "/remove" } { button class="quiet" aria-label={ "Take back the binding of " (wanted.name) } { "Take back" } }
+                            }
+                        }
                     }
                 }
             }))
-            @if operator {
+            @if admin && !yours.is_empty() {
+                form method="post" action={ (here) "/bindings" } class="inline" {
+                    label { "Give it for" select name="name" required { @for wanted in wanted { option value=(wanted.name) selected[wanted.source.is_none()] { (wanted.name) } } } }
+                    label { "your secret" select name="secret" required { @for name in yours { option value=(name) { (name) } } } }
+                    button { "Bind" }
+                }
+            }
+            @if identity.may(Role::Operator) {
                 form method="post" action={ (here) "/secrets" } autocomplete="off" {
                     label { "Variable" select name="name" required { @for wanted in wanted { option value=(wanted.name) selected[wanted.source.is_none()] { (wanted.name) } } } }
                     label { "Value" textarea class="secret" name="value" required rows="1" spellcheck="false" autocomplete="off" {} small { "For this instance alone. A service gets a new value when it is started again." } }
@@ -400,9 +440,10 @@ pub(crate) async fn bring_up(
     desk: &Handle,
     id: &str,
     identity: &Identity,
+    password: Password,
 ) -> Result<Known, DeskError> {
     let known = desk.house.find(id).await?;
-    let started = crate::launch::start(desk, &known.instance).await;
+    let started = crate::launch::start(desk, &known.instance, password).await;
     let name = known.instance.name.as_str();
     desk.told(identity, AuditAction::InstanceStart, name, started)
         .await?;
@@ -433,8 +474,10 @@ pub(crate) async fn start(
     State(desk): State<Handle>,
     Path(id): Path<String>,
     identity: Identity,
+    mut form: Form,
 ) -> Result<Redirect, DeskError> {
-    Ok(back(&bring_up(&desk, &id, &identity).await?))
+    let password = Password(form.secret("password").filter(|text| !text.is_empty()));
+    Ok(back(&bring_up(&desk, &id, &identity, password).await?))
 }
 
 /// Stops it.

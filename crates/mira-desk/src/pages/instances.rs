@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use maud::html;
+use mira_store::Role;
 
 use super::{Page, badge, page, table, time};
 use crate::Handle;
@@ -17,7 +18,7 @@ pub(crate) async fn list(
     let body = html! {
         h1 { "Apps" }
         @if instances.is_empty() {
-            p class="empty" { "No app was opened yet. " code { "mira open PACKAGE" } " opens one." }
+            p class="empty" { "No app was opened yet." }
         } @else {
             (table("Instances", &["Instance", "App", "Version", "State", "Opened"], &html! {
                 @for known in &instances {
@@ -31,6 +32,7 @@ pub(crate) async fn list(
                 }
             }))
         }
+        @if identity.may(Role::Admin) { p { a href="/open" { "Open a package" } } }
     };
     Ok(page(&identity, "/instances", "Apps", &body))
 }

@@ -1,5 +1,7 @@
 //! The person's own secrets: what is saved, who holds it; added, rotated and removed. A value goes in and never comes out.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -39,6 +41,9 @@ pub(crate) struct Secret {
     /// When its value was last replaced.
     #[schemars(with = "Option<String>")]
     pub(crate) rotated: Option<Timestamp>,
+    /// When it was last handed to a program or an instance.
+    #[schemars(with = "Option<String>")]
+    pub(crate) last_used: Option<Timestamp>,
     /// How many values it has had.
     pub(crate) version: u64,
     /// The processes that have a value of it.
@@ -65,12 +70,13 @@ pub(crate) struct HeldBy {
 /// Returns the person's secrets.
 pub(crate) async fn all(desk: &Desk) -> Result<Vec<Secret>, DeskError> {
     let holders = desk.custody.holders().await?;
+    let used = desk.custody.last_used().await?;
     desk.custody
         .with(move |vault| {
             Ok(vault
                 .secrets()
                 .filter(|entry| *entry.scope() == Scope::User)
-                .map(|entry| secret(entry, &holders))
+                .map(|entry| secret(entry, &holders, &used))
                 .collect())
         })
         .await
@@ -83,7 +89,11 @@ async fn find(desk: &Desk, name: &str) -> Result<Secret, DeskError> {
         .ok_or_else(|| DeskError::not_found(format_args!("secret {name}")))
 }
 
-fn secret(entry: &mira_vault::Entry, holders: &[Holder]) -> Secret {
+fn secret(
+    entry: &mira_vault::Entry,
+    holders: &[Holder],
+    used: &BTreeMap<String, Timestamp>,
+) -> Secret {
     let id = entry.id().to_string();
     let held = holders
         .iter()
@@ -95,6 +105,7 @@ fn secret(entry: &mira_vault::Entry, holders: &[Holder]) -> Secret {
         kind: entry.kind().to_string(),
         added: entry.created(),
         rotated: (entry.version() > 1).then(|| entry.updated()),
+        last_used: used.get(&id).copied(),
         version: entry.version(),
         held_by: held
             .map(|holder| HeldBy {
@@ -267,7 +278,7 @@ pub(crate) async fn show(
         @if secrets.is_empty() {
             p class="empty" { "Nothing is saved here yet." }
         } @else {
-            (table("Secrets", &["Variable", "Label", "Kind", "Added", "Rotated", "Held by"], &html! {
+            (table("Secrets", &["Variable", "Label", "Kind", "Added", "Rotated", "Last used", "Held by"], &html! {
                 @for secret in &secrets {
                     tr {
                         th scope="row" { a href={ "/secrets/" (secret.name) } { code { (secret.name) } } }
@@ -275,6 +286,7 @@ pub(crate) async fn show(
                         td { (secret.kind) }
                         td { (time(secret.added)) }
                         td { @if let Some(rotated) = secret.rotated { (time(rotated)) } @else { "never" } }
+                        td { @if let Some(used) = secret.last_used { (time(used)) } @else { "never" } }
                         td { (held(secret)) }
                     }
                 }
@@ -327,6 +339,7 @@ pub(crate) async fn one(
             dt { "Kind" } dd { (secret.kind) }
             dt { "Added" } dd { (time(secret.added)) }
             dt { "Rotated" } dd { @if let Some(rotated) = secret.rotated { (time(rotated)) } @else { "never" } }
+            dt { "Last used" } dd { @if let Some(used) = secret.last_used { (time(used)) } @else { "never" } }
             dt { "Version" } dd { (secret.version) }
         }
         h2 { "Who holds it" }

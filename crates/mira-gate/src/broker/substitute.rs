@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode};
 use zeroize::Zeroizing;
 
-use super::Broker;
+use super::{Broker, token};
 use crate::policy::{Brokered, Policy, Reason};
 
 /// What stays as it is in a query: the unreserved characters of RFC 3986.
@@ -40,12 +40,13 @@ impl Broker {
         request: &mut Parts,
     ) -> Result<Used, Reason> {
         let mut used = Used::new();
-        if self.placeholders.is_none() {
+        if !self.is_needed() {
             return Ok(used);
         }
         self.forbid(policy, request.method.as_str().as_bytes())?;
         for (name, value) in &mut request.headers {
             self.forbid_name(policy, name)?;
+            self.forbid_token(token::stands_in(value.as_bytes()))?;
             if let Some(full) = self.header(policy, mine, value, &mut used)? {
                 *value = full;
             }
@@ -62,12 +63,14 @@ impl Broker {
     ) -> Result<(), Reason> {
         trailers.iter().try_for_each(|(name, value)| {
             self.forbid_name(policy, name)?;
+            self.forbid_token(token::stands_in(value.as_bytes()))?;
             self.forbid(policy, value.as_bytes())
         })
     }
 
     /// Header names have lost their case, so they are compared without it.
     fn forbid_name(&self, policy: &Policy, name: &HeaderName) -> Result<(), Reason> {
+        self.forbid_token(token::find(name.as_str().as_bytes()).is_some())?;
         let in_name = |secret: &&Brokered| {
             secret.placeholder.len() <= name.as_str().len()
                 && name
@@ -123,6 +126,7 @@ impl Broker {
         let Some(query) = request.uri.query() else {
             return Ok(());
         };
+        self.forbid_token(token::find(&decoded(query)).is_some())?;
         if !escaped && self.find(policy, query.as_bytes()).is_none() {
             return Ok(());
         }
@@ -231,7 +235,7 @@ fn decoded(text: &str) -> std::borrow::Cow<'_, [u8]> {
 }
 
 /// Returns the scheme with its blank, and what is in the credentials, if a header's value is `Basic` credentials.
-fn basic(value: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+pub(super) fn basic(value: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let (scheme, credentials) = value.split_at_checked(6)?;
     let is_basic = scheme.eq_ignore_ascii_case(b"basic ");
     let credentials = is_basic.then(|| credentials.trim_ascii())?;

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
+use mira_secret::SecretBytes;
 
 use super::body::{Answer, Back, Exchange, Outgoing};
 use super::check::{Target, check, is_websocket, strip_hops};
@@ -21,9 +22,10 @@ use super::pool::{ConnectError, Origin, Sender, connect_one};
 use super::upgrade::{self, Upgrade};
 use crate::audit::{Alike, Attempt, How};
 use crate::broker::aws::{self, AwsError, AwsKeys, Payload};
+use crate::broker::token::{self, Destination};
 use crate::broker::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
 use crate::denial::Denial;
-use crate::policy::{Reason, Rule, Verdict};
+use crate::policy::{Policy, Reason, Rule, Verdict};
 use crate::shared::{Current, DialError, Shared};
 
 /// An answer of this length or less is looked through as a whole, so that it keeps its length.
@@ -48,6 +50,8 @@ struct View {
     alike: Option<Alike>,
     /// The secrets that the host may get, by their place in the policy.
     mine: Vec<usize>,
+    /// Whether the host may get any, or a token: then its answers are looked through.
+    is_brokered: bool,
     origin: Arc<Origin>,
 }
 
@@ -149,6 +153,10 @@ impl Connection {
         };
         let is_websocket = how == How::WebSocket;
         self.rewrite(view, &mut head, is_websocket);
+        let token = self.token(policy, &mut head).await?;
+        if let Some(token) = &token {
+            broker.goes_out(policy, token);
+        }
         let used = broker.substitute(policy, &view.mine, &mut head)?;
         if let Some(signed) = signed {
             signed.resign(&mut head)?;
@@ -168,6 +176,11 @@ impl Connection {
         {
             exchange.entry.used(name);
         }
+        if token.is_some() {
+            exchange
+                .entry
+                .used(&token::NAME.parse().expect("it is a name"));
+        }
         if is_websocket {
             return self.upgrade(view, rule, exchange, head).await;
         }
@@ -176,6 +189,23 @@ impl Connection {
         let (response, sender) = self.send(view, rule, &exchange, request).await?;
         let back = sender.map(|sender| (sender, Arc::clone(&view.origin)));
         self.pass(view, exchange, response, back).await
+    }
+
+    /// Puts a token into a request whose credentials are a placeholder of one; returns it.
+    async fn token(
+        &self,
+        policy: &Policy,
+        head: &mut Parts,
+    ) -> Result<Option<Arc<SecretBytes>>, Reason> {
+        let Some(tokens) = policy.tokens() else {
+            return Ok(None);
+        };
+        let to = Destination {
+            host: &self.target.text,
+            port: self.target.port,
+            secure: self.target.secure,
+        };
+        token::fill(tokens, to, head).await
     }
 
     /// Makes of the program's head the one that is sent, but for secrets.
@@ -187,12 +217,12 @@ impl Connection {
         if head.version != Version::HTTP_2 || headers.contains_key(header::HOST) {
             headers.insert(header::HOST, self.target.header.clone());
         }
-        if !view.mine.is_empty() {
+        if view.is_brokered {
             let identity = HeaderValue::from_static("identity");
             headers.insert(header::ACCEPT_ENCODING, identity);
         }
         if is_websocket {
-            upgrade::ask(headers, !view.mine.is_empty());
+            upgrade::ask(headers, view.is_brokered);
         }
     }
 
@@ -261,11 +291,11 @@ impl Connection {
         head.version = Version::HTTP_11;
         strip_hops(&mut head.headers);
         exchange.entry.status(head.status.as_u16());
-        if view.mine.is_empty() {
+        if !view.is_brokered {
             let answer = Answer::passing(body, exchange, back);
             return Ok(Response::from_parts(head, answer));
         }
-        let needles = view.current.broker.needles();
+        let needles = &view.current.broker.needles();
         // Another way to the host is none that the gate would see.
         head.headers.remove(header::ALT_SVC);
         let times = scrub_headers(needles, &mut head.headers);
@@ -332,11 +362,11 @@ impl Connection {
         strip_hops(&mut head.headers);
         upgrade::agree(&mut head.headers);
         exchange.entry.status(head.status.as_u16());
-        let needles = view.current.broker.needles();
+        let needles = &view.current.broker.needles();
         exchange
             .entry
             .redacted(scrub_headers(needles, &mut head.headers));
-        let needles = (!view.mine.is_empty()).then(|| Arc::clone(needles));
+        let needles = (view.is_brokered).then(|| Arc::clone(needles));
         if let Some(program) = program {
             let mut upgrade = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner);
             *upgrade = Some(Upgrade {
@@ -402,6 +432,7 @@ impl View {
         let mine = secrets.filter(|(_, secret)| secret.is_for(&target.host, target.port));
         Self {
             mine: mine.map(|(place, _)| place).collect(),
+            is_brokered: current.policy.is_brokered(&target.host, target.port),
             alike: match verdict {
                 Verdict::Allowed(_) => gate.audit.alike(&request).ok(),
                 Verdict::Refused(_) => None,

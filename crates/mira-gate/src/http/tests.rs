@@ -5,5 +5,6 @@ mod refused;
 mod scrubbed;
 mod sent;
 mod streamed;
+mod tokens;
 mod trusted;
 mod world;

@@ -68,6 +68,12 @@ impl Candidate {
         self.package.digest().to_string()
     }
 
+    /// Returns whether the package is encrypted as a whole, where it came from.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.package.is_encrypted()
+    }
+
     /// Returns the package itself.
     pub fn package(&mut self) -> &mut Package {
         &mut self.package

@@ -36,6 +36,9 @@ pub enum InstanceError {
     /// A folder that is to be in memory only is not.
     #[error(transparent)]
     Memory(#[from] FolderError),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    NoRandomness(String),
     /// The vault refused.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -146,6 +149,32 @@ pub enum InstanceError {
         instance: String,
         /// Where the package came from.
         source_path: String,
+    },
+    /// Another package is where an instance's was.
+    #[error("{} is not the package that {instance} was opened from any more; open it anew, which takes it as an update", source_path.display())]
+    OtherPackage {
+        /// The instance's name.
+        instance: String,
+        /// Where the package came from.
+        source_path: PathBuf,
+    },
+    /// An app declares no volume.
+    #[error("{instance} keeps no state: its app declares no volume")]
+    NoState {
+        /// The instance's name.
+        instance: String,
+    },
+    /// A snapshot holds nothing of what an app has.
+    #[error(
+        "snapshot {snapshot} holds no volume that the app of {instance} has now; it holds {held}"
+    )]
+    NoCommonVolume {
+        /// The instance's name.
+        instance: String,
+        /// The snapshot.
+        snapshot: String,
+        /// What it holds.
+        held: String,
     },
     /// A folder of Mira's cannot be used.
     #[error("{}: {source}", path.display())]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mira_package::manifest::{Manifest, Retention};
 use mira_secret::{Kind, SecretBytes, SecretName, SecretValue};
-use mira_snapshot::{Repository, Secrets, Volume};
+use mira_snapshot::{Repository, Secrets, Snapshot, Volume};
 use mira_store::{Instance, InstanceId};
 use mira_vault::{NewSecret, Vault};
 
@@ -197,6 +197,66 @@ impl Instances {
             secrets.add(name.as_str(), value.expose());
         }
         Ok(secrets.build())
+    }
+}
+
+/// What goes into the snapshots of an instance.
+#[derive(Debug)]
+pub struct Content {
+    /// Its volumes.
+    pub volumes: Vec<Volume>,
+    /// What is looked for in them.
+    pub secrets: Secrets,
+}
+
+impl Instances {
+    /// Returns what an instance keeps, and all secrets of it: its own, those that it is bound to, those that are sealed.
+    ///
+    /// # Errors
+    ///
+    /// It keeps no state, or a value cannot be read.
+    pub async fn content(
+        &self,
+        instance: &Instance,
+        manifest: &Manifest,
+        vault: &Vault,
+        sealed: &[(SecretName, SecretValue)],
+    ) -> Result<Content, InstanceError> {
+        let names: Vec<SecretName> = sealed.iter().map(|(name, _)| name.clone()).collect();
+        let resolution = self
+            .resolve(instance, manifest, Some(vault), &names)
+            .await?;
+        let secrets = self.secrets_to_find(instance, &resolution, vault, sealed)?;
+        let volumes = self.provide_volumes(&instance.id, manifest)?;
+        match volumes.is_empty() {
+            true => Err(InstanceError::NoState {
+                instance: instance.name.to_string(),
+            }),
+            false => Ok(Content { volumes, secrets }),
+        }
+    }
+
+    /// Returns the volumes that a snapshot holds and the app has.
+    ///
+    /// # Errors
+    ///
+    /// There are none, or a folder cannot be made.
+    pub fn restorable(
+        &self,
+        instance: &Instance,
+        manifest: &Manifest,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<Volume>, InstanceError> {
+        let mut volumes = self.provide_volumes(&instance.id, manifest)?;
+        volumes.retain(|volume| snapshot.volumes.contains(&volume.name));
+        match volumes.is_empty() {
+            false => Ok(volumes),
+            true => Err(InstanceError::NoCommonVolume {
+                instance: instance.name.to_string(),
+                snapshot: snapshot.id.short().to_owned(),
+                held: snapshot.volumes.join(", "),
+            }),
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use std::path::Path;
 use mira_package::manifest::{
     self, Delivery, Manifest, Name, Probe, Reference, SecretSpec, Service, Template,
 };
+use mira_secret::SecretName;
 use mira_snapshot::Repository;
 use mira_store::{Instance, PortRequest};
 use mira_vault::{AWS_REGION_VARIABLES, AWS_VARIABLES};
 
 use super::folders::remove;
-use super::{InstanceError, Instances, Unpacked};
+use super::{InstanceError, Instances, Unpacked, delivery};
 use crate::network::{Broker, Network, Visible};
 use crate::service::{
     Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value,
@@ -50,10 +51,13 @@ impl Instances {
         &self,
         instance: &Instance,
         unpacked: &Unpacked,
-        values: Vec<Value>,
+        mut values: Vec<Value>,
         surroundings: &Surroundings,
     ) -> Result<InstanceSpec, InstanceError> {
         let manifest = &unpacked.manifest;
+        if !manifest.webhooks.is_empty() {
+            values.push(delivery::make_token()?);
+        }
         let folders = self.layout.folders(&instance.id, unpacked.folder.clone());
         // A restore that was cut off comes first: it may have a volume half way out of its place.
         Repository::recover(&self.layout.snapshots(&instance.id))?;
@@ -134,6 +138,7 @@ impl Instances {
             is_command: false,
             rules: self.policy_rules(instance, manifest).await?,
             brokered: brokered.filter_map(broker).collect(),
+            has_tokens: !manifest.github.is_empty(),
             record: self.layout.net(&instance.id),
             require_enforcement: surroundings.require_enforcement,
             visible,
@@ -213,11 +218,15 @@ impl Making<'_> {
             let chosen = secrets.filter(|secret| secret.deliver == way);
             chosen.map(|secret| secret.name.clone()).collect()
         };
+        let mut webhooks = self.manifest.webhooks.iter();
+        let takes_events = webhooks.any(|hook| hook.service == service.name);
+        let mut env_secrets: Vec<SecretName> = delivered(Delivery::Env);
+        env_secrets.extend(takes_events.then(delivery::token_name));
         ServiceSpec {
             name: service.name.to_string(),
             command: self.words(&service.command),
             env: self.variables(service),
-            env_secrets: delivered(Delivery::Env),
+            env_secrets,
             file_secrets: delivered(Delivery::File),
             health: service.health.as_ref().map(|health| Health {
                 check: self.check(service, &health.probe),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mira_gate::Refused;
 use mira_redact::NeedleSet;
-use mira_secret::SecretName;
+use mira_secret::{SecretBytes, SecretName};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -15,7 +15,8 @@ use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
 use super::{Config, InstanceState, StartError, StopError};
-use crate::network::{Ingress, Net, NetworkMode};
+use crate::instances::delivery;
+use crate::network::{Ingress, Net, NetworkMode, Tokens};
 use crate::service::{
     Check, InstanceSpec, Phase, ServiceSpec, ServiceState, find_program, is_free, provide_folders,
 };
@@ -87,7 +88,12 @@ pub(super) fn prepare(spec: InstanceSpec, config: &Config) -> Result<Prepared, S
                 let named = spec.values.iter().find(|value| value.name == *name);
                 named.map(|value| &value.value)
             };
-            let (net, mode) = Net::open(network, value, &config.room)?;
+            let source = config.tokens.as_ref().filter(|_| network.has_tokens);
+            let tokens = source.map(|source| Tokens {
+                source: Arc::clone(source),
+                instance: spec.id.clone(),
+            });
+            let (net, mode) = Net::with_tokens(network, value, tokens, &config.room)?;
             Some((Arc::new(net), mode))
         }
     };
@@ -173,6 +179,14 @@ impl Instance {
 
     pub(super) fn id(&self) -> &str {
         &self.spec.id
+    }
+
+    /// Returns what its services know Mira by when it posts them events.
+    pub(super) fn delivery_token(&self) -> Option<SecretBytes> {
+        let mut values = self.spec.values.iter();
+        let token = values.find(|value| value.name.as_str() == delivery::TOKEN)?;
+        // EXPOSE: to whoever delivers events to the instance.
+        Some(SecretBytes::copy_from(token.value.expose()))
     }
 
     /// Has the services run, from now on and for as long as this instance is there.

@@ -16,6 +16,7 @@ pub(super) fn take(
 ) -> io::Result<Option<Lease>> {
     let gets = |name| service.env_secrets.contains(name) || service.file_secrets.contains(name);
     let held = spec.values.iter().filter(|value| gets(&value.name));
+    note_brokered(leases, spec);
     let deliveries: Vec<Delivery> = held
         .filter_map(|value| {
             let origin = value.origin.as_ref()?;
@@ -36,4 +37,16 @@ pub(super) fn take(
         deliveries,
     };
     leases.take(&lease).map(Some)
+}
+
+/// Notes that the gate has the secrets that no service gets: nothing holds them in the sense of a lease.
+fn note_brokered(leases: &Leases, spec: &InstanceSpec) {
+    let is_held = |name| {
+        let mut services = spec.services.iter();
+        services.any(|one| one.env_secrets.contains(name) || one.file_secrets.contains(name))
+    };
+    let brokered = spec.values.iter().filter(|value| !is_held(&value.name));
+    let ids = brokered.filter_map(|value| Some(&*value.origin.as_ref()?.secret_id));
+    // When it was used last is a convenience, and keeps nothing from starting.
+    leases.note_used(ids, Timestamp::now()).ok();
 }

@@ -2,6 +2,11 @@
 //!
 //! It reads no file: it is given what is in them. Files and their keys are described in the AWS SDKs and Tools Reference Guide.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
 use std::borrow::Cow;
 
 use ini::{Ini, ParseOption, Properties};
@@ -12,6 +17,10 @@ use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::settings::Region;
+
+/// The longest input or file of AWS's tools, in bytes.
+// LIMIT: a file of a hundred profiles has a tenth of it.
+pub const INPUT_BYTES_MAX: u64 = 256 * 1024;
 
 /// The profile that is meant where none is named.
 const DEFAULT: &str = "default";
@@ -32,6 +41,60 @@ pub struct Files {
     pub credentials: Option<SecretBytes>,
     /// `~/.aws/config`.
     pub config: Option<SecretBytes>,
+}
+
+/// A file of AWS's tools cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}: {source}", path.display())]
+pub struct FilesError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Files {
+    /// Reads those that variables name, or those in `.aws` of the person's folder.
+    ///
+    /// # Errors
+    ///
+    /// One is there and cannot be read.
+    pub fn read(
+        variable: impl Fn(&str) -> Option<OsString>,
+        home: Option<&Path>,
+    ) -> Result<Self, FilesError> {
+        let file = |named: &str, name: &str| {
+            let named = variable(named).filter(|path| !path.is_empty());
+            let own = || Some(home?.join(".aws").join(name));
+            let Some(path) = named.map(PathBuf::from).or_else(own) else {
+                return Ok(None);
+            };
+            match read_whole(&path) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(FilesError { path, source }),
+            }
+        };
+        Ok(Self {
+            credentials: file("AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
+            config: file("AWS_CONFIG_FILE", "config")?,
+        })
+    }
+}
+
+fn read_whole(path: &Path) -> io::Result<SecretBytes> {
+    let mut plain = Vec::with_capacity(usize::try_from(INPUT_BYTES_MAX).unwrap_or(0) + 1);
+    let read = File::open(path)?
+        .take(INPUT_BYTES_MAX + 1)
+        .read_to_end(&mut plain);
+    let text = SecretBytes::from_vec(plain);
+    match read? as u64 > INPUT_BYTES_MAX {
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is longer than {INPUT_BYTES_MAX} bytes"),
+        )),
+        false => Ok(text),
+    }
 }
 
 /// Why there are no credentials. No variant holds a part of one.

@@ -1,4 +1,5 @@
-//! The API: which requests there are, and what they answer. Nothing in it carries a value but the body of a start.
+//! The API: which requests there are, and what they answer. Nothing in it carries a value but the body of a start, and the answer to
+//! whoever delivers events: what the instance's services know it by.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/instances/{id}/discard", post(discard))
         .route("/v1/instances/{id}/rules", put(rules))
         .route("/v1/instances/{id}/events", get(events))
+        .route("/v1/instances/{id}/delivery-token", get(delivery_token))
         .route(
             "/v1/instances/{id}/services/{service}/restart",
             post(restart),
@@ -99,6 +101,16 @@ async fn rules(
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error @ supervisor::RulesError::NotThere(_)) => failed(StatusCode::NOT_FOUND, &error),
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),
+    }
+}
+
+async fn delivery_token(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
+    let _work = desk.at_work();
+    match desk.supervisor.delivery_token(&id) {
+        // EXPOSE: over a socket that only this user's processes reach.
+        Ok(Some(token)) => token.expose().to_vec().into_response(),
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => failed(StatusCode::NOT_FOUND, &error),
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) struct NetworkSpec {
     name: String,
     rules: Vec<RuleSpec>,
     brokered: Vec<BrokerSpec>,
+    has_tokens: bool,
     record: PathBuf,
     require_enforcement: bool,
     hidden: Vec<PathBuf>,
@@ -67,6 +68,7 @@ impl TryFrom<&Network> for NetworkSpec {
             name: network.name.clone(),
             rules: network.rules.iter().map(RuleSpec::from).collect(),
             brokered: network.brokered.iter().map(BrokerSpec::from).collect(),
+            has_tokens: network.has_tokens,
             record: path(&network.record)?,
             require_enforcement: network.require_enforcement,
             hidden: paths(hidden)?,
@@ -116,6 +118,7 @@ impl TryFrom<NetworkSpec> for Network {
                 .into_iter()
                 .map(Broker::try_from)
                 .collect::<Result<_, _>>()?,
+            has_tokens: spec.has_tokens,
             record: spec.record,
             require_enforcement: spec.require_enforcement,
             visible: Visible {

@@ -119,6 +119,10 @@ words! {
         ServerStop = "server.stop",
         /// A setting of the server was changed.
         ServerSetting = "server.setting",
+        /// A request that says to be a webhook was not accepted.
+        HookReject = "hook.reject",
+        /// A failed delivery of an event was queued again.
+        HookReplay = "hook.replay",
         /// A backup was made.
         BackupCreate = "backup.create",
         /// A backup was restored.
@@ -137,6 +141,16 @@ words! {
         Denied = "denied",
         /// It was tried, and failed.
         Failed = "failed",
+    }
+}
+
+impl From<bool> for Outcome {
+    /// What came of something that was tried: whether it worked.
+    fn from(worked: bool) -> Self {
+        match worked {
+            true => Self::Ok,
+            false => Self::Failed,
+        }
     }
 }
 

@@ -59,6 +59,12 @@ impl From<i64> for Value<'_> {
     }
 }
 
+impl From<Option<i64>> for Value<'_> {
+    fn from(number: Option<i64>) -> Self {
+        Self::Int(number)
+    }
+}
+
 impl From<bool> for Value<'_> {
     fn from(flag: bool) -> Self {
         Self::Bool(flag)
@@ -265,6 +271,10 @@ impl Row {
     }
 
     pub(crate) fn int(&self, column: &str) -> Result<i64, sqlx::Error> {
+        column!(self, column)
+    }
+
+    pub(crate) fn int_if_any(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
         column!(self, column)
     }
 

@@ -69,6 +69,14 @@ pub enum SharedError {
     /// A token would reach further than its user.
     #[error("an API token cannot do more than its user; choose a smaller scope")]
     ScopeAboveRole,
+    /// There is no such event.
+    #[error("there is no such event; `mira hooks list` shows which there are")]
+    NoSuchEvent,
+    /// No delivery of the event has failed, so nothing of it is kept that could be delivered again.
+    #[error(
+        "no delivery of this event has failed, and its content is gone; have it sent again where it came from"
+    )]
+    NothingToReplay,
     /// A text is not fit to be stored.
     #[error("{what} is empty, longer than {bytes_max} bytes, or holds a character that it may not")]
     Unfit {

@@ -68,6 +68,8 @@ ids! {
     SessionId
     /// An API token's id, for listing and revoking; not the token.
     ApiTokenId
+    /// The id of an event that was accepted.
+    HookEventId
 }
 
 #[cfg(test)]

@@ -15,11 +15,23 @@ const APPLIED: &str = "_mira_shared_migrations";
 
 /// Returns all migrations, oldest first.
 fn known() -> Migrator {
-    let mut known = migrator([(
-        1,
-        "people",
-        include_str!("../../migrations/shared/0001_people.sql"),
-    )]);
+    let mut known = migrator([
+        (
+            1,
+            "people",
+            include_str!("../../migrations/shared/0001_people.sql"),
+        ),
+        (
+            2,
+            "hooks",
+            include_str!("../../migrations/shared/0002_hooks.sql"),
+        ),
+        (
+            3,
+            "identities",
+            include_str!("../../migrations/shared/0003_identities.sql"),
+        ),
+    ]);
     known.dangerous_set_table_name(APPLIED);
     // The transaction has a lock already.
     known.set_locking(false);

@@ -287,6 +287,24 @@ impl Shared {
         self.told(work).await
     }
 
+    /// Returns how many sessions are alive.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the database reports.
+    pub async fn count_sessions(&self, now: Timestamp) -> Result<u64, SharedError> {
+        let sql = concat!(
+            "SELECT count(*) AS alive FROM sessions LEFT JOIN users ON users.user_id = sessions.user_id WHERE ",
+            is_live!()
+        );
+        let work = async {
+            let row = self.pools().row(sql, &[now.into()]).await?;
+            let alive = row.ok_or(sqlx::Error::RowNotFound)?.int("alive")?;
+            Ok(u64::try_from(alive).unwrap_or_default())
+        };
+        self.told(work).await
+    }
+
     /// Forgets sessions and one-time links that are worth nothing any more; returns how many.
     ///
     /// # Errors

@@ -367,7 +367,7 @@ impl Shared {
     }
 }
 
-async fn insert(
+pub(super) async fn insert(
     transaction: &mut Transaction,
     new: &NewUser,
     now: Timestamp,
@@ -392,14 +392,17 @@ async fn insert(
     }
 }
 
-async fn existing(transaction: &mut Transaction, id: &UserId) -> Result<User, Fault> {
+pub(super) async fn existing(transaction: &mut Transaction, id: &UserId) -> Result<User, Fault> {
     let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE user_id = $1");
     let row = transaction.row(sql, &[id.as_str().into()]).await?;
     Ok(User::of_row(&row.ok_or(SharedError::NoSuchUser)?)?)
 }
 
 /// Refuses if a user is the only admin who can sign in.
-async fn spare_last_admin(transaction: &mut Transaction, user: &User) -> Result<(), Fault> {
+pub(super) async fn spare_last_admin(
+    transaction: &mut Transaction,
+    user: &User,
+) -> Result<(), Fault> {
     if !user.is_working_admin() {
         return Ok(());
     }

@@ -3,6 +3,8 @@
 mod api_tokens;
 mod audit;
 mod ground;
+mod hooks;
+mod identities;
 mod opening;
 mod privacy;
 mod sessions;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::serve::{Query, Reply};
+use super::serve::{Query, Reply, has_id};
 use super::state::{Repository, user};
 
 pub(super) fn answer(repository: &mut Repository, query: &Query, rest: &[&str]) -> Reply {
@@ -27,7 +27,7 @@ pub(super) fn answer(repository: &mut Repository, query: &Query, rest: &[&str]) 
         }
         ("PATCH" | "GET", ["check-runs", id]) => {
             let mut runs = repository.check_runs.iter_mut();
-            match runs.find(|run| run["id"].to_string() == *id) {
+            match runs.find(|run| has_id(&run["id"], id)) {
                 None => Reply::not_found(),
                 Some(run) => change_check(run, query),
             }
@@ -131,7 +131,7 @@ fn one_comment(repository: &mut Repository, query: &Query, id: &str, rest: &[&st
     let place = repository
         .comments
         .iter()
-        .position(|(_, comment)| comment["id"].to_string() == id);
+        .position(|(_, comment)| has_id(&comment["id"], id));
     let Some((place, (_, comment))) =
         place.and_then(|place| Some((place, repository.comments.get_mut(place)?)))
     else {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::serve::{Query, Reply};
+use super::serve::{Query, Reply, has_id};
 use super::state::{Pull, Repository};
 
 /// A place that is not in the diff: what is wrong with it.
@@ -27,7 +27,7 @@ pub(super) fn answer(repository: &mut Repository, query: &Query, rest: &[&str]) 
         ("GET", ["comments"]) => query.page(pull.review_comments.clone()),
         ("GET", ["reviews", id]) => found(&pull.reviews, id),
         ("GET", ["reviews", id, "comments"]) => {
-            let of = |comment: &&Value| comment["pull_request_review_id"].to_string() == *id;
+            let of = |comment: &&Value| has_id(&comment["pull_request_review_id"], id);
             query.page(pull.review_comments.iter().filter(of).cloned().collect())
         }
         ("POST", ["reviews"]) => review(repository, query, number),
@@ -37,7 +37,7 @@ pub(super) fn answer(repository: &mut Repository, query: &Query, rest: &[&str]) 
                 .get_mut(&number)
                 .map(|pull| &mut pull.reviews);
             let mut reviews = reviews.into_iter().flatten();
-            match reviews.find(|review| review["id"].to_string() == *id) {
+            match reviews.find(|review| has_id(&review["id"], id)) {
                 Some(review) => {
                     review["body"] = query.body["body"].clone();
                     Reply::ok(review)
@@ -61,7 +61,7 @@ pub(super) fn answer(repository: &mut Repository, query: &Query, rest: &[&str]) 
 }
 
 fn found(all: &[Value], id: &str) -> Reply {
-    let one = all.iter().find(|one| one["id"].to_string() == id);
+    let one = all.iter().find(|one| has_id(&one["id"], id));
     one.map_or_else(Reply::not_found, Reply::ok)
 }
 
@@ -70,7 +70,7 @@ fn one_comment(repository: &mut Repository, query: &Query, id: &str) -> Reply {
         let place = pull
             .review_comments
             .iter()
-            .position(|one| one["id"].to_string() == id);
+            .position(|one| has_id(&one["id"], id));
         let Some(place) = place else { continue };
         return match &*query.method {
             "DELETE" => {

@@ -28,6 +28,13 @@ const PER_PAGE: usize = 30;
 const PER_PAGE_MAX: usize = 100;
 const RATE_LIMIT: u64 = 5000;
 
+/// Returns whether a number is the one that a path names.
+pub(super) fn has_id(number: &Value, named: &str) -> bool {
+    number
+        .as_u64()
+        .is_some_and(|number| named.parse() == Ok(number))
+}
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(super) enum Who {

@@ -77,7 +77,8 @@ async fn answer(
     Ok(routes::answer(&shared, &seen, &head, &body, upgrade).await)
 }
 
-fn seen(head: &Parts, sni: Option<String>, body: &[u8]) -> Seen {
+/// Writes down a request.
+pub(crate) fn seen(head: &Parts, sni: Option<String>, body: &[u8]) -> Seen {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = head.headers.iter();
     let host = head.headers.get(HOST).map(|host| text(host.as_bytes()));

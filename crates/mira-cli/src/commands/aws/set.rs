@@ -1,27 +1,22 @@
 //! `mira aws set`: takes credentials, tries them, and saves them.
 
-use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use mira_provider::Settings;
-use mira_provider::aws::{Files, Imported, Trial, from_profile, from_text, test};
+use mira_provider::aws::{Files, INPUT_BYTES_MAX, Imported, Trial, from_profile, from_text, test};
+use mira_provider::saved::credentials_name;
 use mira_provider::settings::Region;
-use mira_secret::{Kind, Scope, SecretBytes};
+use mira_secret::{Kind, Scope};
 use mira_vault::home::Home;
 use mira_vault::{AWS_VARIABLES, AwsCredentials, NewSecret, Vault};
 
-use super::{PlaceArgs, credentials_name, lines, no_region, parse_region, region};
+use super::{PlaceArgs, no_region, parse_region, region};
 use crate::commands::set::tell_stale;
 use crate::error::CommandError;
 use crate::reach::{ReachArgs, wait};
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
-
-/// The longest input or file of AWS's tools, in bytes.
-// LIMIT: a file of a hundred profiles has a tenth of it.
-const INPUT_BYTES_MAX: u64 = 256 * 1024;
 
 /// The region that is proposed where none is known.
 const PROPOSED_REGION: &str = "us-east-1";
@@ -160,10 +155,9 @@ fn take(args: &Args, ui: &Ui) -> Result<Imported, CommandError> {
         return from_text(&text).map_err(not_saved);
     }
     if let Some(profile) = &args.profile {
-        let files = Files {
-            credentials: read("AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
-            config: read("AWS_CONFIG_FILE", "config")?,
-        };
+        let home = std::env::home_dir();
+        let files = Files::read(|name| std::env::var_os(name), home.as_deref());
+        let files = files.map_err(not_saved)?;
         return from_profile(&files, Some(profile)).map_err(not_saved);
     }
     if !ui.can_ask() {
@@ -186,24 +180,6 @@ fn take(args: &Args, ui: &Ui) -> Result<Imported, CommandError> {
     })
 }
 
-/// Reads a file of AWS's tools, if it is there: the one that a variable names, or the one in `~/.aws`.
-fn read(variable: &str, name: &str) -> Result<Option<SecretBytes>, CommandError> {
-    let named = std::env::var_os(variable).filter(|path| !path.is_empty());
-    let own = || Some(std::env::home_dir()?.join(".aws").join(name));
-    let Some(path) = named.map(PathBuf::from).or_else(own) else {
-        return Ok(None);
-    };
-    let read = File::open(&path).and_then(|file| session::read_secret(file, INPUT_BYTES_MAX));
-    match read {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(not_saved(format!(
-            "cannot read {}: {error}",
-            path.display()
-        ))),
-    }
-}
-
 fn ask_region(ui: &Ui) -> Result<Region, CommandError> {
     if !ui.can_ask() {
         return Err(no_region());
@@ -219,7 +195,7 @@ fn ask_region(ui: &Ui) -> Result<Region, CommandError> {
 /// Tries credentials, and stops where they do not work and the person does not insist.
 fn try_out(args: &Args, trial: &Trial<'_>, ui: &Ui) -> Result<(), CommandError> {
     let report = wait(test(&args.reach.caller()?, trial))?;
-    for (service, says) in lines(&report, trial.region) {
+    for (service, says) in report.lines(trial.region) {
         ui.say(&format!("{service}: {says}"));
     }
     let hints = report.faults().map(mira_provider::Fault::hint);

@@ -6,7 +6,7 @@ use mira_provider::Settings;
 use mira_provider::aws::{Trial, test};
 use mira_provider::settings::{ModelName, Region};
 
-use super::{PlaceArgs, lines, no_region, parse_region, region, saved, to_json, warn_expired};
+use super::{PlaceArgs, no_region, parse_region, region, saved, to_json, warn_expired};
 use crate::error::CommandError;
 use crate::reach::{ReachArgs, wait};
 use crate::render::facts;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let report = wait(test(&args.reach.caller()?, &trial))?;
     match args.json {
         true => ui.json(&to_json(&report, &region))?,
-        false => ui.data(&facts(&lines(&report, &region)))?,
+        false => ui.data(&facts(&report.lines(&region)))?,
     }
     for fault in report.faults() {
         ui.detail(fault.hint());

@@ -1,12 +1,10 @@
 //! `mira mcp add`: adds a server, and asks for those of its secrets that are not saved.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use jiff::Timestamp;
-use mira_mcp::bridge::{check_header, check_url};
 use mira_mcp::definition::{
-    Definition, Definitions, Kind, Origin, Program, Remote, ServerName, Transport, header_secret,
+    Definition, Definitions, Kind, Origin, Program, Remote, ServerName, Transport,
 };
 use mira_mcp::suspect;
 use mira_secret::{ENTRY_BYTES_MAX, Scope, SecretName, SecretValue};
@@ -85,7 +83,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             return Err(CommandError::failed(format!("{name} was left as it is")));
         }
     }
-    let mut definition = Definition::new(kind);
+    let definition = Definition::new(kind);
     if has_secrets(&definition) {
         let mut vault = session::open(ui, &args.unlock)?;
         check_bindings(&vault, &definition)?;
@@ -95,12 +93,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             .map_err(|error| CommandError::failed(error.to_string()))?;
     }
     let shown = definition.clone();
-    Definitions::update(home.path(), |servers| {
-        if let Some(old) = servers.0.remove(name) {
-            definition.sources = old.sources;
-        }
-        servers.0.insert(name.clone(), definition);
-    })?;
+    Definitions::put(home.path(), name, definition)?;
     ui.say(&format!(
         "{} {name}; a client runs it with: mira mcp run {name}",
         if known { "replaced" } else { "added" }
@@ -127,10 +120,6 @@ fn program(args: &Args) -> Result<Program, CommandError> {
         args: words.collect(),
         ..Program::default()
     };
-    let mut secret = |name: SecretName, origin| match program.secrets.insert(name.clone(), origin) {
-        None => Ok(()),
-        Some(_) => Err(twice(&name)),
-    };
     for name in &args.env {
         if name.contains('=') {
             return Err(CommandError::usage(
@@ -140,48 +129,29 @@ fn program(args: &Args) -> Result<Program, CommandError> {
             .hint("--with NAME=VALUE  is for what is no secret")
             .hint("If that was a real value, replace it where it was issued: it may be in the history now."));
         }
-        secret(parse_name(name)?, Origin::Own)?;
+        program.add_secret(parse_name(name)?, Origin::Own)?;
     }
     for text in &args.bind {
         let (name, yours) = pair(text, "--bind takes NAME=YOURS, the names of two secrets")?;
-        secret(name, Origin::User(parse_name(yours)?))?;
+        program.add_secret(name, Origin::User(parse_name(yours)?))?;
     }
     for text in &args.settings {
         let (name, value) = pair(text, "--with takes NAME=VALUE")?;
-        if program.secrets.contains_key(&name) {
-            return Err(twice(&name));
-        }
-        program.settings.insert(name, value.to_owned());
+        program.add_setting(name, value)?;
     }
     Ok(program)
 }
 
 fn remote(args: &Args, url: &str) -> Result<Remote, CommandError> {
-    let url = check_url(url).map_err(|error| CommandError::usage(error.to_string()))?;
-    let mut secret_headers = BTreeMap::new();
-    for text in &args.header {
-        let header = check_header(text).ok_or_else(|| {
-            CommandError::usage("--header takes the name of a header that is not the protocol's own; its value is asked for")
-                .hint("--header Authorization    and then `Bearer ...` at the prompt")
-        })?;
-        let secret = header_secret(header.as_str())
-            .map_err(|error| CommandError::usage(format!("that header cannot be kept: {error}")))?;
-        if secret_headers.values().any(|known| *known == secret) {
-            return Err(twice(&secret));
-        }
-        // As it was spelled, for listings; to a server it is all the same.
-        secret_headers.insert(text.clone(), secret);
+    let transport = match args.sse {
+        true => Transport::Sse,
+        false => Transport::Auto,
+    };
+    let mut remote = Remote::new(url, transport)?;
+    for header in &args.header {
+        remote.add_secret_header(header)?;
     }
-    Ok(Remote {
-        url: url.into(),
-        transport: if args.sse {
-            Transport::Sse
-        } else {
-            Transport::Auto
-        },
-        headers: BTreeMap::new(),
-        secret_headers,
-    })
+    Ok(remote)
 }
 
 fn pair<'a>(text: &'a str, usage: &str) -> Result<(SecretName, &'a str), CommandError> {
@@ -189,10 +159,6 @@ fn pair<'a>(text: &'a str, usage: &str) -> Result<(SecretName, &'a str), Command
         .split_once('=')
         .ok_or_else(|| CommandError::usage(usage))?;
     Ok((parse_name(name)?, value))
-}
-
-fn twice(name: &SecretName) -> CommandError {
-    CommandError::usage(format!("{name} is given twice"))
 }
 
 fn has_secrets(definition: &Definition) -> bool {
@@ -203,14 +169,8 @@ fn has_secrets(definition: &Definition) -> bool {
 }
 
 fn check_bindings(vault: &Vault, definition: &Definition) -> Result<(), CommandError> {
-    let Kind::Program(program) = &definition.kind else {
-        return Ok(());
-    };
-    let bound = program.secrets.values().filter_map(|origin| match origin {
-        Origin::User(yours) => Some(yours),
-        Origin::Own => None,
-    });
-    let missing: Vec<_> = bound
+    let missing: Vec<_> = definition
+        .bound_secrets()
         .filter(|yours| vault.find(&Scope::User, yours).is_none())
         .collect();
     if missing.is_empty() {

@@ -33,40 +33,15 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let rows: Vec<_> = servers
         .iter()
         .map(|(name, definition)| {
-            let (what, secrets) = shown(definition);
+            let secrets = definition.secrets_shown();
             let secrets = match secrets.is_empty() {
                 true => "-".to_owned(),
                 false => secrets.join(", "),
             };
-            [name.to_string(), secrets, what]
+            [name.to_string(), secrets, definition.runs()]
         })
         .collect();
     ui.data(&table(["NAME", "SECRETS", "RUNS OR CALLS"], &rows))
-}
-
-/// Returns what a server runs or calls, and its secrets.
-pub(super) fn shown(definition: &Definition) -> (String, Vec<String>) {
-    match &definition.kind {
-        Kind::Program(program) => {
-            let words = std::iter::once(&program.command).chain(&program.args);
-            let secrets = program.secrets.iter().map(|(name, origin)| match origin {
-                Origin::Own => name.to_string(),
-                Origin::User(yours) if yours == name => format!("{name} (yours)"),
-                Origin::User(yours) => format!("{name} (your {yours})"),
-            });
-            let words: Vec<_> = words.map(String::as_str).collect();
-            (words.join(" "), secrets.collect())
-        }
-        Kind::Remote(remote) => (
-            without_query(&remote.url).to_owned(),
-            remote.secret_headers.keys().cloned().collect(),
-        ),
-    }
-}
-
-/// What stands behind a question mark is left out: some servers have keys there.
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
 }
 
 fn to_json(definition: &Definition) -> Value {
@@ -103,7 +78,7 @@ fn to_json(definition: &Definition) -> Value {
             });
             json!({
                 "kind": "remote",
-                "url": without_query(&remote.url),
+                "url": remote.shown_url(),
                 "transport": match remote.transport { Transport::Auto => "auto", Transport::Sse => "sse" },
                 "headers": remote.headers,
                 "secrets": secrets.collect::<Vec<_>>(),

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use mira_provider::provider::{Api, Provider, Working, test};
-use mira_provider::settings::{ModelName, ProviderName, Region};
-use mira_provider::{Caller, Fault, Settings, aws};
+use mira_provider::provider::{Api, Provider};
+use mira_provider::saved::{self, Key, Outcome};
+use mira_provider::settings::{ModelName, ProviderName};
+use mira_provider::{Caller, Settings};
 use mira_secret::{Scope, SecretName};
 use mira_vault::Vault;
 use serde_json::{Value, json};
@@ -43,12 +44,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     unlock: UnlockArgs,
-}
-
-/// What came of one provider.
-enum Outcome {
-    Provider(Result<Working, Fault>),
-    Bedrock(aws::Report, Region),
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
@@ -144,50 +139,24 @@ fn try_out(
         .key
         .as_ref()
         .and_then(|key| vault.find(&Scope::User, key));
-    if provider.api != Api::Bedrock {
-        let key = entry.map(|entry| vault.value(entry)).transpose()?;
-        let tried = test(caller, provider, key.as_ref(), args.model.as_ref());
-        return Ok(Outcome::Provider(wait(tried)?));
-    }
-    let credentials = vault.aws_credentials(aws_command::saved(vault)?)?;
-    let region = aws_command::region(None, settings)?.ok_or_else(aws_command::no_region)?;
-    let endpoint = args.place.endpoint()?;
-    let trial = aws::Trial {
-        credentials: &credentials,
-        region: &region,
-        endpoint: endpoint.as_ref(),
-        model: args.model.as_ref(),
+    let key = match provider.api {
+        Api::Bedrock => Key::Aws {
+            credentials: Box::new(vault.aws_credentials(aws_command::saved(vault)?)?),
+            region: aws_command::region(None, settings)?.ok_or_else(aws_command::no_region)?,
+            endpoint: args.place.endpoint()?,
+        },
+        _ => Key::Own(entry.map(|entry| vault.value(entry)).transpose()?),
     };
-    let report = wait(aws::test(caller, &trial))?;
-    Ok(Outcome::Bedrock(report, region))
-}
-
-impl Outcome {
-    fn faults(&self) -> Vec<&Fault> {
-        match self {
-            Self::Provider(outcome) => outcome.as_ref().err().into_iter().collect(),
-            Self::Bedrock(report, _) => report.faults().collect(),
-        }
-    }
-
-    fn models(&self) -> Option<usize> {
-        match self {
-            Self::Provider(outcome) => outcome.as_ref().ok().map(|working| working.models),
-            Self::Bedrock(report, _) => report.bedrock.as_ref()?.as_ref().ok().copied(),
-        }
-    }
+    wait(saved::try_out(caller, provider, &key, args.model.as_ref()))
 }
 
 fn row((provider, outcome): &(&Provider, Outcome)) -> [String; 3] {
-    let faults: Vec<String> = outcome.faults().iter().map(ToString::to_string).collect();
-    let (state, because) = match faults.is_empty() {
-        true => (
-            "good",
-            format!("{} models", outcome.models().unwrap_or_default()),
-        ),
-        false => ("FAILED", faults.join("; ")),
+    let state = if outcome.faults().is_empty() {
+        "good"
+    } else {
+        "FAILED"
     };
-    [provider.name.to_string(), state.to_owned(), because]
+    [provider.name.to_string(), state.to_owned(), outcome.says()]
 }
 
 fn to_json((provider, outcome): &(&Provider, Outcome)) -> Value {

@@ -147,6 +147,7 @@ pub(super) fn open(
             path.as_deref(),
         ),
         brokered,
+        has_tokens: false,
     };
     let placeholders = network.brokered.iter().map(Broker::variable).collect();
     let opened = CommandNetwork::open(&network, value, &Helper::this_program(ROOM));

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let mut vault = snapshots::vault(&apps, ui, &args.open.unlock)?;
     // Its password is a secret of the instance too, and is looked for as the others are.
     let repository = apps.instances.repository(&instance, &mut vault)?;
-    let content = snapshots::content(&apps, ui, &instance, &args.open, &vault)?;
+    let (_, content) = snapshots::content(&apps, ui, &instance, &args.open, &vault)?;
     drop(vault);
     let options = Options {
         leave_out: args.leave_out,

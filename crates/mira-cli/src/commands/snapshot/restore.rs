@@ -1,12 +1,11 @@
 //! `mira snapshot restore`: puts the state of a stopped instance back, and keeps the one that it replaces.
 
-use mira_host::instances::Instances;
-use mira_package::manifest::Manifest;
+use mira_host::instances::Content;
 use mira_snapshot::{Options, Report, Repository, Snapshot, TAG_SAFETY, Volume};
 use mira_store::Instance;
 use serde_json::json;
 
-use crate::apps::snapshots::{self, Content, OpenArgs, refuse_running};
+use crate::apps::snapshots::{self, OpenArgs, refuse_running};
 use crate::apps::{Apps, LaunchArgs};
 use crate::commands::open::unpacked;
 use crate::error::CommandError;
@@ -75,13 +74,13 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             };
             let manifest = unpacked(&apps, ui, &instance, &launch)?.manifest;
             (
-                held(&apps.instances, &instance, &manifest, &snapshot)?,
+                apps.instances.restorable(&instance, &manifest, &snapshot)?,
                 None,
             )
         }
         false => {
-            let content = snapshots::content(&apps, ui, &instance, &args.open, &vault)?;
-            let volumes = held(&apps.instances, &instance, &content.manifest, &snapshot)?;
+            let (manifest, content) = snapshots::content(&apps, ui, &instance, &args.open, &vault)?;
+            let volumes = apps.instances.restorable(&instance, &manifest, &snapshot)?;
             let safety = save(ui, args, &instance, &repository, &content, &snapshot)?;
             (volumes, Some(safety))
         }
@@ -136,26 +135,6 @@ fn find(repository: &Repository, text: &str) -> Result<Snapshot, CommandError> {
     listed
         .find(|snapshot| snapshot.id == id)
         .ok_or_else(|| CommandError::failed("the snapshot was removed a moment ago"))
-}
-
-/// Returns the volumes that the snapshot holds and the app has.
-fn held(
-    instances: &Instances,
-    instance: &Instance,
-    manifest: &Manifest,
-    snapshot: &Snapshot,
-) -> Result<Vec<Volume>, CommandError> {
-    let mut volumes = instances.provide_volumes(&instance.id, manifest)?;
-    volumes.retain(|volume| snapshot.volumes.contains(&volume.name));
-    match volumes.is_empty() {
-        false => Ok(volumes),
-        true => Err(CommandError::failed(format!(
-            "snapshot {} holds no volume that the app of {} has now; it holds {}",
-            snapshot.id.short(),
-            instance.name,
-            snapshot.volumes.join(", ")
-        ))),
-    }
 }
 
 /// Saves the state that is about to be replaced.

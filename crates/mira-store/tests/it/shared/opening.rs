@@ -75,7 +75,7 @@ async fn it_is_opened_again_and_again(ground: Ground) {
     }
     assert_eq!(
         ground.sql("SELECT count(*) FROM _mira_shared_migrations"),
-        "1"
+        "2"
     );
     let shown = ground.shared().await.place();
     match &ground {
@@ -101,7 +101,7 @@ async fn a_newer_schema_is_refused(ground: Ground) {
         refused,
         SharedOpenError::Newer {
             found: 7,
-            known: 1,
+            known: 2,
             ..
         }
     );
@@ -123,7 +123,7 @@ async fn a_migration_that_is_missing_is_applied(ground: Ground) {
     ground.shared().await.close().await;
     ground.sql(
         "DROP TABLE sessions; DROP TABLE api_tokens; DROP TABLE users; DROP TABLE links; DROP TABLE login_throttles;
-         DROP TABLE audit; DELETE FROM _mira_shared_migrations",
+         DROP TABLE audit; DROP TABLE hook_deliveries; DROP TABLE hook_events; DROP TABLE hook_counts; DELETE FROM _mira_shared_migrations",
     );
     let shared = ground.shared().await;
     add(&shared, "anna", mira_store::Role::Viewer).await;
@@ -143,7 +143,8 @@ fn both_databases_have_the_same_columns() {
     };
     let in_file = sort(file.sql(
         "SELECT m.name, c.name, c.type, c.\"notnull\" FROM sqlite_master AS m, pragma_table_info(m.name) AS c
-         WHERE m.type = 'table' AND m.name IN ('users', 'sessions', 'links', 'api_tokens', 'login_throttles', 'audit')",
+         WHERE m.type = 'table' AND m.name IN ('users', 'sessions', 'links', 'api_tokens', 'login_throttles', 'audit',
+            'hook_events', 'hook_deliveries', 'hook_counts')",
     ));
     let on_server = sort(server.sql(
         "SELECT table_name, column_name, data_type, CASE is_nullable WHEN 'NO' THEN 1 ELSE 0 END
@@ -278,5 +279,19 @@ fn a_connection_is_encrypted_where_that_is_asked_for() {
             matches!(refused, ServerError::Unreachable { .. }),
             "{refused:?}"
         );
+    });
+}
+
+#[test]
+fn every_shared_table_is_in_the_list_of_what_is_backed_up() {
+    crate::common::run(async {
+        let ground = Ground::postgres();
+        ground.shared().await.close().await;
+        let found =
+            ground.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1");
+        let mut known = mira_store::SHARED_TABLES.to_vec();
+        known.push("_mira_shared_migrations");
+        known.sort_unstable();
+        assert_eq!(found.lines().collect::<Vec<_>>(), known);
     });
 }

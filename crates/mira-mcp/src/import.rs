@@ -1,59 +1,99 @@
-//! What an import is to do: which servers of a file go to Mira, under which names, and which of their values are secrets.
+//! Taking servers over from a client's configuration: which of them go to Mira, under which names, which of their values are
+//! secrets; and doing it, step by step.
+//!
+//! The steps are in an order by which a crash loses nothing: the values are in the vault ([`save`]) before the server is in
+//! `mcp.json` ([`define`]), and there before the file is replaced ([`hand_over`]). What was done is done again by the next
+//! import, with the same result.
 //!
 //! INVARIANT: what is told of a server are names; a value is only ever handed on to the vault.
 
 use std::collections::BTreeMap;
+use std::io;
 
-use mira_mcp::bridge::{check_header, check_url};
-use mira_mcp::config::{Config, Entry, What};
-use mira_mcp::definition::{
-    Definition, Definitions, Kind, Origin, Program, Remote, ServerName, Source, Transport,
-    header_secret,
-};
-use mira_mcp::suspect::{is_reference, is_secret, looks_secret};
+use jiff::Timestamp;
+use mira_redact::NeedleSet;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
-use mira_vault::Vault;
+use mira_vault::home::Home;
+use mira_vault::{NewSecret, Vault, VaultError};
 
-use crate::error::CommandError;
+use crate::bridge::{check_header, check_url};
+use crate::clients::Client;
+use crate::config::{self, Config, ConfigError, Entry, Handover, What};
+use crate::definition::{
+    Definition, Definitions, DefinitionsError, Kind, Origin, Program, Remote, ServerName, Source,
+    Transport, header_secret,
+};
+use crate::suspect::{is_reference, is_secret, looks_secret};
+
+/// Why nothing is taken over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// A path cannot be made a whole one.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The vault refused.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The vault takes no such value.
+    #[error("{name} cannot be saved: {source}")]
+    Value {
+        /// The secret.
+        name: SecretName,
+        /// What is wrong with its value.
+        source: mira_secret::ValueError,
+    },
+}
 
 /// Variables or headers; there is no value of what is no text.
 type Pairs = [(String, Option<String>)];
 
 /// What the person said of some variables and headers, whatever they look like.
-pub(super) struct Wishes<'a> {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes<'a> {
     /// These are secrets.
-    pub(super) secrets: &'a [String],
+    pub secrets: &'a [String],
     /// These are none.
-    pub(super) settings: &'a [String],
+    pub settings: &'a [String],
 }
 
 /// A server that goes to Mira.
-pub(super) struct Move {
-    pub(super) entry: Entry,
-    pub(super) name: ServerName,
-    pub(super) definition: Definition,
+#[derive(Debug)]
+pub struct Move {
+    /// How the client has it.
+    pub entry: Entry,
+    /// What it is called from then on.
+    pub name: ServerName,
+    /// What it is from then on.
+    pub definition: Definition,
     /// The values, by the names that they get in the server's scope.
-    pub(super) values: Vec<(SecretName, SecretValue)>,
+    pub values: Vec<(SecretName, SecretValue)>,
     /// The variables and headers that leave the file.
-    pub(super) taken: Vec<String>,
+    pub taken: Vec<String>,
 }
 
 /// What is to be done with a file, and what the person should know of it.
-#[derive(Default)]
-pub(super) struct Plan {
-    pub(super) moves: Vec<Move>,
-    pub(super) notes: Vec<String>,
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The servers that have something to be taken.
+    pub moves: Vec<Move>,
+    /// What stays as it is, and why.
+    pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// Looks at every server of a file.
-    pub(super) fn of(
+    /// Looks at every server of a file; `only` names those that are meant, where not all are.
+    ///
+    /// # Errors
+    ///
+    /// The vault cannot be read.
+    pub fn of(
         config: &Config,
         only: &[String],
         wishes: &Wishes<'_>,
         known: &Definitions,
         vault: &Vault,
-    ) -> Result<Self, CommandError> {
+    ) -> Result<Self, ImportError> {
         let mut plan = Self::default();
         let mut known = known.clone();
         for entry in config.entries() {
@@ -67,12 +107,14 @@ impl Plan {
             if found.values.is_empty() {
                 continue;
             }
-            definition.sources.push(Source {
-                file: std::path::absolute(config.path())?,
-                at: entry.at.clone(),
-                kind: entry.kind.clone(),
-                names: entry.names.clone(),
-            });
+            if let Some(file) = config.path() {
+                definition.sources.push(Source {
+                    file: std::path::absolute(file)?,
+                    at: entry.at.clone(),
+                    kind: entry.kind.clone(),
+                    names: entry.names.clone(),
+                });
+            }
             let name = free_name(&entry, &definition, &found.values, &known, vault)?;
             known.0.insert(name.clone(), definition.clone());
             plan.moves.push(Move {
@@ -84,6 +126,25 @@ impl Plan {
             });
         }
         Ok(plan)
+    }
+
+    /// Returns how many values are taken.
+    #[must_use]
+    pub fn secrets(&self) -> usize {
+        self.moves.iter().map(|entry| entry.values.len()).sum()
+    }
+
+    /// Returns the client whose file it is.
+    #[must_use]
+    pub fn client(&self, config: &Config) -> Client {
+        let table = self
+            .moves
+            .first()
+            .and_then(|entry| entry.entry.at.split_last());
+        match (config.path(), table) {
+            (Some(file), Some((_, table))) => Client::of(file, table),
+            _ => Client::Other,
+        }
     }
 
     /// Returns what a server is, unless it is none that Mira can run.
@@ -237,7 +298,7 @@ fn free_name(
     values: &[(SecretName, SecretValue)],
     known: &Definitions,
     vault: &Vault,
-) -> Result<ServerName, CommandError> {
+) -> Result<ServerName, ImportError> {
     let wanted = ServerName::from_key(entry.key());
     let mut name = wanted.clone();
     let mut number = 1;
@@ -256,7 +317,7 @@ fn has_values(
     vault: &Vault,
     name: &ServerName,
     values: &[(SecretName, SecretValue)],
-) -> Result<bool, CommandError> {
+) -> Result<bool, ImportError> {
     for (secret, value) in values {
         match vault.find(&name.scope(), secret) {
             Some(entry) if vault.value(entry)? == *value => {}
@@ -264,4 +325,128 @@ fn has_values(
         }
     }
     Ok(true)
+}
+
+/// Saves the values, all together; one that is saved already is left as it is. Returns those that were not.
+///
+/// # Errors
+///
+/// The vault cannot be read or written; nothing is saved then.
+pub fn save<'a>(
+    vault: &mut Vault,
+    moves: &'a [Move],
+) -> Result<Vec<(&'a SecretName, &'a SecretValue)>, ImportError> {
+    let mut new = Vec::new();
+    for entry in moves {
+        for (secret, value) in &entry.values {
+            let scope = entry.name.scope();
+            let saved = vault
+                .find(&scope, secret)
+                .map(|entry| vault.value(entry))
+                .transpose()?;
+            if saved.as_ref() != Some(value) {
+                new.push((scope, secret, value));
+            }
+        }
+    }
+    let now = Timestamp::now();
+    let mut drafts = Vec::with_capacity(new.len());
+    for (scope, secret, value) in &new {
+        // EXPOSE: to the vault, which takes a copy of its own.
+        let copy = SecretBytes::copy_from(value.expose());
+        let value = SecretValue::new(secret, copy).map_err(|source| ImportError::Value {
+            name: (*secret).clone(),
+            source,
+        })?;
+        let new = NewSecret {
+            value,
+            label: None,
+            kind: None,
+            now,
+        };
+        drafts.push((scope, *secret, new));
+    }
+    vault.update(|draft| {
+        for (scope, secret, new) in drafts {
+            draft.set(scope, secret, new)?;
+        }
+        Ok(())
+    })?;
+    Ok(new
+        .into_iter()
+        .map(|(_, secret, value)| (secret, value))
+        .collect())
+}
+
+/// Adds the servers to those of the home; one that is there already gets a second source.
+///
+/// # Errors
+///
+/// `mcp.json` cannot be read or written; it is as it was then.
+pub fn define(home: &Home, moves: &[Move]) -> Result<(), DefinitionsError> {
+    Definitions::update(home.path(), |servers| {
+        for Move {
+            name, definition, ..
+        } in moves
+        {
+            let server = servers
+                .0
+                .entry(name.clone())
+                .or_insert_with(|| Definition::new(definition.kind.clone()));
+            for source in &definition.sources {
+                server
+                    .sources
+                    .retain(|known| (&known.file, &known.at) != (&source.file, &source.at));
+                server.sources.push(source.clone());
+            }
+        }
+    })
+}
+
+/// Has the client run Mira in the place of the servers: its file is replaced. Returns the values that stand in it still, in
+/// another place than they were taken from, each with its line.
+///
+/// # Errors
+///
+/// The file was changed meanwhile, or cannot be written; it is as it was then. A text without a file has none to be replaced.
+pub fn hand_over<'a>(
+    mut config: Config,
+    moves: &'a [Move],
+    mira: &str,
+    home: Option<&str>,
+) -> Result<Vec<(&'a SecretName, usize)>, ConfigError> {
+    for Move {
+        entry, name, taken, ..
+    } in moves
+    {
+        let with = Handover {
+            mira,
+            name,
+            home,
+            taken,
+        };
+        config.hand_over(entry, &with);
+    }
+    let (new, old) = config.texts();
+    if let Some(path) = config.path() {
+        config::replace(path, old, &new)?;
+    }
+    Ok(left(moves, &new))
+}
+
+fn left<'a>(moves: &'a [Move], text: &str) -> Vec<(&'a SecretName, usize)> {
+    let values = || moves.iter().flat_map(|entry| &entry.values);
+    let mut needles = NeedleSet::builder();
+    for (name, value) in values() {
+        // EXPOSE: to the scanner, which looks for it in the new file.
+        needles.add(name.as_str(), value.expose());
+    }
+    let findings = needles.build().find(text.as_bytes());
+    let places = findings.into_iter().filter_map(|finding| {
+        let (name, _) = values().find(|(name, _)| *name.as_str() == *finding.name)?;
+        let offset = usize::try_from(finding.offset).unwrap_or(0);
+        let before = text.as_bytes().iter().take(offset);
+        Some((name, before.filter(|&&byte| byte == b'\n').count() + 1))
+    });
+    places.collect()
 }

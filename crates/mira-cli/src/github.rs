@@ -1,0 +1,178 @@
+//! The App on GitHub, as this home has it: its number and API among the settings, its key in the vault; and what stands for its
+//! tokens, between the webhooks that hand it out and the gates that ask what it is worth.
+//!
+//! INVARIANT: the vault is read once for the key, which then is in locked memory of this process alone.
+
+use std::sync::Arc;
+
+use mira_gate::{Asking, TokenRequest, TokenSource};
+use mira_github::{ApiBase, App, DEFAULT_API, Placeholders, Repository, Tokens, Wanted};
+use mira_hooks::{Event, Grant, Later, Watcher};
+use mira_package::manifest::HostPattern;
+use mira_provider::Settings;
+use mira_provider::settings::GithubSettings;
+use mira_secret::{Scope, SecretBytes};
+use mira_vault::Vault;
+use mira_vault::home::Home;
+use serde::Deserialize;
+
+use crate::error::CommandError;
+use crate::session::{self, UnlockArgs, parse_name};
+use crate::ui::Ui;
+
+/// The secret that is the App's private key.
+pub(crate) const PRIVATE_KEY: &str = "MIRA_GITHUB_PRIVATE_KEY";
+
+/// Returns the App of this home, with its key out of the vault; nothing where none is set up.
+pub(crate) fn app(home: &Home, ui: &Ui, unlock: &UnlockArgs) -> Result<Option<App>, CommandError> {
+    let Some(settings) = Settings::read(home)?.github else {
+        return Ok(None);
+    };
+    let vault = session::open(ui, unlock)?;
+    load(&settings, &vault).map(Some)
+}
+
+fn load(settings: &GithubSettings, vault: &Vault) -> Result<App, CommandError> {
+    let name = parse_name(PRIVATE_KEY)?;
+    let Some(entry) = vault.find(&Scope::User, &name) else {
+        return Err(CommandError::missing(
+            "an App on GitHub is set up, and its private key is not saved:",
+            [PRIVATE_KEY],
+        )
+        .hint("`mira github setup --private-key-file FILE` saves it."));
+    };
+    let value = vault.value(entry)?;
+    // EXPOSE: to the reader of the App's key, which keeps it in this process.
+    let key = SecretBytes::copy_from(value.expose());
+    make(settings, &key)
+}
+
+/// Makes the App of what is set and of its key.
+pub(crate) fn make(settings: &GithubSettings, key: &SecretBytes) -> Result<App, CommandError> {
+    let id = settings.app_id.to_string().parse();
+    let id =
+        id.map_err(|_| CommandError::usage("an App's number is its App ID, such as 123456"))?;
+    let url = settings.api_url.as_ref().map(ToString::to_string);
+    let base: ApiBase = url
+        .as_deref()
+        .unwrap_or(DEFAULT_API)
+        .parse()
+        .map_err(|error: mira_github::ApiBaseError| CommandError::usage(error.to_string()))?;
+    App::new(id, key, base).map_err(|error| CommandError::failed(error.to_string()))
+}
+
+/// Returns the placeholders of the App of this home, if one is set up: for the gates of instances, and for whoever hands them out.
+pub(crate) fn placeholders(
+    home: &Home,
+    ui: &Ui,
+    unlock: &UnlockArgs,
+) -> Result<Option<Arc<Placeholders>>, CommandError> {
+    let app = app(home, ui, unlock)?;
+    Ok(app.map(|app| Arc::new(Placeholders::new(Arc::new(Tokens::new(app))))))
+}
+
+/// The placeholders, as gates ask for what they stand for.
+#[derive(Debug)]
+pub(crate) struct Source(pub(crate) Arc<Placeholders>);
+
+impl TokenSource for Source {
+    fn hosts(&self) -> Vec<HostPattern> {
+        let base = self.0.tokens().app().base();
+        let mut hosts = vec![base.host(), base.git_host()];
+        hosts.dedup();
+        let spelled = hosts
+            .into_iter()
+            .map(|host| format!("{host}:{}", base.port()));
+        // A host of a URL is one that a rule can name.
+        spelled.filter_map(|host| host.parse().ok()).collect()
+    }
+
+    fn token<'a>(&'a self, asked: TokenRequest<'a>) -> Asking<'a> {
+        Box::pin(async move {
+            let wanted = Wanted {
+                instance: asked.instance,
+                host: asked.host,
+                port: asked.port,
+                secure: asked.secure,
+                path: asked.path,
+            };
+            let token = self.0.token_for(asked.placeholder, wanted).await;
+            match token {
+                Ok(token) => Ok(Arc::clone(token.text())),
+                Err(refusal) => Err(refusal.to_string().into()),
+            }
+        })
+    }
+
+    fn ended(&self, instance: &str) {
+        self.0.end_instance(instance);
+    }
+}
+
+impl mira_hooks::Placeholders for Source {
+    fn api(&self) -> String {
+        self.0.tokens().app().base().to_string()
+    }
+
+    fn placeholder<'a>(&'a self, grant: &'a Grant<'a>) -> Later<'a, Option<String>> {
+        Box::pin(async move {
+            let ours = self.0.tokens().app().id().to_string();
+            if grant.app.is_some_and(|app| app != ours) {
+                return None;
+            }
+            let repository = grant.repository?.parse().ok()?;
+            let placeholder = self.0.issue(
+                grant.target,
+                grant.installation,
+                &repository,
+                grant.permissions,
+            );
+            Some(placeholder.into())
+        })
+    }
+}
+
+impl Watcher for Source {
+    /// Forgets what an installation does not let us do any more.
+    fn accepted(&self, event: &Event<'_>) {
+        let Some(installation) = event.installation else {
+            return;
+        };
+        match (event.name, event.action) {
+            ("installation", Some("deleted" | "suspend" | "new_permissions_accepted")) => {
+                self.0.forget(installation, None);
+            }
+            ("installation_repositories", Some("removed")) => {
+                let removed = removed(event.body);
+                self.0.forget(installation, Some(&removed));
+            }
+            ("repository", Some("deleted" | "renamed" | "transferred" | "privatized")) => {
+                let gone: Vec<Repository> = event
+                    .repository
+                    .and_then(|repository| repository.full_name.parse().ok())
+                    .into_iter()
+                    .collect();
+                self.0.forget(installation, Some(&gone));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns the repositories that an event says were taken away.
+fn removed(body: &str) -> Vec<Repository> {
+    #[derive(Default, Deserialize)]
+    struct Body {
+        #[serde(default)]
+        repositories_removed: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        full_name: String,
+    }
+    let body: Body = serde_json::from_str(body).unwrap_or_default();
+    let names = body.repositories_removed.iter();
+    names
+        .filter_map(|named| named.full_name.parse().ok())
+        .collect()
+}

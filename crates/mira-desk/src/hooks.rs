@@ -1,0 +1,336 @@
+//! Webhooks as this server takes them: which secrets count, which instances want events, and where those are.
+//!
+//! INVARIANT: an event goes only to an instance whose manifest names it, at a port that the instance has, with the token that its services
+//! were started with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mira_hooks::{
+    Endpoint, Ingress, IngressOptions, Later, Placeholders, Secrets, SecretsError, Sources,
+    Targets, Watcher, WebhookSecret, Worker, WorkerOptions,
+};
+use mira_package::manifest::{Access, Manifest, Webhook};
+use mira_secret::{Scope, SecretBytes};
+use mira_store::{Desired, Instance, Shared};
+use mira_vault::Vault;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::custody::Custody;
+use crate::error::DeskError;
+use crate::house::House;
+
+/// What the secret is called that webhooks are signed with.
+pub const WEBHOOK_SECRET: &str = "MIRA_WEBHOOK_SECRET";
+
+/// What follows a secret's name where another one has taken its place.
+const PREVIOUS: &str = "_PREVIOUS";
+
+/// What is between the name and the id of an App that has a secret of its own.
+const OF_APP: &str = "_APP_";
+
+/// How often it is looked whether the secrets are others now.
+// LIMIT: opening the vault takes milliseconds; whoever rotates a secret keeps the previous one for longer than this.
+const RELOAD_EVERY: Duration = Duration::from_secs(30);
+
+/// How webhooks are taken.
+#[derive(Debug)]
+pub struct Hooks {
+    /// The secrets that they are signed with.
+    pub secrets: Secrets,
+    /// From where they are taken; without, from everywhere.
+    pub sources: Option<Sources>,
+    /// Who is told of each event.
+    pub watcher: Option<Arc<dyn Watcher>>,
+    /// What stands for tokens.
+    pub placeholders: Option<Arc<dyn Placeholders>>,
+    /// How they are delivered.
+    pub worker: WorkerOptions,
+}
+
+impl Hooks {
+    /// Takes webhooks that these secrets have signed, from everywhere, and delivers them in the usual way.
+    #[must_use]
+    pub fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            sources: None,
+            watcher: None,
+            placeholders: None,
+            worker: WorkerOptions::default(),
+        }
+    }
+}
+
+/// Why there are no secrets to check webhooks with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HookSecretsError {
+    /// The vault has none that are fit.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The vault cannot be opened.
+    #[error(transparent)]
+    Vault(#[from] mira_vault::VaultError),
+}
+
+/// Returns the secrets of a vault that webhooks are signed with: `MIRA_WEBHOOK_SECRET`, `MIRA_WEBHOOK_SECRET_APP_<id>` for an App of its
+/// own, and each with `_PREVIOUS` while it is rotated.
+///
+/// # Errors
+///
+/// There is none, or one is too short.
+pub fn hook_secrets(vault: &Vault) -> Result<Secrets, HookSecretsError> {
+    let mut secrets = Vec::new();
+    for entry in vault
+        .secrets()
+        .filter(|entry| *entry.scope() == Scope::User)
+    {
+        let Some((app, is_previous)) = kind(entry.name().as_str()) else {
+            continue;
+        };
+        // EXPOSE: to the checks of signatures, which keep it in locked memory.
+        let value = SecretBytes::copy_from(vault.value(entry)?.expose());
+        let secret = WebhookSecret {
+            name: entry.name().to_string(),
+            value,
+            is_previous,
+        };
+        secrets.push((app, secret));
+    }
+    Ok(Secrets::new(secrets)?)
+}
+
+/// Returns for which App a secret of this name is, if for one alone, and whether it is a previous one.
+fn kind(name: &str) -> Option<(Option<String>, bool)> {
+    let rest = name.strip_prefix(WEBHOOK_SECRET)?;
+    let (rest, is_previous) = match rest.strip_suffix(PREVIOUS) {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    match rest.strip_prefix(OF_APP) {
+        Some(app) => Some((Some(app.to_owned()), is_previous)),
+        None => rest.is_empty().then_some((None, is_previous)),
+    }
+}
+
+/// Begins to take and deliver webhooks, on the runtime that this is called on, until `until`.
+pub(crate) async fn begin(
+    hooks: Hooks,
+    shared: &Shared,
+    custody: &Custody,
+    house: &Arc<House>,
+    until: impl Future<Output = ()> + Send + 'static,
+) -> Result<Arc<Ingress>, DeskError> {
+    let targets: Arc<dyn Targets> = Arc::new(HookTargets {
+        house: Arc::clone(house),
+        manifests: Mutex::default(),
+    });
+    if shared.is_of_one_server() {
+        // There is no other server, so nobody is at what a server before this one has begun.
+        shared.release_hooks(None).await?;
+    }
+    let wake = Arc::new(Notify::new());
+    let options = IngressOptions {
+        sources: hooks.sources,
+        ..IngressOptions::new(custody.home().path().to_owned())
+    };
+    let ingress = Arc::new(Ingress::new(
+        shared.clone(),
+        hooks.secrets,
+        Arc::clone(&targets),
+        hooks.watcher,
+        Arc::clone(&wake),
+        options,
+    ));
+    let worker = Worker::new(shared.clone(), targets, hooks.placeholders, hooks.worker);
+    let reload = reload(Arc::clone(&ingress), custody.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = worker.run(wake, until) => {}
+            () = reload => {}
+        }
+    });
+    Ok(ingress)
+}
+
+/// Takes the vault's secrets as they change. Where they cannot be read, or are unfit, those that were read before count on.
+async fn reload(ingress: Arc<Ingress>, custody: Custody) {
+    let mut look = interval(RELOAD_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        let read = custody.with(|vault| hook_secrets(vault).map_err(DeskError::failed));
+        if let Ok(secrets) = read.await {
+            ingress.replace_secrets(secrets);
+        }
+    }
+}
+
+/// The instances of the home that want events.
+struct HookTargets {
+    house: Arc<House>,
+    /// What is known of packages, by their digests: they never change.
+    manifests: Mutex<BTreeMap<String, Arc<Manifest>>>,
+}
+
+impl fmt::Debug for HookTargets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookTargets")
+    }
+}
+
+/// Returns how an instance is called among all servers of one database, where events wait for it.
+#[must_use]
+pub fn hook_target(instance: &Instance) -> String {
+    format!("{}/{}", instance.app_id, instance.name)
+}
+
+impl HookTargets {
+    /// Returns the instances that take events at all.
+    async fn instances(&self) -> Result<Vec<(Instance, Arc<Manifest>)>, DeskError> {
+        let instances = self.house.instances.store().instances().await?;
+        let alive = instances.into_iter().filter(|instance| !instance.deleting);
+        let known = alive.filter_map(|instance| {
+            let manifest = self.manifest(&instance)?;
+            (!manifest.webhooks.is_empty()).then_some((instance, manifest))
+        });
+        Ok(known.collect())
+    }
+
+    /// Returns the manifest of an instance; nothing for an encrypted package that does not run and never did here.
+    fn manifest(&self, instance: &Instance) -> Option<Arc<Manifest>> {
+        let mut manifests = self
+            .manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = manifests.get(&instance.package.digest) {
+            return Some(Arc::clone(known));
+        }
+        let manifest = Arc::new(self.house.unpacked(instance).ok()??.manifest);
+        manifests.insert(instance.package.digest.clone(), Arc::clone(&manifest));
+        Some(manifest)
+    }
+
+    async fn wanting(&self, event: &str) -> Result<Vec<String>, DeskError> {
+        let instances = self.instances().await?.into_iter();
+        let wanting = instances.filter(|(instance, manifest)| {
+            // One that was stopped on purpose lets nothing pile up.
+            instance.desired == Desired::Running && webhook(manifest, event).is_some()
+        });
+        Ok(wanting
+            .map(|(instance, _)| hook_target(&instance))
+            .collect())
+    }
+
+    async fn here(&self) -> Result<Vec<String>, DeskError> {
+        let running = self.house.client.instances().await?;
+        let instances = self.instances().await?.into_iter();
+        let here = instances.filter(|(instance, manifest)| {
+            let mut states = running.iter();
+            let state = states.find(|state| state.id == instance.id.as_str());
+            let is_up = |hook: &Webhook| {
+                let mut services = state.iter().flat_map(|state| &state.services);
+                services.any(|one| one.service == hook.service.as_str() && one.phase == "up")
+            };
+            manifest.webhooks.iter().any(is_up)
+        });
+        Ok(here.map(|(instance, _)| hook_target(&instance)).collect())
+    }
+
+    async fn endpoint(&self, target: &str, event: &str) -> Result<Option<Endpoint>, DeskError> {
+        let mut instances = self.instances().await?.into_iter();
+        let Some((instance, manifest)) =
+            instances.find(|(instance, _)| hook_target(instance) == target)
+        else {
+            return Ok(None);
+        };
+        let Some(hook) = webhook(&manifest, event) else {
+            return Ok(None);
+        };
+        // The first port of the service, as the manifest has them.
+        let service = manifest.service(hook.service.as_str());
+        let name = service
+            .and_then(|service| service.ports.first())
+            .map(|port| &port.name);
+        let ports = self.house.instances.store().ports(&instance.id).await?;
+        let port = ports.iter().find(|port| {
+            port.service == hook.service.as_str()
+                && name.is_some_and(|name| port.name == name.as_str())
+        });
+        let token = self
+            .house
+            .client
+            .delivery_token(instance.id.as_str())
+            .await?;
+        let (Some(port), Some(token)) = (port, token) else {
+            return Ok(None);
+        };
+        let permissions = manifest.github.iter().map(|(name, access)| {
+            let access = match access {
+                Access::Read => "read",
+                Access::Write => "write",
+                Access::Admin => "admin",
+            };
+            (name.clone(), access.to_owned())
+        });
+        Ok(Some(Endpoint {
+            address: SocketAddr::from(([127, 0, 0, 1], port.number)),
+            path: hook.path.clone(),
+            token,
+            permissions: permissions.collect(),
+        }))
+    }
+}
+
+/// Returns where an app takes events of a kind.
+fn webhook<'a>(manifest: &'a Manifest, event: &str) -> Option<&'a Webhook> {
+    let mut hooks = manifest.webhooks.iter();
+    hooks.find(|hook| hook.events.iter().any(|wanted| wanted == event))
+}
+
+impl Targets for HookTargets {
+    fn wanting<'a>(&'a self, event: &'a str) -> Later<'a, Result<Vec<String>, String>> {
+        Box::pin(async { self.wanting(event).await.map_err(|error| error.message) })
+    }
+
+    fn here(&self) -> Later<'_, Result<Vec<String>, String>> {
+        Box::pin(async { self.here().await.map_err(|error| error.message) })
+    }
+
+    fn endpoint<'a>(
+        &'a self,
+        target: &'a str,
+        event: &'a str,
+    ) -> Later<'a, Result<Option<Endpoint>, String>> {
+        Box::pin(async move {
+            let endpoint = self.endpoint(target, event).await;
+            endpoint.map_err(|error| error.message)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secrets_name_says_for_whom_it_is() {
+        let app = |id: &str| Some(id.to_owned());
+        for (name, expect) in [
+            ("MIRA_WEBHOOK_SECRET", Some((None, false))),
+            ("MIRA_WEBHOOK_SECRET_PREVIOUS", Some((None, true))),
+            ("MIRA_WEBHOOK_SECRET_APP_7", Some((app("7"), false))),
+            ("MIRA_WEBHOOK_SECRET_APP_7_PREVIOUS", Some((app("7"), true))),
+            ("MIRA_WEBHOOK_SECRETS", None),
+            ("MIRA_WEBHOOK", None),
+            ("OPENAI_API_KEY", None),
+        ] {
+            assert_eq!(kind(name), expect, "{name}");
+        }
+    }
+}

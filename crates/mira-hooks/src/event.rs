@@ -1,0 +1,249 @@
+//! What an event says of itself: the little that is needed to find out who takes it, and in which order.
+//!
+//! INVARIANT: only a body that was signed gets here; whatever is in it, it is understood or refused, and takes no more stack than 128
+//! levels of nesting do.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// An event that was accepted.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Event<'a> {
+    /// The sender's id of it (`X-GitHub-Delivery`).
+    pub sent_id: &'a str,
+    /// What kind of event (`X-GitHub-Event`).
+    pub name: &'a str,
+    /// What happened.
+    pub action: Option<&'a str>,
+    /// The id of the App that it was sent to, if it was one.
+    pub sent_to: Option<&'a str>,
+    /// The installation that it is about.
+    pub installation: Option<u64>,
+    /// The repository that it is about.
+    pub repository: Option<Repository<'a>>,
+    /// The pull request or issue that it is about.
+    pub number: Option<u64>,
+    /// The content, as it was signed.
+    pub body: &'a str,
+}
+
+/// A repository, as an event names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repository<'a> {
+    /// Its id.
+    pub id: u64,
+    /// Its name, with its owner's.
+    pub full_name: &'a str,
+}
+
+impl Event<'_> {
+    /// Returns what events are kept in order by: all about one pull request or issue, else about one repository, else about one
+    /// installation. Numbers are those of the sender, which do not change with a name.
+    pub(crate) fn order_key(&self, target: &str) -> String {
+        let about = match (self.repository, self.installation) {
+            (Some(repository), _) => format!("repository {}", repository.id),
+            (None, Some(installation)) => format!("installation {installation}"),
+            (None, None) => "nothing".to_owned(),
+        };
+        match self.number {
+            Some(number) => format!("{target} {about} {number}"),
+            None => format!("{target} {about}"),
+        }
+    }
+}
+
+/// What is read of a body.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Facts<'a> {
+    #[serde(borrow, default)]
+    pub(crate) action: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) installation: Option<Identified>,
+    #[serde(borrow, default)]
+    pub(crate) repository: Option<Named<'a>>,
+    #[serde(default)]
+    pull_request: Option<Numbered>,
+    #[serde(default)]
+    issue: Option<Numbered>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Identified {
+    pub(crate) id: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Named<'a> {
+    pub(crate) id: u64,
+    #[serde(borrow)]
+    pub(crate) full_name: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Numbered {
+    number: u64,
+}
+
+/// Says that a body is no event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl<'a> Facts<'a> {
+    /// Reads a body: a JSON object, in UTF-8, nested no deeper than JSON's reader goes.
+    pub(crate) fn read(body: &'a [u8]) -> Result<(Self, &'a str), Malformed> {
+        let text = std::str::from_utf8(body).map_err(|_| Malformed)?;
+        // The derived reader skips what it does not know at whatever depth; this one visits everything, and counts.
+        serde_json::from_str::<Object>(text).map_err(|_| Malformed)?;
+        let facts = serde_json::from_str(text).map_err(|_| Malformed)?;
+        Ok((facts, text))
+    }
+
+    /// The number of the pull request or issue: they are counted together.
+    pub(crate) fn number(&self) -> Option<u64> {
+        let numbered = self.pull_request.as_ref().or(self.issue.as_ref());
+        numbered.map(|numbered| numbered.number)
+    }
+}
+
+/// A JSON object, of which nothing is kept.
+struct Object;
+
+/// Any JSON value, of which nothing is kept.
+struct Anything;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Walk).map(|()| Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Anything {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Walk).map(|()| Self)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(Anything) = items.next_element()? {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some((IgnoredAny, Anything)) = members.next_entry()? {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_object_of_known_form_is_malformed() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        for wrong in [
+            b"" as &[u8],
+            b"Hello, World!",
+            b"null",
+            b"[]",
+            b"7",
+            b"{\"action\":\"opened\"",
+            b"{\"action\":\"opened\"} x",
+            b"payload=%7B%22action%22%3A%22opened%22%7D",
+            b"{\"action\":\"\xff\"}",
+            b"{\"other\":\"\xff\"}",
+            b"{\"action\":7}",
+            b"{\"installation\":\"x\"}",
+            b"{\"installation\":{\"id\":-1}}",
+            b"{\"installation\":{\"id\":1},\"installation\":{\"id\":2}}",
+            b"{\"repository\":{}}",
+            b"{\"pull_request\":{\"number\":null}}",
+            b"{\"a\":\"\x00\"}",
+            deep.as_bytes(),
+        ] {
+            let short = wrong.get(..40).unwrap_or(wrong);
+            assert!(Facts::read(wrong).is_err(), "{short:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_null_or_absent_is_nothing() {
+        let body = br#"{"action":null,"installation":null,"repository":null,"pull_request":null,"issue":null}"#;
+        for body in [body.as_slice(), b"{}"] {
+            let (facts, text) = Facts::read(body).unwrap();
+            assert!(facts.action.is_none() && facts.installation.is_none());
+            assert!(facts.repository.is_none() && facts.number().is_none());
+            assert_eq!(text.as_bytes(), body);
+        }
+    }
+
+    #[test]
+    fn events_about_the_same_thing_have_the_same_key() {
+        let key = |body: &str| {
+            let (facts, body) = Facts::read(body.as_bytes()).unwrap();
+            let event = Event {
+                sent_id: "1",
+                name: "x",
+                action: facts.action.as_deref(),
+                sent_to: None,
+                installation: facts.installation.as_ref().map(|one| one.id),
+                repository: facts.repository.as_ref().map(|one| Repository {
+                    id: one.id,
+                    full_name: &one.full_name,
+                }),
+                number: facts.number(),
+                body,
+            };
+            event.order_key("app/one")
+        };
+        let pull = key(r#"{"repository":{"id":5,"full_name":"a/b"},"pull_request":{"number":3}}"#);
+        let comment =
+            key(r#"{"repository":{"id":5,"full_name":"a\/renamed"},"issue":{"number":3}}"#);
+        assert_eq!(pull, comment);
+        let other = key(r#"{"repository":{"id":6,"full_name":"a/b"},"pull_request":{"number":3}}"#);
+        assert_ne!(pull, other);
+        let push = key(r#"{"repository":{"id":5,"full_name":"a/b"},"installation":{"id":3}}"#);
+        let installed = key(r#"{"installation":{"id":5}}"#);
+        assert_eq!(
+            (push.as_str(), installed.as_str()),
+            ("app/one repository 5", "app/one installation 5")
+        );
+    }
+}
