@@ -9,6 +9,7 @@ mod fuzz;
 mod process;
 mod reference;
 mod repository;
+mod reviewer;
 mod say;
 mod soak;
 mod steps;
@@ -45,6 +46,8 @@ enum Task {
     Bench(bench::Args),
     /// Have many clients at once at a server, on SQLite and on Postgres
     Soak(soak::Args),
+    /// Build the reviewer, for `mira open apps/reviewer`
+    Reviewer,
     /// Show Mira's main job on this machine, in a throw-away home
     Demo,
 }
@@ -68,6 +71,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Fuzz(args) => fuzz::run(&repository, &args)?,
         Task::Bench(args) => bench::run(&repository, &args)?,
         Task::Soak(args) => soak::run(&repository, &args)?,
+        Task::Reviewer => reviewer::run(&repository)?,
         Task::Demo => demo::run(&repository)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,2 +1,323 @@
-//! .
-fn main() {}
+//! `reviewer`: reviews pull requests by webhook, and local diffs from the command line. An ordinary app: it knows nothing of Mira's code.
+//!
+//! Data goes to stdout, all else to stderr. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something required is missing.
+
+mod config;
+mod db;
+mod diff;
+mod github;
+mod index;
+mod model;
+mod net;
+mod neutral;
+mod output;
+mod prompt;
+mod review;
+mod secret;
+mod server;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+
+use config::Config;
+use db::Db;
+use index::Index;
+use model::ModelError;
+use output::Format;
+use review::{Change, ReviewError};
+use settings::Env;
+
+/// The largest diff that is read, in bytes.
+// LIMIT: what a model is shown is far less; this is all of a very large change.
+const DIFF_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Reviews changes of code.
+#[derive(Debug, Parser)]
+#[command(name = "reviewer", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Review a local diff
+    Review {
+        /// The diff: a file, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        diff: PathBuf,
+        /// The repository's configuration
+        #[arg(long, value_name = "FILE", default_value = ".mira.yaml")]
+        config: PathBuf,
+        /// How findings are written
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Take deliveries of events and review pull requests
+    Serve {
+        /// The port on 127.0.0.1 (default: PORT, else 8474)
+        #[arg(long)]
+        port: Option<u16>,
+        #[command(flatten)]
+        rows: Rows,
+    },
+    /// Index the files of a folder
+    Index {
+        /// The folder
+        path: PathBuf,
+        #[command(flatten)]
+        rows: Rows,
+    },
+    /// Find symbols by a part of their name
+    Search {
+        /// The part
+        text: String,
+        #[command(flatten)]
+        rows: Rows,
+    },
+    /// List who uses a symbol, and who uses those
+    Uses {
+        /// The symbol's name
+        symbol: String,
+        #[command(flatten)]
+        rows: Rows,
+    },
+    /// Print the JSON Schema of .mira.yaml
+    Schema,
+}
+
+/// Where rows are, and how they are shown.
+#[derive(Debug, clap::Args)]
+struct Rows {
+    /// A SQLite file, or postgres://… (default: DATABASE_URL, else reviewer.db)
+    #[arg(long, value_name = "FILE|URL")]
+    db: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The number of the repository of local commands: GitHub's begin with 1.
+const LOCAL: i64 = 0;
+
+impl Rows {
+    async fn open(&self) -> Result<Index, Failure> {
+        let named = self.db.clone().or_else(|| variable("DATABASE_URL"));
+        let url = named.unwrap_or_else(|| "reviewer.db".to_owned());
+        // The error of a connection names no address, which may hold a password.
+        let db = Db::open(&url)
+            .await
+            .map_err(|error| Failure::failed(format!("the database cannot be opened: {error}")))?;
+        Ok(Index { db, repo: LOCAL })
+    }
+}
+
+/// What ends the program, with its exit code.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self {
+            code: 1,
+            text: error.to_string(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let done = runtime
+        .map_err(Failure::failed)
+        .and_then(|runtime| runtime.block_on(run(args.command)));
+    match done {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(failure) => {
+            say(&format!("error: {}", failure.text));
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Writes a line to stderr; where that is closed, nobody wants to know.
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+async fn run(command: Command) -> Result<String, Failure> {
+    match command {
+        Command::Review {
+            diff,
+            config,
+            format,
+        } => local(&diff, &config, format).await,
+        Command::Serve { port, rows } => serve(port, &rows).await,
+        Command::Index { path, rows } => index(&path, &rows).await,
+        Command::Search { text, rows } => {
+            let found = rows
+                .open()
+                .await?
+                .search(&text)
+                .await
+                .map_err(Failure::failed)?;
+            Ok(match rows.json {
+                true => {
+                    let list: Vec<_> = found.iter().map(|(name, kind, path, line)| json!({"name": name, "kind": kind, "path": path, "line": line})).collect();
+                    format!("{:#}\n", Value::from(list))
+                }
+                false => found
+                    .iter()
+                    .map(|(name, kind, path, line)| format!("{path}:{line}: {kind} {name}\n"))
+                    .collect(),
+            })
+        }
+        Command::Uses { symbol, rows } => {
+            let found = rows
+                .open()
+                .await?
+                .users(BTreeSet::from([symbol]))
+                .await
+                .map_err(Failure::failed)?;
+            Ok(match rows.json {
+                true => {
+                    let list: Vec<_> = found.iter().map(|one| json!({"path": one.path, "line": one.line, "name": one.name, "inside": one.inside, "depth": one.depth})).collect();
+                    format!("{:#}\n", Value::from(list))
+                }
+                false => index::lines(&found),
+            })
+        }
+        Command::Schema => Ok(format!("{:#}\n", config::schema())),
+    }
+}
+
+async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
+    let env = Env(&variable);
+    let client = net::client().map_err(Failure::failed)?;
+    let model = settings::model(&env, client.clone()).map_err(|error| Failure {
+        code: 3,
+        text: error.to_string(),
+    })?;
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(Failure::failed)?;
+    let app = server::App {
+        db: rows.open().await?.db,
+        model,
+        client,
+        delivery_token: env.key("MIRA_DELIVERY_TOKEN"),
+        github_api: env
+            .text("REVIEWER_GITHUB_API_URL")
+            .unwrap_or_else(|| "https://api.github.com".to_owned()),
+        month_tokens: env.number("REVIEWER_MONTH_TOKENS"),
+        id: data_encoding::HEXLOWER.encode(&id),
+    };
+    let port = port
+        .or_else(|| env.number("PORT")?.try_into().ok())
+        .unwrap_or(8474);
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
+    let listener = listener.map_err(|error| Failure::failed(format!("port {port}: {error}")))?;
+    say(&format!("listening on 127.0.0.1:{port}"));
+    let ended = async {
+        let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        match term {
+            Ok(mut term) => drop(term.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let served = axum::serve(listener, server::routes(std::sync::Arc::new(app)));
+    served
+        .with_graceful_shutdown(ended)
+        .await
+        .map_err(Failure::failed)?;
+    Ok(String::new())
+}
+
+/// Brings the index of a folder up to date; unchanged files are read, and not parsed.
+async fn index(path: &Path, rows: &Rows) -> Result<String, Failure> {
+    let index = rows.open().await?;
+    let known = index.blobs().await.map_err(Failure::failed)?;
+    let all = index::files(path);
+    let now: BTreeSet<&str> = all.iter().map(|one| one.path.as_str()).collect();
+    let gone: Vec<String> = known
+        .keys()
+        .filter(|path| !now.contains(path.as_str()))
+        .cloned()
+        .collect();
+    let total = all.len();
+    let changed: Vec<_> = all
+        .into_iter()
+        .filter(|one| known.get(&one.path) != Some(&one.blob))
+        .collect();
+    let (parsed, removed) = (changed.len(), gone.len());
+    index
+        .update(changed, &gone)
+        .await
+        .map_err(Failure::failed)?;
+    Ok(match rows.json {
+        true => format!(
+            "{}\n",
+            json!({"files": total, "parsed": parsed, "removed": removed})
+        ),
+        false => format!("{total} files, {parsed} parsed, {removed} removed\n"),
+    })
+}
+
+async fn local(diff: &Path, config: &Path, format: Format) -> Result<String, Failure> {
+    let config = match std::fs::read_to_string(config) {
+        Ok(text) => Config::read(&text).map_err(|faults| Failure {
+            code: 2,
+            text: format!("{}: {}", config.display(), faults.join("; ")),
+        })?,
+        Err(_) => Config::default(),
+    };
+    let mut bytes = Vec::new();
+    let read = match diff.as_os_str() == "-" {
+        true => std::io::stdin()
+            .take(DIFF_BYTES_MAX)
+            .read_to_end(&mut bytes),
+        false => std::fs::File::open(diff)
+            .and_then(|file| file.take(DIFF_BYTES_MAX).read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| Failure::failed(format!("{}: {error}", diff.display())))?;
+    let files = diff::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| Failure {
+        code: 2,
+        text: error.to_string(),
+    })?;
+    let client = net::client().map_err(Failure::failed)?;
+    let model = settings::model(&Env(&variable), client).map_err(|error| Failure {
+        code: 3,
+        text: error.to_string(),
+    })?;
+    let change = Change {
+        files,
+        ..Change::default()
+    };
+    let outcome = review::review(&model, &config, change)
+        .await
+        .map_err(|error| Failure {
+            code: if matches!(error, ReviewError::Model(ModelError::NoKey(_))) {
+                3
+            } else {
+                1
+            },
+            text: error.to_string(),
+        })?;
+    Ok(output::write(&outcome, format))
+}
