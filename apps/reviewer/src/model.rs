@@ -194,6 +194,7 @@ impl Model {
         let away = |error: reqwest::Error| fail(ModelError::Away(in_words(&error)));
         let mut request = self.client.post(prepared.url).timeout(self.timeout);
         for (name, value) in &prepared.headers {
+            // EXPOSE: to the model's service, whose key it is.
             request = request.header(name, value.expose());
         }
         let mut response = request.body(prepared.body).send().await.map_err(away)?;

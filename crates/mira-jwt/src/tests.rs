@@ -1,3 +1,5 @@
+//! Tokens of the standard, of OpenSSL's keys, and forged ones.
+
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -160,6 +160,7 @@ const CRATES: &[Crate] = &[
             "mira-provider",
             "mira-secret",
             "mira-server",
+            "mira-snapshot",
             "mira-store",
             "mira-vault",
         ],

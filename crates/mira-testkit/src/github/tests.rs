@@ -1,3 +1,5 @@
+//! The GitHub for tests refuses what the real one refuses.
+
 use std::net::SocketAddr;
 
 use http_body_util::BodyExt as _;
