@@ -75,7 +75,7 @@ async fn it_is_opened_again_and_again(ground: Ground) {
     }
     assert_eq!(
         ground.sql("SELECT count(*) FROM _mira_shared_migrations"),
-        "2"
+        "3"
     );
     let shown = ground.shared().await.place();
     match &ground {
@@ -101,7 +101,7 @@ async fn a_newer_schema_is_refused(ground: Ground) {
         refused,
         SharedOpenError::Newer {
             found: 7,
-            known: 2,
+            known: 3,
             ..
         }
     );
@@ -122,7 +122,7 @@ async fn a_schema_of_an_unknown_build_is_refused(ground: Ground) {
 async fn a_migration_that_is_missing_is_applied(ground: Ground) {
     ground.shared().await.close().await;
     ground.sql(
-        "DROP TABLE sessions; DROP TABLE api_tokens; DROP TABLE users; DROP TABLE links; DROP TABLE login_throttles;
+        "DROP TABLE sessions; DROP TABLE api_tokens; DROP TABLE identities; DROP TABLE users; DROP TABLE links; DROP TABLE login_throttles;
          DROP TABLE audit; DROP TABLE hook_deliveries; DROP TABLE hook_events; DROP TABLE hook_counts; DELETE FROM _mira_shared_migrations",
     );
     let shared = ground.shared().await;
@@ -144,7 +144,7 @@ fn both_databases_have_the_same_columns() {
     let in_file = sort(file.sql(
         "SELECT m.name, c.name, c.type, c.\"notnull\" FROM sqlite_master AS m, pragma_table_info(m.name) AS c
          WHERE m.type = 'table' AND m.name IN ('users', 'sessions', 'links', 'api_tokens', 'login_throttles', 'audit',
-            'hook_events', 'hook_deliveries', 'hook_counts')",
+            'hook_events', 'hook_deliveries', 'hook_counts', 'identities')",
     ));
     let on_server = sort(server.sql(
         "SELECT table_name, column_name, data_type, CASE is_nullable WHEN 'NO' THEN 1 ELSE 0 END
