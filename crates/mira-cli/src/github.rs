@@ -32,7 +32,8 @@ pub(crate) fn app(home: &Home, ui: &Ui, unlock: &UnlockArgs) -> Result<Option<Ap
     load(&settings, &vault).map(Some)
 }
 
-fn load(settings: &GithubSettings, vault: &Vault) -> Result<App, CommandError> {
+/// Returns the App of these settings, with its key out of the vault.
+pub(crate) fn load(settings: &GithubSettings, vault: &Vault) -> Result<App, CommandError> {
     let name = parse_name(PRIVATE_KEY)?;
     let Some(entry) = vault.find(&Scope::User, &name) else {
         return Err(CommandError::missing(
@@ -61,23 +62,25 @@ pub(crate) fn make(settings: &GithubSettings, key: &SecretBytes) -> Result<App, 
     App::new(id, key, base).map_err(|error| CommandError::failed(error.to_string()))
 }
 
-/// Returns the placeholders of the App of this home, if one is set up: for the gates of instances, and for whoever hands them out.
-pub(crate) fn placeholders(
-    home: &Home,
-    ui: &Ui,
-    unlock: &UnlockArgs,
-) -> Result<Option<Arc<Placeholders>>, CommandError> {
-    let app = app(home, ui, unlock)?;
-    Ok(app.map(|app| Arc::new(Placeholders::new(Arc::new(Tokens::new(app))))))
-}
-
 /// The placeholders, as gates ask for what they stand for.
 #[derive(Debug)]
-pub(crate) struct Source(pub(crate) Arc<Placeholders>);
+pub(crate) struct Source(Placeholders);
+
+impl Source {
+    /// Begins with none, for an App's installations.
+    pub(crate) fn new(app: App) -> Self {
+        Self(Placeholders::new(Arc::new(Tokens::new(app))))
+    }
+
+    /// Returns whose installations they are of.
+    pub(crate) fn app(&self) -> &App {
+        self.0.tokens().app()
+    }
+}
 
 impl TokenSource for Source {
     fn hosts(&self) -> Vec<HostPattern> {
-        let base = self.0.tokens().app().base();
+        let base = self.app().base();
         let mut hosts = vec![base.host(), base.git_host()];
         hosts.dedup();
         let spelled = hosts
@@ -111,12 +114,12 @@ impl TokenSource for Source {
 
 impl mira_hooks::Placeholders for Source {
     fn api(&self) -> String {
-        self.0.tokens().app().base().to_string()
+        self.app().base().to_string()
     }
 
     fn placeholder<'a>(&'a self, grant: &'a Grant<'a>) -> Later<'a, Option<String>> {
         Box::pin(async move {
-            let ours = self.0.tokens().app().id().to_string();
+            let ours = self.app().id().to_string();
             if grant.app.is_some_and(|app| app != ours) {
                 return None;
             }

@@ -91,6 +91,22 @@ pub(crate) async fn shared(home: &Home) -> Result<Shared, CommandError> {
     Ok(Shared::open(Location::Postgres(url)).await?)
 }
 
+/// Does something with what servers share, and closes it whatever came of that.
+pub(crate) fn with_shared<T>(
+    home: &Home,
+    work: impl AsyncFnOnce(&Shared) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let shared = shared(home).await?;
+        let done = work(&shared).await;
+        shared.close().await;
+        done
+    })
+}
+
 /// Returns what the desk works with.
 pub(crate) fn surroundings(
     home: &Home,

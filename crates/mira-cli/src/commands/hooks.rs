@@ -98,20 +98,12 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     };
     ui.want_json(json);
     let home = session::home()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let shared = desk::shared(&home).await?;
-        let done = match &args.action {
-            Action::List(args) => list(&shared, args, ui).await,
-            Action::Show(args) => show(&shared, &args.id, ui).await,
-            Action::Replay(args) => replay(&shared, &args.id, ui).await,
-            Action::Stats(_) => stats(&shared, ui).await,
-            Action::Send(_) => Ok(()),
-        };
-        shared.close().await;
-        done
+    desk::with_shared(&home, async |shared| match &args.action {
+        Action::List(args) => list(shared, args, ui).await,
+        Action::Show(args) => show(shared, &args.id, ui).await,
+        Action::Replay(args) => replay(shared, &args.id, ui).await,
+        Action::Stats(_) => stats(shared, ui).await,
+        Action::Send(_) => Ok(()),
     })
 }
 

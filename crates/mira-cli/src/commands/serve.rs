@@ -13,9 +13,10 @@ use mira_desk::{
 use mira_hooks::{SecretsError, Sources};
 use mira_host::lease::Leases;
 use mira_host::supervisor::Config;
-use mira_provider::TIMEOUT;
+use mira_provider::{Settings, TIMEOUT};
 use mira_server::{Client, Leaving, ServeOptions, serve};
 use mira_store::{LinkPurpose, Role, Shared};
+use mira_vault::Vault;
 use mira_vault::home::Home;
 
 use super::desk::{shared, surroundings};
@@ -170,30 +171,23 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let (hooks, tokens) = match desk {
+        Some(_) => unlocked(args, &home, ui)?,
+        None => (None, None),
+    };
     let again = match (args.take_over, args.listen) {
         (true, Some(listen)) => take_over(&place, &home, listen, ui)?,
         _ => Vec::new(),
     };
     let hush = args.log.map(log::begin);
     let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
-    let mut hooks = match args.hooks {
-        true => Some(hooks(args, ui)?),
-        false => None,
-    };
-    if desk.is_some()
-        && let Some(placeholders) = github::placeholders(&home, ui, &args.unlock)?
-    {
-        let app = placeholders.tokens().app();
+    if let Some(source) = tokens {
+        let app = source.app();
         ui.say(&format!(
             "apps act on GitHub as App {} at {}",
             app.id(),
             app.base()
         ));
-        let source = Arc::new(github::Source(placeholders));
-        if let Some(hooks) = &mut hooks {
-            hooks.placeholders = Some(Arc::clone(&source) as _);
-            hooks.watcher = Some(Arc::clone(&source) as _);
-        }
         config.tokens = Some(source);
     }
     let options = ServeOptions {
@@ -283,10 +277,35 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
     Ok(Some(options))
 }
 
-/// Returns how webhooks are to be taken.
-fn hooks(args: &Args, ui: &Ui) -> Result<Hooks, CommandError> {
+/// Takes out of the vault, which is opened once, what webhooks are checked with and what the App on GitHub signs with.
+fn unlocked(
+    args: &Args,
+    home: &Home,
+    ui: &Ui,
+) -> Result<(Option<Hooks>, Option<Arc<github::Source>>), CommandError> {
+    let settings = Settings::read(home)?.github;
+    if !args.hooks && settings.is_none() {
+        return Ok((None, None));
+    }
     let vault = session::open(ui, &args.unlock)?;
-    let secrets = hook_secrets(&vault).map_err(|error| match error {
+    let mut hooks = match args.hooks {
+        true => Some(hooks(args, &vault)?),
+        false => None,
+    };
+    let app = settings.map(|settings| github::load(&settings, &vault));
+    let source = app
+        .transpose()?
+        .map(|app| Arc::new(github::Source::new(app)));
+    if let (Some(hooks), Some(source)) = (&mut hooks, &source) {
+        hooks.placeholders = Some(Arc::clone(source) as _);
+        hooks.watcher = Some(Arc::clone(source) as _);
+    }
+    Ok((hooks, source))
+}
+
+/// Returns how webhooks are to be taken.
+fn hooks(args: &Args, vault: &Vault) -> Result<Hooks, CommandError> {
+    let secrets = hook_secrets(vault).map_err(|error| match error {
         HookSecretsError::Secrets(SecretsError::None) => {
             CommandError::missing("webhooks are checked with a secret that is not saved:", [WEBHOOK_SECRET])
                 .hint("`openssl rand -hex 32` makes one; `mira set MIRA_WEBHOOK_SECRET` saves it; the sender gets the same.")

@@ -129,22 +129,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         ui.want_json(args.json);
     }
     let home = session::home()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let shared = desk::shared(&home).await?;
-        let done = match &args.action {
-            Action::Add(args) => add(&shared, args, ui).await,
-            Action::List(args) => list(&shared, args, ui).await,
-            Action::Role(args) => role(&shared, args, ui).await,
-            Action::Disable(args) => set_disabled(&shared, args, true, ui).await,
-            Action::Enable(args) => set_disabled(&shared, args, false, ui).await,
-            Action::Rm(args) => remove(&shared, args, ui).await,
-            Action::Passwd(args) => passwd(&shared, args, ui).await,
-        };
-        shared.close().await;
-        done
+    desk::with_shared(&home, async |shared| match &args.action {
+        Action::Add(args) => add(shared, args, ui).await,
+        Action::List(args) => list(shared, args, ui).await,
+        Action::Role(args) => role(shared, args, ui).await,
+        Action::Disable(args) => set_disabled(shared, args, true, ui).await,
+        Action::Enable(args) => set_disabled(shared, args, false, ui).await,
+        Action::Rm(args) => remove(shared, args, ui).await,
+        Action::Passwd(args) => passwd(shared, args, ui).await,
     })
 }
 
