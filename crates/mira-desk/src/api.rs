@@ -24,6 +24,7 @@ use crate::launch::Password;
 use crate::pages::instance::{bring_down, bring_up};
 use crate::pages::network;
 use crate::pages::secrets::{self, NewValue, Secret};
+use crate::report::{self, Report};
 use crate::routes::Routes;
 
 /// The longest body of a request, in bytes.
@@ -89,6 +90,14 @@ pub(crate) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) 
             stop_instance,
         )
         .with(None, None)
+        .add(
+            "GET",
+            "/api/v1/instances/{id}/report",
+            viewer,
+            "what an app tells of how it fares; its secrets were taken out",
+            report_of_instance,
+        )
+        .with(None, schema::<Report>())
         .add(
             "GET",
             "/api/v1/network",
@@ -274,6 +283,14 @@ async fn stop_instance(
 ) -> Result<StatusCode, DeskError> {
     bring_down(&desk, &id, &identity).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn report_of_instance(
+    State(desk): State<Handle>,
+    Path(id): Path<String>,
+) -> Result<Json<Report>, DeskError> {
+    let known = desk.house.find(&id).await?;
+    Ok(Json(report::ask(&desk.house, &known).await?))
 }
 
 async fn list_calls(

@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "4de58323fda15e292e7e33fc795cd5b02953bde47682b2e8b3567387b88e94db"
+    "b4cd6361187053478ace6d1284f2b1098b3d8ad439a908c47923ddc0600c9619"
 );
 
 /// htmx 2.0.11, as published.

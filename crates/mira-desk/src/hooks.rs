@@ -235,7 +235,7 @@ impl HookTargets {
             let state = states.find(|state| state.id == instance.id.as_str());
             let is_up = |hook: &Webhook| {
                 let mut services = state.iter().flat_map(|state| &state.services);
-                services.any(|one| one.service == hook.service.as_str() && one.phase == "up")
+                services.any(|one| one.service == hook.to.service.as_str() && one.phase == "up")
             };
             manifest.webhooks.iter().any(is_up)
         });
@@ -253,13 +253,13 @@ impl HookTargets {
             return Ok(None);
         };
         // The first port of the service, as the manifest has them.
-        let service = manifest.service(hook.service.as_str());
+        let service = manifest.service(hook.to.service.as_str());
         let name = service
             .and_then(|service| service.ports.first())
             .map(|port| &port.name);
         let ports = self.house.instances.store().ports(&instance.id).await?;
         let port = ports.iter().find(|port| {
-            port.service == hook.service.as_str()
+            port.service == hook.to.service.as_str()
                 && name.is_some_and(|name| port.name == name.as_str())
         });
         let token = self
@@ -280,7 +280,7 @@ impl HookTargets {
         });
         Ok(Some(Endpoint {
             address: SocketAddr::from(([127, 0, 0, 1], port.number)),
-            path: hook.path.clone(),
+            path: hook.to.path.clone(),
             token,
             permissions: permissions.collect(),
         }))

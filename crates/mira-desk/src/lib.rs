@@ -23,6 +23,7 @@ mod observe;
 mod opened;
 mod pages;
 mod providers;
+mod report;
 mod routes;
 mod shelf;
 mod tls;

@@ -11,6 +11,7 @@ pub(crate) mod mcp_import;
 pub(crate) mod network;
 pub(crate) mod open;
 pub(crate) mod providers;
+pub(crate) mod report;
 pub(crate) mod secrets;
 pub(crate) mod snapshots;
 pub(crate) mod users;

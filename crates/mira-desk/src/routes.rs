@@ -380,6 +380,13 @@ fn all(desk: Option<Handle>) -> Routes {
         )
         .add(
             "GET",
+            "/instances/{id}/report",
+            VIEWER,
+            "what an app tells of how it fares",
+            pages::report::show,
+        )
+        .add(
+            "GET",
             "/instances/{id}/snapshots",
             VIEWER,
             "the snapshots of an instance",

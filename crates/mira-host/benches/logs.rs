@@ -272,6 +272,7 @@ fn instance(folder: &Path, id: &str, script: &str, secrets: &[String]) -> Outcom
         services: vec![service],
         values,
         network: None,
+        report: None,
     })
 }
 

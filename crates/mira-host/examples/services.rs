@@ -86,6 +86,7 @@ fn run(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
         folders,
         values,
         network: None,
+        report: None,
     };
     let config = Config::new(
         KEEP,

@@ -45,6 +45,19 @@ pub struct InstanceSpec {
     pub values: Vec<Value>,
     /// What its services may call; without, they have the network that we have.
     pub network: Option<Network>,
+    /// Where it tells how it fares.
+    pub report: Option<Report>,
+}
+
+/// Where an instance tells how it fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The service that does.
+    pub service: String,
+    /// Its port.
+    pub port: u16,
+    /// The path there.
+    pub path: String,
 }
 
 /// The folders of an instance.

@@ -8,6 +8,7 @@
 //! INVARIANT: no process of ours is in another session than this one, but services and what they start; what turns up as our
 //! child from another session was left behind by a keeper that was killed, and is killed.
 
+mod ask;
 mod backoff;
 mod error;
 mod events;
@@ -16,6 +17,7 @@ mod instance;
 mod kept;
 mod lease;
 mod output;
+mod report;
 mod runner;
 mod status;
 
@@ -36,8 +38,9 @@ use crate::network::NetworkMode;
 use crate::service::{InstanceSpec, ServiceState};
 
 pub use backoff::BackoffRules;
-pub use error::{RulesError, StartError, StopError};
+pub use error::{ReportError, RulesError, StartError, StopError};
 pub use events::{Event, Events};
+pub use report::REPORT_BYTES_MAX;
 
 use instance::Instance;
 
@@ -268,6 +271,15 @@ impl Supervisor {
     /// There is no such instance.
     pub fn delivery_token(&self, id: &str) -> Result<Option<SecretBytes>, StopError> {
         Ok(self.instance(id)?.delivery_token())
+    }
+
+    /// Returns what an instance tells of how it fares, with markers in place of its values. What it is made of is the app's affair.
+    ///
+    /// # Errors
+    ///
+    /// There is no such instance, it tells nothing, or its service does not answer as it should.
+    pub async fn report(&self, id: &str) -> Result<Vec<u8>, ReportError> {
+        self.instance(id)?.report().await
     }
 
     /// Returns the state of every instance that was started and not stopped since.

@@ -80,6 +80,8 @@ pub struct Manifest {
     pub webhooks: Vec<Webhook>,
     /// What it may do on GitHub, by the names of permissions.
     pub github: BTreeMap<String, Access>,
+    /// Where it tells how it fares.
+    pub report: Option<ServicePath>,
     /// Indices of `services`, each after those that it depends on.
     order: Vec<usize>,
 }
@@ -221,7 +223,14 @@ pub struct Webhook {
     pub source: Source,
     /// Their names.
     pub events: Vec<String>,
-    /// The service that takes them; it has a port.
+    /// Where it takes them.
+    pub to: ServicePath,
+}
+
+/// A path on a service's first port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePath {
+    /// The service; it has a port.
     pub service: Name,
     /// The path there, which begins with a slash.
     pub path: String,

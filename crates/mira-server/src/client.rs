@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use mira_gate::Rule;
 use mira_host::service::InstanceSpec;
+use mira_host::supervisor::REPORT_BYTES_MAX;
 use mira_secret::{ENTRY_BYTES_MAX, SecretBytes};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
@@ -177,6 +178,25 @@ impl Client {
             .await
             .map_err(|error| ClientError::Connection(io::Error::other(error)))?;
         Ok(Some(SecretBytes::from_vec(body.to_bytes().into())))
+    }
+
+    /// Returns what an instance tells of how it fares, with markers in place of its values; `None` if it does not run.
+    ///
+    /// # Errors
+    ///
+    /// It tells nothing, or its service does not answer; the supervisor cannot be reached or understood.
+    pub async fn report(&self, id: &str) -> Result<Option<Bytes>, ClientError> {
+        let path = format!("/v1/instances/{id}/report");
+        match self.call(Method::GET, &path).await? {
+            Some(answer) if answer.status() == StatusCode::OK => {
+                let body = Limited::new(answer.into_body(), 2 * REPORT_BYTES_MAX).collect();
+                let body = body
+                    .await
+                    .map_err(|error| ClientError::Connection(io::Error::other(error)))?;
+                Ok(Some(body.to_bytes()))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Ends the supervisor, and before that all that it runs; returns whether there was one.

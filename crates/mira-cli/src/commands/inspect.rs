@@ -162,13 +162,15 @@ impl View {
                     "{} {} to {}{}",
                     word(&hook.source),
                     hook.events.join(", "),
-                    hook.service,
-                    hook.path
+                    hook.to.service,
+                    hook.to.path
                 ),
             )
         }));
         let github = self.manifest().github.iter();
         told.extend(github.map(|(name, access)| ("github", format!("{name}: {}", word(access)))));
+        let report = self.manifest().report.iter();
+        told.extend(report.map(|to| ("report", format!("{}{}", to.service, to.path))));
         let mut text = facts(&told);
         let mut add = |part: String| {
             text.push('\n');
@@ -264,10 +266,14 @@ impl View {
             "webhooks": manifest.webhooks.iter().map(|hook| json!({
                 "source": hook.source,
                 "events": hook.events,
-                "service": hook.service.as_str(),
-                "path": hook.path,
+                "service": hook.to.service.as_str(),
+                "path": hook.to.path,
             })).collect::<Value>(),
             "github": manifest.github,
+            "report": manifest.report.as_ref().map(|to| json!({
+                "service": to.service.as_str(),
+                "path": to.path,
+            })),
             "files": self.files.iter().map(|file| json!({
                 "path": file.path.as_str(),
                 "bytes": file.size,

@@ -2,6 +2,7 @@
 
 mod browser;
 mod operated;
+mod report;
 mod soak;
 mod webhooks;
 

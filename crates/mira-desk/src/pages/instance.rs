@@ -112,6 +112,9 @@ pub(crate) async fn show(
                 }
             }
         }
+        @if manifest.as_ref().is_some_and(|manifest| manifest.report.is_some()) {
+            p { a href={ (here) "/report" } { "How it fares" } ", as the app tells it." }
+        }
         (secrets_part(&here, &wanted, &yours, &identity))
         @if manifest.as_ref().is_none_or(|manifest| !manifest.state.volumes.is_empty()) {
             h2 { "State" }

@@ -496,7 +496,7 @@ async fn what_is_too_long_or_unfit_is_refused_with_words() {
 
 #[test]
 fn the_description_names_every_api_route_and_its_role() {
-    let described = describe();
+    let mut described = describe();
     let mut routes = table();
     routes.retain(|route| route.path.starts_with("/api/"));
     assert!(routes.len() > 5);
@@ -509,6 +509,9 @@ fn the_description_names_every_api_route_and_its_role() {
     let put = &described["paths"]["/api/v1/secrets/{name}"]["put"];
     let value = &put["requestBody"]["content"]["application/json"]["schema"]["properties"]["value"];
     assert_eq!(value["writeOnly"], true, "{put}");
+    // That of a report is a number.
+    let report = &mut described["paths"]["/api/v1/instances/{id}/report"]["get"];
+    assert!(report.take().is_object());
     let text = described.to_string();
     assert_eq!(text.matches("\"value\":").count(), 1, "{text}");
 }

@@ -1,8 +1,9 @@
-//! What a service that takes events knows Mira by, so that no other program of this machine can post it any.
+//! What a service that takes events, or tells how the instance fares, knows Mira by, so that no other program of this machine can do so.
 //!
 //! INVARIANT: a token is made for each start of an instance, and is kept nowhere but in the memory of its supervisor and of the services.
 
 use data_encoding::BASE32_NOPAD;
+use hyper::header::HeaderValue;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 use zeroize::Zeroizing;
 
@@ -18,6 +19,14 @@ const RANDOM_BYTES: usize = 32;
 /// Returns the variable's name.
 pub(crate) fn token_name() -> SecretName {
     TOKEN.parse().expect("it is a name")
+}
+
+/// Returns what Mira shows to a service: the token, as RFC 6750 has it.
+pub(crate) fn authorization(token: &SecretBytes) -> Option<HeaderValue> {
+    // EXPOSE: to the service that has the same value in its environment; the header's debug form does not show it.
+    let mut value = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Makes a token for one start of an instance.

@@ -16,7 +16,7 @@ use super::folders::remove;
 use super::{InstanceError, Instances, Unpacked, delivery};
 use crate::network::{Broker, Network, Visible};
 use crate::service::{
-    Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value,
+    Check, Folders, Health, InstanceSpec, Report, Restart, ServiceSpec, StopSignal, Value,
     base_environment, is_free,
 };
 
@@ -55,7 +55,7 @@ impl Instances {
         surroundings: &Surroundings,
     ) -> Result<InstanceSpec, InstanceError> {
         let manifest = &unpacked.manifest;
-        if !manifest.webhooks.is_empty() {
+        if !manifest.webhooks.is_empty() || manifest.report.is_some() {
             values.push(delivery::make_token()?);
         }
         let folders = self.layout.folders(&instance.id, unpacked.folder.clone());
@@ -102,6 +102,7 @@ impl Instances {
             services,
             values,
             network: Some(network),
+            report: report(manifest, &ports),
         })
     }
 
@@ -199,6 +200,17 @@ impl Instances {
     }
 }
 
+/// Returns where an instance tells how it fares: at the first port of a service.
+fn report(manifest: &Manifest, ports: &Ports) -> Option<Report> {
+    let told = manifest.report.as_ref()?;
+    let port = manifest.service(told.service.as_str())?.ports.first()?;
+    Some(Report {
+        service: told.service.to_string(),
+        port: *ports.get(&(told.service.clone(), port.name.clone()))?,
+        path: told.path.clone(),
+    })
+}
+
 /// What all services of an instance are made from.
 struct Making<'a> {
     instance: &'a Instance,
@@ -218,10 +230,11 @@ impl Making<'_> {
             let chosen = secrets.filter(|secret| secret.deliver == way);
             chosen.map(|secret| secret.name.clone()).collect()
         };
-        let mut webhooks = self.manifest.webhooks.iter();
-        let takes_events = webhooks.any(|hook| hook.service == service.name);
+        let webhooks = self.manifest.webhooks.iter().map(|hook| &hook.to);
+        let mut asked = webhooks.chain(&self.manifest.report);
+        let is_asked = asked.any(|to| to.service == service.name);
         let mut env_secrets: Vec<SecretName> = delivered(Delivery::Env);
-        env_secrets.extend(takes_events.then(delivery::token_name));
+        env_secrets.extend(is_asked.then(delivery::token_name));
         ServiceSpec {
             name: service.name.to_string(),
             command: self.words(&service.command),

@@ -111,6 +111,41 @@ pub enum StopError {
     },
 }
 
+/// Why an instance tells nothing of how it fares.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// There is no such instance.
+    #[error("no instance {id:?} runs")]
+    NotThere {
+        /// The id.
+        id: String,
+    },
+    /// Its manifest names no report.
+    #[error("the app tells nothing of how it fares: its manifest names no `report`")]
+    Untold,
+    /// The service did not answer as it should.
+    #[error("service {service:?} did not tell how the instance fares: {what}")]
+    NoAnswer {
+        /// The service.
+        service: String,
+        /// What went wrong.
+        what: String,
+    },
+}
+
+impl From<StopError> for ReportError {
+    fn from(error: StopError) -> Self {
+        match error {
+            StopError::NotThere { id } => Self::NotThere { id },
+            StopError::Stuck { service, .. } => Self::NoAnswer {
+                service,
+                what: "it is being stopped".to_owned(),
+            },
+        }
+    }
+}
+
 impl From<StopError> for StartError {
     fn from(error: StopError) -> Self {
         match error {

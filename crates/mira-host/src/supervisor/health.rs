@@ -4,14 +4,9 @@ use std::ffi::OsString;
 use std::future::pending;
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST};
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 
+use super::ask::{ask, get};
 use super::kept::Kept;
 use super::runner::Context;
 use crate::service::{Check, End, Health, find_program};
@@ -21,10 +16,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The same for a check that starts a program.
 const FIRST_PAUSE_COMMAND: Duration = Duration::from_millis(100);
-
-/// How much of an answer is read, in bytes: its head; the body is not looked at.
-// LIMIT: a head that is longer is not a health check's.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// What the checks come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,25 +107,12 @@ impl<'a> Checks<'a> {
         Some(kept.ended().await == End::Exited(0))
     }
 
-    /// Asks for a path; returns whether the status says that all is well.
+    /// Asks for a path; returns whether the status says that all is well. The body is not looked at.
     async fn answers(&self, port: u16, path: &str) -> Option<bool> {
-        let stream = TokioIo::new(self.context.connect(port).await?);
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES_MAX);
-        let (mut sender, connection) = builder.handshake(stream).await.ok()?;
-        let request = Request::get(path)
-            .header(HOST, format!("127.0.0.1:{port}"))
-            .header(CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
-            .ok()?;
-        let answer = sender.send_request(request);
-        tokio::pin!(answer);
-        let answer = tokio::select! {
-            answer = &mut answer => answer,
-            // The answer may have come with the connection's end.
-            _ = connection => answer.await,
-        };
-        let status = answer.ok()?.status();
+        let stream = self.context.connect(port).await?;
+        let request = get(port, path).ok()?;
+        let status = ask(stream, request, async |answer| answer.status());
+        let status = status.await.ok()?;
         Some(status.is_success() || status.is_redirection())
     }
 }

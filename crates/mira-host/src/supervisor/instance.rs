@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::events::{Event, Events, Hub};
 use super::runner::{Context, Goal, Runner};
 use super::status::Status;
-use super::{Config, InstanceState, StartError, StopError};
+use super::{Config, InstanceState, ReportError, StartError, StopError, report};
 use crate::instances::delivery;
 use crate::network::{Ingress, Net, NetworkMode, Tokens};
 use crate::service::{
@@ -187,6 +187,14 @@ impl Instance {
         let token = values.find(|value| value.name.as_str() == delivery::TOKEN)?;
         // EXPOSE: to whoever delivers events to the instance.
         Some(SecretBytes::copy_from(token.value.expose()))
+    }
+
+    /// Asks the service that tells of the instance.
+    pub(super) async fn report(&self) -> Result<Vec<u8>, ReportError> {
+        let report = self.spec.report.as_ref().ok_or(ReportError::Untold)?;
+        let token = self.delivery_token().ok_or(ReportError::Untold)?;
+        let authorization = delivery::authorization(&token).ok_or(ReportError::Untold)?;
+        report::fetch(report, self.net(), authorization, &self.needles).await
     }
 
     /// Has the services run, from now on and for as long as this instance is there.

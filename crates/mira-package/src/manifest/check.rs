@@ -70,6 +70,7 @@ pub(super) fn manifest(
     let network = check.hosts("network.allow", &document.network.allow);
     let webhooks = check.webhooks();
     let github = check.github();
+    let report = check.optional("report", document.report.as_deref(), Check::service_path);
     Some(Manifest {
         id: id?,
         name: name?,
@@ -86,6 +87,7 @@ pub(super) fn manifest(
         network: network?,
         webhooks: webhooks?,
         github: github?,
+        report: report?,
         order: order?,
     })
 }

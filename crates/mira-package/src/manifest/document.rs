@@ -90,13 +90,18 @@ pub(super) struct Document {
     /// Where the app calls.
     #[serde(default, skip_serializing_if = "Network::is_empty")]
     pub(super) network: Network,
-    /// Verified events that the app takes from outside. Read and checked; nothing delivers them yet.
+    /// Verified events that the app takes from outside, by `mira serve --hooks`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = LIST_MAX))]
     pub(super) webhooks: Vec<Webhook>,
-    /// What the app may do on GitHub. Read and checked; nothing grants it yet.
+    /// What the app may do on GitHub, as the App that `mira github setup` saves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) github: Option<Github>,
+    /// Where the app tells the desk how it fares: a service and a path, as `service/path`, which is asked for on the service's first port
+    /// and answers with tables and series as JSON (docs/formats/report.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TEXT_CHARS_MAX), example = &"web/report")]
+    pub(super) report: Option<String>,
 }
 
 /// The format of the file.

@@ -125,6 +125,7 @@ fn an_independent_reader_of_the_schema_refuses_what_the_parser_refuses() {
         ("/webhooks/0/events", "[]"),
         ("/github/permissions/contents", r#""reed""#),
         ("/github/permissions", "{}"),
+        ("/report", r#"["web/report"]"#),
     ];
     let documents: Vec<Value> = changes
         .iter()

@@ -145,8 +145,8 @@ fn a_good_file_becomes_types() {
     assert!(app.network[4].matches("anybody.example.org", 80));
     assert_eq!(
         (
-            app.webhooks[0].service.as_str(),
-            app.webhooks[0].path.as_str()
+            app.webhooks[0].to.service.as_str(),
+            app.webhooks[0].to.path.as_str()
         ),
         ("web", "/hooks/github")
     );

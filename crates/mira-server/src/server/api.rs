@@ -29,6 +29,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/instances/{id}/rules", put(rules))
         .route("/v1/instances/{id}/events", get(events))
         .route("/v1/instances/{id}/delivery-token", get(delivery_token))
+        .route("/v1/instances/{id}/report", get(report))
         .route(
             "/v1/instances/{id}/services/{service}/restart",
             post(restart),
@@ -111,6 +112,18 @@ async fn delivery_token(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -
         Ok(Some(token)) => token.expose().to_vec().into_response(),
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(StatusCode::NOT_FOUND, &error),
+    }
+}
+
+/// Answers with what the instance tells of how it fares, redacted.
+async fn report(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
+    let _work = desk.at_work();
+    match desk.supervisor.report(&id).await {
+        Ok(report) => report.into_response(),
+        Err(error @ supervisor::ReportError::NotThere { .. }) => {
+            failed(StatusCode::NOT_FOUND, &error)
+        }
+        Err(error) => failed(StatusCode::BAD_GATEWAY, &error),
     }
 }
 

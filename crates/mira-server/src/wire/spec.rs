@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mira_host::service::{
-    Check, Folders, Health, InstanceSpec, Origin, Restart, ServiceSpec, Value,
+    Check, Folders, Health, InstanceSpec, Origin, Report, Restart, ServiceSpec, Value,
 };
 use mira_secret::{ENTRY_BYTES_MAX, SecretName, SecretValue};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,15 @@ pub(crate) struct Spec {
     folders: FoldersSpec,
     services: Vec<Service>,
     network: Option<NetworkSpec>,
+    report: Option<ReportSpec>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReportSpec {
+    service: String,
+    port: u16,
+    path: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +148,11 @@ impl TryFrom<&InstanceSpec> for Spec {
             name: spec.name.clone(),
             folders,
             network: spec.network.as_ref().map(TryInto::try_into).transpose()?,
+            report: spec.report.as_ref().map(|report| ReportSpec {
+                service: report.service.clone(),
+                port: report.port,
+                path: report.path.clone(),
+            }),
             services: spec
                 .services
                 .iter()
@@ -267,6 +281,11 @@ impl Spec {
                 .collect::<Result<_, _>>()?,
             values,
             network: self.network.map(TryInto::try_into).transpose()?,
+            report: self.report.map(|report| Report {
+                service: report.service,
+                port: report.port,
+                path: report.path,
+            }),
         })
     }
 }

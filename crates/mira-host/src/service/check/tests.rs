@@ -39,6 +39,7 @@ fn instance(services: Vec<ServiceSpec>) -> InstanceSpec {
         services,
         values: Vec::new(),
         network: None,
+        report: None,
     }
 }
 

@@ -92,6 +92,7 @@ impl House {
             services,
             values: Vec::new(),
             network: None,
+            report: None,
         }
     }
 

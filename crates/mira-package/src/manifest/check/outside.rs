@@ -8,7 +8,7 @@ use crate::manifest::fault::shown;
 use crate::manifest::host::{HostError, HostPattern};
 use crate::manifest::name::Name;
 use crate::manifest::shape::joined;
-use crate::manifest::{Access, Webhook};
+use crate::manifest::{Access, ServicePath, Webhook};
 
 impl Check<'_> {
     pub(super) fn webhooks(&mut self) -> Option<Vec<Webhook>> {
@@ -31,31 +31,34 @@ impl Check<'_> {
                     hook.events.iter().map(String::as_str),
                     "",
                 );
-                let (service, rest) = hook
-                    .deliver_to
-                    .split_once('/')
-                    .unwrap_or((&hook.deliver_to, ""));
-                let path = format!("{path}.deliverTo");
-                let service = self.known_service(&path, service);
-                let target = format!("/{rest}");
-                let target = self.url_path(&path, &target);
-                let has_port = |name: &Name| {
-                    let mut services = self.document.services.iter();
-                    services.any(|service| *name == *service.name && !service.ports.is_empty())
-                };
-                if let Some(service) = service.as_ref().filter(|name| !has_port(name)) {
-                    let message = format!("the service `{service}` has no port to deliver to");
-                    self.fault(&path, message, "give it one in `ports`".to_owned());
-                }
+                let to = self.service_path(&format!("{path}.deliverTo"), &hook.deliver_to);
                 Some(Webhook {
                     source: hook.source,
                     events: hook.events.clone(),
-                    service: service?,
-                    path: target?,
+                    to: to?,
                 })
             })
             .collect();
         hooks.into_iter().collect()
+    }
+
+    /// Reads a service and a path there.
+    pub(super) fn service_path(&mut self, path: &str, text: &str) -> Option<ServicePath> {
+        let (service, rest) = text.split_once('/').unwrap_or((text, ""));
+        let service = self.known_service(path, service);
+        let target = self.url_path(path, &format!("/{rest}"));
+        let has_port = |name: &Name| {
+            let mut services = self.document.services.iter();
+            services.any(|service| *name == *service.name && !service.ports.is_empty())
+        };
+        if let Some(service) = service.as_ref().filter(|name| !has_port(name)) {
+            let message = format!("the service `{service}` has no port to be asked at");
+            self.fault(path, message, "give it one in `ports`".to_owned());
+        }
+        Some(ServicePath {
+            service: service?,
+            path: target?,
+        })
     }
 
     pub(super) fn github(&mut self) -> Option<BTreeMap<String, Access>> {
