@@ -57,26 +57,17 @@ pub(crate) fn run(repository: &Repository, args: &Args) -> anyhow::Result<()> {
     // a target is named, be it the host.
     let host = host(repository)?;
     let folder = repository.root().join("fuzz");
+    let mut build = repository.cargo([
+        "build",
+        "--locked",
+        "--release",
+        "--quiet",
+        "--manifest-path=fuzz/Cargo.toml",
+    ]);
+    build.args(["--target", &host, "--target-dir", "fuzz/target"]);
+    build.args(chosen.iter().flat_map(|target| ["--bin", target]));
+    run_command(build.env("RUSTFLAGS", COVERAGE.join(" ")))?;
     for target in chosen {
-        run_command(
-            repository
-                .cargo([
-                    "build",
-                    "--locked",
-                    "--release",
-                    "--quiet",
-                    "--manifest-path=fuzz/Cargo.toml",
-                ])
-                .args([
-                    "--target",
-                    &host,
-                    "--target-dir",
-                    "fuzz/target",
-                    "--bin",
-                    target,
-                ])
-                .env("RUSTFLAGS", COVERAGE.join(" ")),
-        )?;
         let corpus = folder.join("corpus").join(target);
         let artifacts = folder.join("artifacts").join(target);
         for made in [&corpus, &artifacts] {

@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "b4cd6361187053478ace6d1284f2b1098b3d8ad439a908c47923ddc0600c9619"
+    "c0eb5a653ddf2f4c3b93b57c89bbd0260d59335083655c47fdf06753202be25e"
 );
 
 /// htmx 2.0.11, as published.

@@ -21,6 +21,7 @@ mod mcp;
 mod metrics;
 mod observe;
 mod opened;
+mod pace;
 mod pages;
 mod providers;
 mod report;

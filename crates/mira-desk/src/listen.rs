@@ -34,6 +34,7 @@ use crate::house::House;
 use crate::mcp::Tests;
 use crate::metrics::Metrics;
 use crate::opened::Opened;
+use crate::pace::Paced;
 use crate::shelf::Shelf;
 use crate::tls::Certificate;
 use crate::upkeep::{Keeping, upkeep};
@@ -344,7 +345,9 @@ async fn converse(
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         // A router is always ready.
-        router.clone().call(request.map(Body::new))
+        router
+            .clone()
+            .call(request.map(|body| Body::new(Paced::new(body))))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

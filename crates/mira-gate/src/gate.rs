@@ -26,6 +26,7 @@ use crate::limits::Limits;
 use crate::listener;
 use crate::names::Names;
 use crate::open::Open;
+use crate::owner::Owner;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::proxy::{self, Access};
 use crate::resolve::{Dialer, Own, Resolver};
@@ -79,14 +80,14 @@ pub struct RoomOpenings {
     pub proxy: TcpListener,
     /// A packet socket that sees what programs send.
     pub watch: Option<OwnedFd>,
-    /// Which service of the instance the room is for.
-    pub service: Option<Box<str>>,
+    /// Who says which service of the instance has connected.
+    pub owner: Owner,
 }
 
 /// What a gate serves. When it is dropped, that ends, with all its connections.
 pub struct Serving {
     engine: Arc<Engine>,
-    service: Option<Box<str>>,
+    owner: Owner,
     ports: Ports,
     own: Option<SocketAddr>,
     tasks: JoinSet<()>,
@@ -194,7 +195,7 @@ impl Gate {
     ///
     /// Returns the system's error if a socket cannot be used.
     pub fn serve_room(&self, openings: RoomOpenings) -> io::Result<Serving> {
-        let mut serving = self.serving(openings.service);
+        let mut serving = self.serving(openings.owner);
         serving.add(openings.listeners)?;
         serving.add_proxy(openings.proxy, None)?;
         let engine = &self.engine;
@@ -203,7 +204,7 @@ impl Gate {
         let names = &engine.names;
         let audit = &engine.shared.audit;
         let of_now = policy_of(engine);
-        let service = serving.service.as_deref();
+        let service = serving.owner.only();
         let answerer = Answerer::new(Arc::clone(names), audit.clone(), of_now, service);
         let answerer = Arc::new(answerer);
         let watcher = Watcher::new(Arc::clone(names), audit.clone(), service);
@@ -236,7 +237,7 @@ impl Gate {
     ///
     /// Returns the system's error if the listener cannot be used.
     pub fn serve_proxy(&self, listener: TcpListener, access: Access) -> io::Result<Serving> {
-        let mut serving = self.serving(None);
+        let mut serving = self.serving(Owner::Unknown);
         let address = listener.local_addr()?;
         serving.add_proxy(listener, Some(Arc::new(access)))?;
         self.engine.own.add(address);
@@ -244,10 +245,10 @@ impl Gate {
         Ok(serving)
     }
 
-    fn serving(&self, service: Option<Box<str>>) -> Serving {
+    fn serving(&self, owner: Owner) -> Serving {
         Serving {
             engine: Arc::clone(&self.engine),
-            service,
+            owner,
             ports: Ports::default(),
             own: None,
             tasks: JoinSet::new(),
@@ -266,15 +267,18 @@ impl Serving {
             self.open_port(listener.local_addr()?.port());
             let listener = listening(listener)?;
             let engine = Arc::clone(&self.engine);
-            let service = self.service.clone();
+            let owner = self.owner.clone();
             let serve = move |stream: TcpStream| {
-                let (engine, service) = (Arc::clone(&engine), service.clone());
-                async move { connection::transparent(&engine, stream, service).await }
+                let (engine, owner) = (Arc::clone(&engine), owner.clone());
+                async move {
+                    let service = owner.of(stream.peer_addr().ok()).await;
+                    connection::transparent(&engine, stream, service).await;
+                }
             };
             let engine = Arc::clone(&self.engine);
-            let service = self.service.clone();
+            let owner = self.owner.clone();
             let full = move |stream: TcpStream| {
-                connection::too_many(&engine, stream, service.clone());
+                connection::too_many(&engine, stream, owner.only().map(Into::into));
             };
             let engine = Arc::clone(&self.engine);
             self.tasks
@@ -287,9 +291,13 @@ impl Serving {
         self.open_port(listener.local_addr()?.port());
         let listener = listening(listener)?;
         let engine = Arc::clone(&self.engine);
-        let service = self.service.clone();
+        let owner = self.owner.clone();
         let serve = move |stream: TcpStream| {
-            proxy::serve(Arc::clone(&engine), stream, access.clone(), service.clone())
+            let (engine, owner, access) = (Arc::clone(&engine), owner.clone(), access.clone());
+            async move {
+                let service = owner.of(stream.peer_addr().ok()).await;
+                proxy::serve(engine, stream, access, service).await;
+            }
         };
         let engine = Arc::clone(&self.engine);
         // Nobody said yet what was meant, so there is nothing to record.
@@ -331,7 +339,7 @@ impl fmt::Debug for Gate {
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving")
-            .field("service", &self.service)
+            .field("owner", &self.owner)
             .field("tasks", &self.tasks.len())
             .finish_non_exhaustive()
     }

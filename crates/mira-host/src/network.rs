@@ -9,6 +9,7 @@
 mod command;
 mod ingress;
 mod mode;
+mod residents;
 mod trust;
 mod view;
 
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mira_gate::{
-    Access, Audit, AuditError, Brokered, Gate, GateConfig, GateError, Keep, Limits, Policy,
+    Access, Audit, AuditError, Brokered, Gate, GateConfig, GateError, Keep, Limits, Owner, Policy,
     Resolver, RoomOpenings, Roots, Rule, Serving, TokenSource, TrustError,
 };
 use mira_package::manifest::HostPattern;
@@ -33,6 +34,8 @@ use mira_secret::{SecretBytes, SecretName, SecretValue};
 pub use command::CommandNetwork;
 pub(crate) use ingress::Ingress;
 pub use mode::NetworkMode;
+use residents::Residents;
+pub(crate) use residents::{Resident, children};
 pub use view::Visible;
 
 /// What a network is to be.
@@ -137,6 +140,7 @@ pub struct Net {
     tokens: Option<Tokens>,
     way: Way,
     trust: trust::Files,
+    residents: Arc<Residents>,
     /// Its end is the end of all connections.
     serving: Mutex<Serving>,
 }
@@ -179,12 +183,13 @@ impl Net {
         values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
         helper: &Helper,
     ) -> Result<(Self, NetworkMode), NetworkError> {
-        Self::with_tokens(spec, values, None, helper)
+        Self::of_instance(spec, &[], values, None, helper)
     }
 
-    /// The same, for an instance whose placeholders of tokens are known.
-    pub(crate) fn with_tokens<'a>(
+    /// The same, for an instance with these services, whose placeholders of tokens are known.
+    pub(crate) fn of_instance<'a>(
         spec: &Network,
+        services: &[&str],
         values: impl Fn(&SecretName) -> Option<&'a SecretValue>,
         tokens: Option<Tokens>,
         helper: &Helper,
@@ -205,6 +210,7 @@ impl Net {
             tokens.as_ref(),
         );
         let ports = policy.ports();
+        let residents = Arc::<Residents>::default();
         let gate = Gate::new(GateConfig {
             policy,
             audit: Audit::open(&spec.record, &spec.name, Keep::default())?,
@@ -212,22 +218,23 @@ impl Net {
             roots: Roots::system()?,
             limits: Limits::default(),
         })?;
-        let ((way, serving, trust), mode) = match room(&gate, spec, &ports, helper) {
-            Ok(room) => (room, NetworkMode::Enforced),
-            // Either no room can be made here, or not this one: then it is an error, and no reason to do without.
-            Err(NetworkError::Room(refusal)) => match mira_sandbox::probe(helper) {
-                Ok(()) => return Err(refusal.into()),
-                Err(refusal) if spec.require_enforcement => {
-                    return Err(NetworkError::NotEnforced(refusal));
-                }
-                Err(refusal) => {
-                    let why = refusal.to_string();
-                    let proxy = proxy(&gate, &spec.record)?;
-                    (proxy, NetworkMode::Recorded { why })
-                }
-            },
-            Err(error) => return Err(error),
-        };
+        let ((way, serving, trust), mode) =
+            match room(&gate, spec, &ports, residents.owner(services), helper) {
+                Ok(room) => (room, NetworkMode::Enforced),
+                // Either no room can be made here, or not this one: then it is an error, and no reason to do without.
+                Err(NetworkError::Room(refusal)) => match mira_sandbox::probe(helper) {
+                    Ok(()) => return Err(refusal.into()),
+                    Err(refusal) if spec.require_enforcement => {
+                        return Err(NetworkError::NotEnforced(refusal));
+                    }
+                    Err(refusal) => {
+                        let why = refusal.to_string();
+                        let proxy = proxy(&gate, &spec.record)?;
+                        (proxy, NetworkMode::Recorded { why })
+                    }
+                },
+                Err(error) => return Err(error),
+            };
         mode.write(&spec.record).map_err(system("the record"))?;
         let net = Self {
             name: spec.name.clone(),
@@ -237,6 +244,7 @@ impl Net {
             tokens,
             way,
             trust,
+            residents,
             serving: Mutex::new(serving),
         };
         Ok((net, mode))
@@ -257,6 +265,11 @@ impl Net {
             Way::Room { entrance, .. } => entrance.try_clone().map(Some),
             Way::Proxy { .. } => Ok(None),
         }
+    }
+
+    /// Returns the services that live in it.
+    pub(crate) const fn residents(&self) -> &Arc<Residents> {
+        &self.residents
     }
 
     /// Returns the gate.
@@ -377,6 +390,7 @@ fn room(
     gate: &Gate,
     spec: &Network,
     ports: &[u16],
+    owner: Owner,
     helper: &Helper,
 ) -> Result<(Way, Serving, trust::Files), NetworkError> {
     // Where nothing is allowed on them, a denial is told in words.
@@ -397,7 +411,7 @@ fn room(
         dns: openings.dns,
         proxy: openings.proxy,
         watch: openings.watch,
-        service: None,
+        owner,
     });
     let serving = serving.map_err(system("the gate in the room"))?;
     let way = Way::Room {

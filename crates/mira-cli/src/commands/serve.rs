@@ -196,10 +196,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         on_demand: args.on_demand,
         takes_over: args.take_over,
     };
+    let with_desk = desk.is_some();
     let ready = || match args.on_demand {
         true => mira_host::background::ready(),
         false => {
-            ui.say("the supervisor is ready; Ctrl-C ends it, and stops all instances");
+            // With a desk it is that which may be refused yet, and which tells.
+            if !with_desk {
+                ui.say("the supervisor is ready; Ctrl-C ends it, and stops all instances");
+            }
             tracing::info!(target: "mira::server", "the supervisor is ready");
             // They go the way of any command that starts one; whoever ends this process does not wait for them.
             std::thread::spawn(move || start_again(&again));
@@ -374,6 +378,7 @@ async fn serve_desk(
         ui.say(&format!(
             "the desk is at {scheme}://{address}, with {place}"
         ));
+        ui.detail("Ctrl-C ends the server, and stops all instances");
         if takes_hooks {
             ui.say("webhooks are taken at /webhooks/github");
         }

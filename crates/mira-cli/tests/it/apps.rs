@@ -13,6 +13,7 @@ mod leaks;
 mod net;
 mod own;
 mod removal;
+mod residents;
 mod samples;
 mod sealed;
 mod supervisor;

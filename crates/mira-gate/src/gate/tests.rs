@@ -106,7 +106,7 @@ fn openings(listeners: Vec<TcpListener>) -> RoomOpenings {
         ),
         proxy: TcpListener::bind("127.0.0.1:0").unwrap(),
         watch: None,
-        service: Some("web".into()),
+        owner: Owner::Only("web".into()),
     }
 }
 

@@ -93,7 +93,8 @@ pub(super) fn prepare(spec: InstanceSpec, config: &Config) -> Result<Prepared, S
                 source: Arc::clone(source),
                 instance: spec.id.clone(),
             });
-            let (net, mode) = Net::with_tokens(network, value, tokens, &config.room)?;
+            let services: Vec<&str> = spec.services.iter().map(|one| one.name.as_str()).collect();
+            let (net, mode) = Net::of_instance(network, &services, value, tokens, &config.room)?;
             Some((Arc::new(net), mode))
         }
     };

@@ -21,6 +21,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::keeper::{NewLaunch, REPORT_BYTES, Report, order_kill, order_signal};
+use crate::network::{Resident, children};
 use crate::run::Outcome;
 use crate::service::{End, ServiceError, StopSignal, not_started};
 
@@ -40,6 +41,8 @@ pub(super) struct Kept {
     pub(super) pid: u32,
     ended: Option<Outcome>,
     closed: bool,
+    /// That it lives in its instance's room.
+    resident: Option<Resident>,
 }
 
 /// What a program writes.
@@ -61,6 +64,7 @@ impl Kept {
         keeper: &Helper,
         label: &str,
         launch: &NewLaunch<'_>,
+        resident: impl FnOnce(u32) -> Option<Resident>,
     ) -> Result<(Self, Output), ServiceError> {
         let (stdout, out) = outlet().map_err(ServiceError::System)?;
         let (stderr, err) = outlet().map_err(ServiceError::System)?;
@@ -68,7 +72,7 @@ impl Kept {
             stdout: out,
             stderr: err,
         };
-        let kept = Self::start_with(keeper, label, launch, outlets).await?;
+        let kept = Self::start_with(keeper, label, launch, outlets, resident).await?;
         Ok((kept, Output { stdout, stderr }))
     }
 
@@ -82,7 +86,7 @@ impl Kept {
             stdout: Stdio::null(),
             stderr: Stdio::null(),
         };
-        Self::start_with(keeper, label, launch, outlets).await
+        Self::start_with(keeper, label, launch, outlets, |_| None).await
     }
 
     async fn start_with(
@@ -90,8 +94,11 @@ impl Kept {
         label: &str,
         launch: &NewLaunch<'_>,
         outlets: Outlets,
+        resident: impl FnOnce(u32) -> Option<Resident>,
     ) -> Result<Self, ServiceError> {
         let mut kept = Self::spawn(keeper, label, outlets).map_err(ServiceError::System)?;
+        // Before it runs, so that its first connection is known as its own.
+        kept.resident = kept.keeper.id().and_then(resident);
         let message = launch.message();
         let started = timeout(START_WAIT, kept.tell_launch(&message, launch.room));
         let report = started
@@ -147,6 +154,7 @@ impl Kept {
             pid: 0,
             ended: None,
             closed: false,
+            resident: None,
         })
     }
 
@@ -234,12 +242,6 @@ fn seen_from_outside(keeper: u32, inside: u32) -> Option<u32> {
         let last = numbers.and_then(|numbers| numbers.split_ascii_whitespace().last());
         last.is_some_and(|number| number.parse() == Ok(inside))
     })
-}
-
-fn children(process: u32) -> Option<Vec<u32>> {
-    let list = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
-    let numbers = list.split_ascii_whitespace();
-    numbers.map(|number| number.parse().ok()).collect()
 }
 
 fn outlet() -> io::Result<(pipe::Receiver, Stdio)> {

@@ -246,7 +246,13 @@ impl Runner {
             files: service.files(spec),
             ..context.launch(&program, &service.command, &variables)
         };
-        let (kept, output) = Kept::start(&config.keeper, &context.label(), &launch).await?;
+        let resident = |keeper| {
+            let net = context.net.as_ref()?;
+            Some(net.residents().moved_in(&service.name, keeper))
+        };
+        let label = context.label();
+        let started = Kept::start(&config.keeper, &label, &launch, resident);
+        let (kept, output) = started.await?;
         let mut lease = taken.unwrap_or_default();
         // The lease itself is there: a missing note makes it ours instead of the service's.
         lease.as_mut().map(|lease| lease.started(kept.pid).ok());

@@ -102,7 +102,9 @@ fn read_whole(path: &Path) -> io::Result<SecretBytes> {
 #[non_exhaustive]
 pub enum ImportError {
     /// It is neither JSON nor INI.
-    #[error("{of} cannot be read: line {line} is not what is expected there")]
+    #[error(
+        "{of} cannot be read: line {line} is neither JSON, as AWS's tools print it, nor a line of a profile, such as `region = eu-west-1`"
+    )]
     Format {
         /// Which input or file.
         of: &'static str,
