@@ -17,6 +17,11 @@ use crate::error::DeskError;
 pub(crate) struct Password(pub(crate) Option<SecretBytes>);
 
 impl Password {
+    /// Takes what somebody gave; an empty one is none.
+    pub(crate) fn given(password: Option<SecretBytes>) -> Self {
+        Self(password.filter(|password| !password.is_empty()))
+    }
+
     /// Answers what a package asks for.
     pub(crate) fn answer(&self, wanted: KeyWanted) -> Result<Key, NoKey> {
         let what = match wanted {

@@ -1,6 +1,7 @@
 //! The desk as it is reached over its socket: who gets through to what, and what answers hold.
 
 mod access;
+mod api;
 mod content;
 mod metrics;
 mod oidc;

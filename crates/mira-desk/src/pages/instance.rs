@@ -20,7 +20,7 @@ use mira_server::{Event, Events};
 use mira_store::{AuditAction, Desired, Role};
 use serde::Deserialize;
 
-use super::secrets::{NewValue, put};
+use super::secrets::NewValue;
 use super::{Page, Part, badge, page, table, time};
 use crate::access::Identity;
 use crate::custody::blocking;
@@ -28,6 +28,7 @@ use crate::error::DeskError;
 use crate::form::Form;
 use crate::house::Known;
 use crate::launch::Password;
+use crate::opening::save_own;
 use crate::{Desk, Handle};
 
 /// How many lines of the log a page begins with.
@@ -476,7 +477,7 @@ pub(crate) async fn start(
     identity: Identity,
     mut form: Form,
 ) -> Result<Redirect, DeskError> {
-    let password = Password(form.secret("password").filter(|text| !text.is_empty()));
+    let password = Password::given(form.secret("password"));
     Ok(back(&bring_up(&desk, &id, &identity, password).await?))
 }
 
@@ -498,31 +499,9 @@ pub(crate) async fn save_secret(
 ) -> Result<Redirect, DeskError> {
     let known = desk.house.find(&id).await?;
     let value = form.secret("value");
-    let label = format!("of {}", known.instance.name);
-    let new = NewValue::check(
-        form.required("name", "the variable's name")?,
-        value,
-        Some(&label),
-        None,
-    )?;
-    let declared = desk
-        .house
-        .unpacked(&known.instance)?
-        .is_some_and(|unpacked| {
-            unpacked
-                .manifest
-                .secrets
-                .iter()
-                .any(|declared| declared.name == new.name)
-        });
-    if !declared {
-        return Err(DeskError::unfit(format!(
-            "{} declares no secret {}",
-            known.instance.name, new.name
-        )));
-    }
-    let scope = Scope::Instance(known.instance.id.as_str().into());
-    put(&desk, &identity, scope, new, true).await?;
+    let name = form.required("name", "the variable's name")?;
+    let new = NewValue::check(name, value, None, None)?;
+    save_own(&desk, &identity, &known.instance, new).await?;
     Ok(back(&known))
 }
 

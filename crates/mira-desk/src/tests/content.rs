@@ -120,7 +120,7 @@ async fn what_people_and_packages_write_is_text_in_every_page() {
             told += body.matches("&lt;script&gt;alert").count();
         }
     }
-    // It is shown, and as what it is: the label, the name in the audit, the host that was asked for.
+    // It is shown, and as what it is: the label, the command of the server, the host that was asked for.
     assert!(told >= 3, "{told}");
 }
 
@@ -501,7 +501,7 @@ fn the_description_names_every_api_route_and_its_role() {
     routes.retain(|route| route.path.starts_with("/api/"));
     assert!(routes.len() > 5);
     for route in routes {
-        assert!(route.schemas.is_some(), "{route:?}");
+        assert!(route.exchange.is_some(), "{route:?}");
         let operation = &described["paths"][route.path][route.method.to_ascii_lowercase()];
         assert_eq!(operation["summary"], route.does);
     }

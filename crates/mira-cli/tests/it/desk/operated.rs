@@ -6,32 +6,16 @@ use mira_testkit::canary::{Canary, Sweep};
 use mira_testkit::postgres::{PASSWORD, Postgres};
 use serde_json::Value;
 
-use super::{Served, TALKER, curl};
+use super::TALKER;
+use super::served::{ADMIN, Served, curl, log_in, post};
 use crate::apps::house::House;
 use crate::support::{MIRA, VALUE, mira, set};
-
-const ADMIN: &str = "four words that hold";
 
 /// Writes a file of a home, and returns its path.
 fn file(house: &House, name: &str, text: &str) -> String {
     let path = house.home.path().join(name);
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-fn log_in(house: &House, desk: &Served) {
-    let login = format!("{}/login", desk.url);
-    let page = curl(
-        house,
-        &[
-            "--data",
-            "name=admin",
-            "--data-urlencode",
-            &format!("password={ADMIN}"),
-            &login,
-        ],
-    );
-    assert!(page.contains("<h1>Secrets</h1>"), "{page}");
 }
 
 #[test]
@@ -48,19 +32,9 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
     log_in(&house, &desk);
     let base = &desk.url;
     // The value where it belongs, and everywhere where it does not.
-    let value = format!("value={VALUE}");
     let saved = format!("{base}/instances/talker/secrets");
-    curl(
-        &house,
-        &[
-            "--data",
-            "name=TALKER_KEY",
-            "--data-urlencode",
-            &value,
-            &saved,
-        ],
-    );
-    curl(&house, &[&format!("{base}/secrets/{VALUE}?{value}")]);
+    post(&house, &saved, &[("name", "TALKER_KEY"), ("value", VALUE)]);
+    curl(&house, &[&format!("{base}/secrets/{VALUE}?value={VALUE}")]);
     curl(
         &house,
         &[
@@ -69,16 +43,8 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
             &format!("{base}/{VALUE}"),
         ],
     );
-    curl(
-        &house,
-        &[
-            "--data-urlencode",
-            &format!("name={VALUE}"),
-            "--data-urlencode",
-            &format!("password={VALUE}"),
-            &format!("{base}/login"),
-        ],
-    );
+    let login = format!("{base}/login");
+    post(&house, &login, &[("name", VALUE), ("password", VALUE)]);
     let link = format!("mira_link_{}", "a2".repeat(28));
     curl(&house, &[&format!("{base}/enter/{link}")]);
     let token = format!("mira_{}", "b3".repeat(28));
@@ -92,7 +58,7 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
     );
     log_in(&house, &desk);
     let started = format!("{base}/instances/talker/start");
-    curl(&house, &["--data", "", &started]);
+    post(&house, &started, &[]);
     let id = curl(&house, &["--head", &format!("{base}/healthz")]);
     let id = id
         .lines()
