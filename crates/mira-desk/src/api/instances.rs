@@ -14,10 +14,9 @@ use crate::Handle;
 use crate::access::Identity;
 use crate::error::DeskError;
 use crate::house::Known;
-use crate::launch::Password;
+use crate::launch::{Password, bring_down, bring_up};
 use crate::opening::save_own;
 use crate::pages::binding;
-use crate::pages::instance::{bring_down, bring_up};
 use crate::pages::secrets::NewValue;
 use crate::routes::{ADMIN, OPERATOR, Routes, VIEWER};
 

@@ -3,11 +3,12 @@
 use std::fs;
 
 use mira_testkit::canary::{Canary, Sweep};
+use mira_testkit::github::{AppKey, GitHub};
 use mira_testkit::postgres::{PASSWORD, Postgres};
 use serde_json::Value;
 
 use super::TALKER;
-use super::served::{ADMIN, Served, curl, log_in, post};
+use super::served::{ADMIN, Served, action, curl, log_in, post};
 use crate::apps::house::House;
 use crate::support::{MIRA, VALUE, mira, set};
 
@@ -105,6 +106,73 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
         Canary::new("LINK", link),
         Canary::new("TOKEN", token),
         Canary::new("SESSION", session),
+    ];
+    Sweep::new(&canaries)
+        .bytes("the log", log.as_bytes())
+        .assert_clean();
+}
+
+#[test]
+fn what_a_server_checks_signs_and_calls_with_is_not_in_its_log() {
+    let house = House::new();
+    let github = GitHub::start();
+    // A file's name is as good as any way into the log, and has no other letters.
+    let fits = |line: &&str| line.len() == 64 && !line.contains(['+', '/']);
+    let key =
+        std::iter::repeat_with(AppKey::make).find(|key| key.pem().lines().any(|line| fits(&line)));
+    let key = key.unwrap();
+    let line = key.pem().lines().find(fits).unwrap().to_owned();
+    let pem = file(&house, "app.pem", key.pem());
+    let api = github.url();
+    let setup = [
+        "github",
+        "setup",
+        "--app-id",
+        "4711",
+        "--api-url",
+        &api,
+        "--private-key-file",
+        &pem,
+    ];
+    house.run(&setup, 0);
+    let webhook = "canary-webhook-0123456789abcdef-0123456789";
+    set(&house.home, "MIRA_WEBHOOK_SECRET", webhook);
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--hooks",
+        "--log",
+        "json",
+    ];
+    let desk = Served::start(&house, &args, &[("ADMIN_PASSWORD", ADMIN)]);
+    log_in(&house, &desk);
+    let base = &desk.url;
+    for (number, name) in [webhook, &line].into_iter().enumerate() {
+        let text = format!(
+            "{{\"mcpServers\": {{\"s{number}\": {{\"command\": \"a\", \"env\": {{\"API_KEY\": \"{VALUE}\"}}}}}}}}"
+        );
+        let config = file(&house, "config.json", &text);
+        let form = format!("config=@{config};filename={name}");
+        let shown = curl(
+            &house,
+            &["--form", &form, &format!("{base}/mcp-import/upload")],
+        );
+        post(
+            &house,
+            &format!("{base}{}", action(&shown, "/mcp-import/")),
+            &[],
+        );
+    }
+    let (code, log) = desk.end_and_tell();
+    assert_eq!(code, Some(0), "{log}");
+    for name in ["MIRA_WEBHOOK_SECRET", "MIRA_GITHUB_PRIVATE_KEY"] {
+        assert!(log.contains(&format!("[redacted:{name}]")), "{name}: {log}");
+    }
+    let canaries = [
+        Canary::new("WEBHOOK", webhook),
+        Canary::new("KEY", line),
+        Canary::new("VALUE", VALUE),
     ];
     Sweep::new(&canaries)
         .bytes("the log", log.as_bytes())

@@ -8,7 +8,7 @@ use std::time::Instant;
 use mira_testkit::canary::{Canary, Sweep};
 use serde_json::Value;
 
-use super::served::{ADMIN, Served, curl, log_in, post};
+use super::served::{ADMIN, Served, action, curl, log_in, post};
 use crate::apps::app::{MANIFEST, password};
 use crate::apps::house::{House, PATIENCE};
 use crate::support::VALUE;
@@ -38,15 +38,6 @@ fn end(house: &House, desk: Served, said: &str) {
         .and(sweep.folder(house.home.path()))
         .and(sweep.folder(house.memory.path()))
         .assert_clean();
-}
-
-/// Returns the address that a form of a page is sent to.
-#[track_caller]
-fn action<'a>(page: &'a str, begins: &str) -> &'a str {
-    let mut actions = page.split("action=\"").skip(1);
-    let found = actions.find(|action| action.starts_with(begins));
-    let (action, _) = found.expect(page).split_once('"').unwrap();
-    action
 }
 
 /// Waits until a password may be tried again.

@@ -122,3 +122,12 @@ pub(super) fn log_in(house: &House, desk: &Served) {
     let page = post(house, &login, &[("name", "admin"), ("password", ADMIN)]);
     assert!(page.contains("<h1>Secrets</h1>"), "{page}");
 }
+
+/// Returns the address that a form of a page is sent to.
+#[track_caller]
+pub(super) fn action<'a>(page: &'a str, begins: &str) -> &'a str {
+    let mut actions = page.split("action=\"").skip(1);
+    let found = actions.find(|action| action.starts_with(begins));
+    let (action, _) = found.expect(page).split_once('"').unwrap();
+    action
+}
