@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "4de58323fda15e292e7e33fc795cd5b02953bde47682b2e8b3567387b88e94db"
+    "1bf3b7efd89151561d8e957c8dd4c70f541cfa4b2d329cd9917dc2d64434702f"
 );
 
 /// htmx 2.0.11, as published.

@@ -162,11 +162,30 @@ pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
                 h1 { "That was not done" }
                 p class="trouble" role="alert" { (error.message) }
                 @if let Some(hint) = &error.hint { p class="hint" { (hint) } }
-                p { a href="/" { "To the desk" } }
+                p { a href=(way_back(path)) { "Back" } " · " a href="/" { "To the desk" } }
             }
         },
     ));
     (error.status, page).into_response()
+}
+
+/// Returns the page from which what was not done is done again: that of the instance or secret, or the place in the bar.
+fn way_back(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match *parts.as_slice() {
+        ["instances", id, "snapshots", _, ..] => format!("/instances/{id}/snapshots"),
+        ["instances", id, _, ..] => format!("/instances/{id}"),
+        [area @ ("mcp" | "secrets"), name, _, ..] => format!("/{area}/{name}"),
+        [
+            area @ ("instances" | "mcp" | "mcp-import" | "open" | "users" | "account" | "webhooks"),
+            ..,
+        ] => {
+            format!("/{area}")
+        }
+        ["aws" | "providers", ..] => "/providers".to_owned(),
+        ["enter" | "login", ..] => "/login".to_owned(),
+        _ => "/".to_owned(),
+    }
 }
 
 impl IntoResponse for DeskError {

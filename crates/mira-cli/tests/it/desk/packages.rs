@@ -154,9 +154,9 @@ fn sealed_secrets_are_opened_by_the_password_that_a_start_in_the_desk_or_the_api
     let page = curl(&house, &[&format!("{base}/instances/parrot")]);
     let live = format!("{base}/instances/parrot/live?after=1970-01-01T00:00:00Z");
     let stream = curl_for_a_while(&house, &live);
+    ask("/instances/parrot/stop", "");
     said.push_str(&page);
     said.push_str(&stream);
-    ask("/instances/parrot/stop", "");
     std::fs::remove_dir_all(house.file("parrot", "state")).unwrap();
     end(&house, desk, &said);
 }
