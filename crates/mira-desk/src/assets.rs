@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "1bf3b7efd89151561d8e957c8dd4c70f541cfa4b2d329cd9917dc2d64434702f"
+    "1c6d7004910f093c533e2e0f64a03054e8e399c921c180e84c2b9caae75ea279"
 );
 
 /// htmx 2.0.11, as published.

@@ -160,8 +160,8 @@ pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
         &html! {
             main id="main" class="alone" {
                 h1 { "That was not done" }
-                p class="trouble" role="alert" { (error.message) }
-                @if let Some(hint) = &error.hint { p class="hint" { (hint) } }
+                p class="trouble" role="alert" { (words(&error.message)) }
+                @if let Some(hint) = &error.hint { p class="hint" { (words(hint)) } }
                 p { a href=(way_back(path)) { "Back" } " · " a href="/" { "To the desk" } }
             }
         },
@@ -211,6 +211,15 @@ pub(crate) fn time(time: Timestamp) -> Markup {
     html! { time datetime=(time.to_string()) { (when(time)) } }
 }
 
+/// Words in which what is typed stands between backticks.
+fn words(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// A number of things, in words.
 pub(crate) fn count(number: usize, what: &str) -> String {
     match number {
@@ -238,7 +247,7 @@ pub(crate) fn badge(word: &str) -> Markup {
         "up" | "allowed" | "ok" | "trusted" | "done" => "good",
         "failed" | "expired" | "refused" | "denied" | "bad" | "tampered" => "bad",
         "running" | "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale"
-        | "new publisher" | "unsigned" => "soon",
+        | "new publisher" | "unsigned" | "missing" => "soon",
         _ => "plain",
     };
     html! { span class={ "badge " (class) } { (word) } }

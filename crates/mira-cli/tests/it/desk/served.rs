@@ -43,7 +43,7 @@ impl Served {
                 .unwrap();
             said.push_str(&line);
             said.push('\n');
-            if let Some((_, url)) = line.split_once("http://") {
+            if let Some((_, url)) = line.split_once("the desk is at http://") {
                 let end = url.find([',', ' ']).unwrap_or(url.len());
                 break format!("http://{}", url.get(..end).unwrap());
             }
