@@ -70,7 +70,10 @@ impl Source {
                 let text = std::str::from_utf8(text.expose()).map_err(|_| {
                     DeskError::unfit("that is no text in UTF-8, as clients write their files")
                 })?;
-                Config::of_text(text.to_owned())?
+                Config::of_text(text.to_owned()).map_err(|error| {
+                    DeskError::from(error)
+                        .hint("Send the file as the client has it: JSON, or TOML for Codex.")
+                })?
             }
         };
         if config.entries().len() > SERVERS_MAX {

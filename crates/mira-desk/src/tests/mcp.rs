@@ -251,6 +251,7 @@ async fn a_file_that_is_none_of_a_clients_is_refused_with_words_and_nothing_is_t
         (b"\xff\xfe{\x00}\x00", 422, "UTF-8"),
         (b"PK\x03\x04\x00\x00 a zip", 422, "not understood"),
         (b"{\"mcpServers\": {", 422, "not understood"),
+        (b"[1, 2]", 422, "TOML for Codex"),
         (deep.as_bytes(), 422, "not understood"),
         (deep_toml.as_bytes(), 422, "not understood"),
         (many.as_bytes(), 413, "at most 500 servers"),
@@ -265,8 +266,7 @@ async fn a_file_that_is_none_of_a_clients_is_refused_with_words_and_nothing_is_t
     }
     // What has nothing to be taken says so.
     for content in [
-        b"[1, 2]".as_slice(),
-        b"{}",
+        b"{}".as_slice(),
         b"{\"mcpServers\": []}",
         b"{\"mcpServers\": {\"a\": 7}}",
     ] {
