@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use mira_desk::Opened;
 use mira_gate::{Asking, TokenRequest, TokenSource};
 use mira_github::{ApiBase, App, DEFAULT_API, Placeholders, Repository, Tokens, Wanted};
 use mira_hooks::{Event, Grant, Later, Watcher};
@@ -29,11 +30,15 @@ pub(crate) fn app(home: &Home, ui: &Ui, unlock: &UnlockArgs) -> Result<Option<Ap
         return Ok(None);
     };
     let vault = session::open(ui, unlock)?;
-    load(&settings, &vault).map(Some)
+    load(&settings, &vault, &Opened::default()).map(Some)
 }
 
-/// Returns the App of these settings, with its key out of the vault.
-pub(crate) fn load(settings: &GithubSettings, vault: &Vault) -> Result<App, CommandError> {
+/// Returns the App of these settings, with its key out of the vault, of which `opened` hears.
+pub(crate) fn load(
+    settings: &GithubSettings,
+    vault: &Vault,
+    opened: &Opened,
+) -> Result<App, CommandError> {
     let name = parse_name(PRIVATE_KEY)?;
     let Some(entry) = vault.find(&Scope::User, &name) else {
         return Err(CommandError::missing(
@@ -45,6 +50,8 @@ pub(crate) fn load(settings: &GithubSettings, vault: &Vault) -> Result<App, Comm
     let value = vault.value(entry)?;
     // EXPOSE: to the reader of the App's key, which keeps it in this process.
     let key = SecretBytes::copy_from(value.expose());
+    // EXPOSE: to the log, which is kept free of it.
+    opened.tell(PRIVATE_KEY, key.expose());
     make(settings, &key)
 }
 
@@ -64,17 +71,24 @@ pub(crate) fn make(settings: &GithubSettings, key: &SecretBytes) -> Result<App, 
 
 /// The placeholders, as gates ask for what they stand for.
 #[derive(Debug)]
-pub(crate) struct Source(Placeholders);
+pub(crate) struct Source {
+    placeholders: Placeholders,
+    /// Hears of each token that is handed to a gate.
+    opened: Opened,
+}
 
 impl Source {
     /// Begins with none, for an App's installations.
-    pub(crate) fn new(app: App) -> Self {
-        Self(Placeholders::new(Arc::new(Tokens::new(app))))
+    pub(crate) fn new(app: App, opened: Opened) -> Self {
+        Self {
+            placeholders: Placeholders::new(Arc::new(Tokens::new(app))),
+            opened,
+        }
     }
 
     /// Returns whose installations they are of.
     pub(crate) fn app(&self) -> &App {
-        self.0.tokens().app()
+        self.placeholders.tokens().app()
     }
 }
 
@@ -99,16 +113,21 @@ impl TokenSource for Source {
                 secure: asked.secure,
                 path: asked.path,
             };
-            let token = self.0.token_for(asked.placeholder, wanted).await;
+            let token = self.placeholders.token_for(asked.placeholder, wanted).await;
             match token {
-                Ok(token) => Ok(Arc::clone(token.text())),
+                Ok(token) => {
+                    let text = Arc::clone(token.text());
+                    // EXPOSE: to the log, which is kept free of it.
+                    self.opened.tell("token", text.expose());
+                    Ok(text)
+                }
                 Err(refusal) => Err(refusal.to_string().into()),
             }
         })
     }
 
     fn ended(&self, instance: &str) {
-        self.0.end_instance(instance);
+        self.placeholders.end_instance(instance);
     }
 }
 
@@ -124,7 +143,7 @@ impl mira_hooks::Placeholders for Source {
                 return None;
             }
             let repository = grant.repository?.parse().ok()?;
-            let placeholder = self.0.issue(
+            let placeholder = self.placeholders.issue(
                 grant.target,
                 grant.installation,
                 &repository,
@@ -143,11 +162,11 @@ impl Watcher for Source {
         };
         match (event.name, event.action) {
             ("installation", Some("deleted" | "suspend" | "new_permissions_accepted")) => {
-                self.0.forget(installation, None);
+                self.placeholders.forget(installation, None);
             }
             ("installation_repositories", Some("removed")) => {
                 let removed = removed(event.body);
-                self.0.forget(installation, Some(&removed));
+                self.placeholders.forget(installation, Some(&removed));
             }
             ("repository", Some("deleted" | "renamed" | "transferred" | "privatized")) => {
                 let gone: Vec<Repository> = event
@@ -155,7 +174,7 @@ impl Watcher for Source {
                     .and_then(|repository| repository.full_name.parse().ok())
                     .into_iter()
                     .collect();
-                self.0.forget(installation, Some(&gone));
+                self.placeholders.forget(installation, Some(&gone));
             }
             _ => {}
         }

@@ -3,23 +3,20 @@
 //! INVARIANT: a line passes the redactor, which knows the values that this process was handed since it began, and the tokens that Mira gives
 //! out by their shape. What other libraries would say is not let through at all.
 
-use std::io::{self, Write};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+mod hush;
 
-use mira_redact::{NeedleSet, Redactor};
-use mira_secret::SecretBytes;
+use std::io::{self, Write};
+
+use mira_desk::Opened;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::{Layer as _, Registry};
 
+use hush::Hush;
+
 /// What the targets of Mira's own events begin with.
 const OWN: &str = "mira::";
-
-/// How many values are known to the log.
-// LIMIT: more than people save in years; the oldest are forgotten then.
-const VALUES_MAX: usize = 4096;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -30,54 +27,11 @@ pub(crate) enum LogFormat {
     Text,
 }
 
-/// What the log must not hold. Clones are the same.
-#[derive(Clone, Default)]
-pub(crate) struct Hush(Arc<RwLock<Known>>);
-
-#[derive(Default)]
-struct Known {
-    values: Vec<(String, SecretBytes)>,
-    set: Option<Arc<NeedleSet>>,
-}
-
-impl Hush {
-    /// Keeps a value out of the log from now on.
-    pub(crate) fn add(&self, name: &str, value: &[u8]) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        // EXPOSE: to the comparison with what is known already.
-        if known.values.iter().any(|(_, old)| old.expose() == value) {
-            return;
-        }
-        if known.values.len() == VALUES_MAX {
-            known.values.remove(0);
-        }
-        let kept = (name.to_owned(), SecretBytes::copy_from(value));
-        known.values.push(kept);
-        let mut builder = NeedleSet::builder();
-        for (name, value) in &known.values {
-            // EXPOSE: to the redactor, which keeps it out of the log.
-            builder.add(name, value.expose());
-        }
-        known.set = Some(Arc::new(builder.build()));
-    }
-
-    /// Returns a line as it may be seen.
-    fn redacted(&self, line: &[u8]) -> Vec<u8> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let set = known.set.clone();
-        drop(known);
-        let mut seen = match set {
-            Some(set) => {
-                let mut redactor = Redactor::new(set);
-                let mut seen = redactor.push(line, Instant::now()).to_vec();
-                seen.extend_from_slice(redactor.finish());
-                seen
-            }
-            None => line.to_vec(),
-        };
-        hide_tokens(&mut seen);
-        seen
-    }
+/// Returns a line as it may be seen.
+fn redacted(hush: &Hush, line: &[u8]) -> Vec<u8> {
+    let mut seen = hush.redacted(line);
+    hide_tokens(&mut seen);
+    seen
 }
 
 /// What all of Mira's tokens begin with.
@@ -110,8 +64,8 @@ fn find(text: &[u8], word: &[u8]) -> Option<usize> {
     text.windows(word.len()).position(|found| found == word)
 }
 
-/// Begins the log of this process; returns what keeps values out of it.
-pub(crate) fn begin(format: LogFormat) -> Hush {
+/// Begins the log of this process; returns what it is told of values with.
+pub(crate) fn begin(format: LogFormat) -> Opened {
     let hush = Hush::default();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(Lines {
@@ -127,7 +81,7 @@ pub(crate) fn begin(format: LogFormat) -> Hush {
     drop(tracing::subscriber::set_global_default(
         Registry::default().with(lines),
     ));
-    hush
+    Opened::new(move |name, value| hush.add(name, value))
 }
 
 /// Lets only Mira's own events through.
@@ -164,7 +118,7 @@ struct Line<W> {
 
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.to.write_all(&self.hush.redacted(line))?;
+        self.to.write_all(&redacted(&self.hush, line))?;
         Ok(line.len())
     }
 
@@ -175,6 +129,8 @@ impl<W: Write> Write for Line<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, RwLock};
+
     use mira_testkit::canary::{Canary, Sweep};
 
     use super::*;
@@ -192,7 +148,7 @@ mod tests {
             let json = serde_json::json!({"error": String::from_utf8_lossy(canary.value())});
             let line = format!("{json}\n");
             seen_before += usize::from(!sweep.bytes("before", line.as_bytes()).is_clean());
-            let seen = hush.redacted(line.as_bytes());
+            let seen = redacted(&hush, line.as_bytes());
             sweep.bytes(canary.name(), &seen).assert_clean();
             serde_json::from_slice::<serde_json::Value>(&seen).unwrap();
         }
@@ -203,7 +159,7 @@ mod tests {
     fn tokens_are_known_by_their_shape() {
         let body = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrstuvwx";
         let check = |line: &str, expect: &str| {
-            let seen = Hush::default().redacted(line.as_bytes());
+            let seen = redacted(&Hush::default(), line.as_bytes());
             assert_eq!(String::from_utf8(seen).unwrap(), expect);
         };
         for kind in ["", "session_", "link_"] {

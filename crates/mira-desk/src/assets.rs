@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "c0eb5a653ddf2f4c3b93b57c89bbd0260d59335083655c47fdf06753202be25e"
+    "9e56bab8ccc9c16c9674d5656900de39d458d9e0a052158c9de98091fccee514"
 );
 
 /// htmx 2.0.11, as published.

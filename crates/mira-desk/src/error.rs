@@ -7,6 +7,7 @@ use mira_host::instances::{GuessError, InstanceError};
 use mira_mcp::config::ConfigError;
 use mira_mcp::definition::{DefineError, DefinitionsError};
 use mira_mcp::import::ImportError;
+use mira_secret::SecretName;
 use mira_server::ClientError;
 use mira_snapshot::SnapshotError;
 use mira_store::{SharedError, StoreError};
@@ -109,6 +110,7 @@ impl From<ClientError> for DeskError {
 
 impl From<InstanceError> for DeskError {
     fn from(error: InstanceError) -> Self {
+        let hint = what_to_do(&error);
         let status = match error {
             InstanceError::Vault(error) => return error.into(),
             InstanceError::Store(error) => return error.into(),
@@ -130,11 +132,50 @@ impl From<InstanceError> for DeskError {
             | InstanceError::OtherApp { .. }
             | InstanceError::NoState { .. }
             | InstanceError::NoCommonVolume { .. }
+            | InstanceError::NotDeclared { .. }
+            | InstanceError::NotSaved { .. }
+            | InstanceError::NoPart { .. }
+            | InstanceError::HasOwn { .. }
+            | InstanceError::IsBound { .. }
             | InstanceError::Source { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.to_string())
+        Self {
+            hint,
+            ..Self::new(status, error.to_string())
+        }
     }
+}
+
+/// Says what somebody at the desk does about an instance's trouble.
+fn what_to_do(error: &InstanceError) -> Option<String> {
+    let list = |names: &[SecretName]| {
+        let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+        names.join(", ")
+    };
+    Some(match error {
+        InstanceError::Missing { names, .. } => {
+            format!("Save {} on the instance's page first.", list(names))
+        }
+        InstanceError::NotDeclared { declared, .. } if declared.is_empty() => {
+            "Its app declares none.".to_owned()
+        }
+        InstanceError::NotDeclared { declared, .. } => {
+            format!("Its app declares {}.", list(declared))
+        }
+        InstanceError::NotSaved { name } => format!("Save {name} among your secrets first."),
+        InstanceError::NoPart { secret, .. } => {
+            format!("{secret} holds credentials of AWS, without this part.")
+        }
+        InstanceError::HasOwn { instance, name } => {
+            format!("`mira secret rm --instance {instance} {name}` removes that first.")
+        }
+        InstanceError::IsBound { .. } => "Take the binding back first.".to_owned(),
+        InstanceError::NeedsAgreement { .. } => {
+            "Tick the agreement, if you trust whoever made it.".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 impl From<SnapshotError> for DeskError {

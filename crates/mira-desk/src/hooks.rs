@@ -23,6 +23,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::custody::Custody;
 use crate::error::DeskError;
 use crate::house::House;
+use crate::opened::Opened;
 
 /// What the secret is called that webhooks are signed with.
 pub const WEBHOOK_SECRET: &str = "MIRA_WEBHOOK_SECRET";
@@ -79,12 +80,12 @@ pub enum HookSecretsError {
 }
 
 /// Returns the secrets of a vault that webhooks are signed with: `MIRA_WEBHOOK_SECRET`, `MIRA_WEBHOOK_SECRET_APP_<id>` for an App of its
-/// own, and each with `_PREVIOUS` while it is rotated.
+/// own, and each with `_PREVIOUS` while it is rotated. `opened` hears of each.
 ///
 /// # Errors
 ///
 /// There is none, or one is too short.
-pub fn hook_secrets(vault: &Vault) -> Result<Secrets, HookSecretsError> {
+pub fn hook_secrets(vault: &Vault, opened: &Opened) -> Result<Secrets, HookSecretsError> {
     let mut secrets = Vec::new();
     for entry in vault
         .secrets()
@@ -95,6 +96,8 @@ pub fn hook_secrets(vault: &Vault) -> Result<Secrets, HookSecretsError> {
         };
         // EXPOSE: to the checks of signatures, which keep it in locked memory.
         let value = SecretBytes::copy_from(vault.value(entry)?.expose());
+        // EXPOSE: to the log, which is kept free of it.
+        opened.tell(entry.name().as_str(), value.expose());
         let secret = WebhookSecret {
             name: entry.name().to_string(),
             value,
@@ -124,6 +127,7 @@ pub(crate) async fn begin(
     shared: &Shared,
     custody: &Custody,
     house: &Arc<House>,
+    opened: &Opened,
     until: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Arc<Ingress>, DeskError> {
     let targets: Arc<dyn Targets> = Arc::new(HookTargets {
@@ -148,7 +152,7 @@ pub(crate) async fn begin(
         options,
     ));
     let worker = Worker::new(shared.clone(), targets, hooks.placeholders, hooks.worker);
-    let reload = reload(Arc::clone(&ingress), custody.clone());
+    let reload = reload(Arc::clone(&ingress), custody.clone(), opened.clone());
     tokio::spawn(async move {
         tokio::select! {
             () = worker.run(wake, until) => {}
@@ -159,12 +163,14 @@ pub(crate) async fn begin(
 }
 
 /// Takes the vault's secrets as they change. Where they cannot be read, or are unfit, those that were read before count on.
-async fn reload(ingress: Arc<Ingress>, custody: Custody) {
+async fn reload(ingress: Arc<Ingress>, custody: Custody, opened: Opened) {
     let mut look = interval(RELOAD_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        let read = custody.with(|vault| hook_secrets(vault).map_err(DeskError::failed));
+        let opened = opened.clone();
+        let read =
+            custody.with(move |vault| hook_secrets(vault, &opened).map_err(DeskError::failed));
         if let Ok(secrets) = read.await {
             ingress.replace_secrets(secrets);
         }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use axum::http::StatusCode;
 use mira_host::instances::{Instances, Unpacked};
 use mira_server::{Client, InstanceState, Spawn};
 use mira_store::Instance;
@@ -68,6 +69,18 @@ impl House {
             .into_iter()
             .find(|state| state.id == instance.id.as_str());
         Ok(Known { instance, state })
+    }
+
+    /// Refuses an instance that runs.
+    pub(crate) async fn refuse_running(&self, instance: &Instance) -> Result<(), DeskError> {
+        let running = self.client.instances().await?;
+        match running.iter().any(|state| state.id == instance.id.as_str()) {
+            false => Ok(()),
+            true => Err(DeskError::new(
+                StatusCode::CONFLICT,
+                format!("{} runs; stop it first", instance.name),
+            )),
+        }
     }
 
     /// Returns the copy of an instance's package; an encrypted one is there while it runs.

@@ -5,18 +5,25 @@ use mira_package::manifest::HostPattern;
 use mira_provider::Settings;
 use mira_secret::{SecretBytes, SecretName};
 use mira_server::{Autosave, Started, Starting};
-use mira_store::{Desired, Instance};
+use mira_store::{AuditAction, Desired, Instance};
 use mira_vault::Vault;
 
-use crate::Handle;
+use crate::access::Identity;
 use crate::custody::blocking;
 use crate::error::DeskError;
+use crate::house::Known;
+use crate::{Desk, Handle};
 
 /// What opens an encrypted package and its sealed secrets, where somebody gave it.
 #[derive(Debug)]
 pub(crate) struct Password(pub(crate) Option<SecretBytes>);
 
 impl Password {
+    /// Takes what somebody gave; an empty one is none.
+    pub(crate) fn given(password: Option<SecretBytes>) -> Self {
+        Self(password.filter(|password| !password.is_empty()))
+    }
+
     /// Answers what a package asks for.
     pub(crate) fn answer(&self, wanted: KeyWanted) -> Result<Key, NoKey> {
         let what = match wanted {
@@ -36,12 +43,42 @@ impl Password {
     }
 }
 
-/// Starts an instance; returns once all its services are up.
-pub(crate) async fn start(
+/// Starts an instance, with what is saved.
+pub(crate) async fn bring_up(
     desk: &Handle,
-    instance: &Instance,
+    id: &str,
+    identity: &Identity,
     password: Password,
-) -> Result<(), DeskError> {
+) -> Result<Known, DeskError> {
+    let known = desk.house.find(id).await?;
+    let started = start(desk, &known.instance, password).await;
+    let name = known.instance.name.as_str();
+    desk.told(identity, AuditAction::InstanceStart, name, started)
+        .await?;
+    Ok(known)
+}
+
+/// Stops an instance.
+pub(crate) async fn bring_down(
+    desk: &Desk,
+    id: &str,
+    identity: &Identity,
+) -> Result<Known, DeskError> {
+    let known = desk.house.find(id).await?;
+    let stopped = desk.house.client.stop(known.instance.id.as_str()).await;
+    let name = known.instance.name.as_str();
+    desk.told(identity, AuditAction::InstanceStop, name, stopped)
+        .await?;
+    desk.house
+        .instances
+        .store()
+        .set_desired(&known.instance.id, Desired::Stopped)
+        .await?;
+    Ok(known)
+}
+
+/// Starts an instance; returns once all its services are up.
+async fn start(desk: &Handle, instance: &Instance, password: Password) -> Result<(), DeskError> {
     let (begun, wanted) = (desk.clone(), instance.clone());
     // The vault is read here, and it is not to be kept waiting for anything else.
     let runtime = tokio::runtime::Handle::current();

@@ -18,15 +18,18 @@ mod house;
 mod launch;
 mod listen;
 mod mcp;
+mod mcp_import;
 mod metrics;
 mod observe;
 mod opened;
+mod opening;
 mod pace;
 mod pages;
 mod providers;
 mod report;
 mod routes;
 mod shelf;
+mod snapshots;
 mod tls;
 mod upkeep;
 
@@ -55,7 +58,6 @@ use access::Logins;
 use house::House;
 use mcp::Tests;
 use metrics::Metrics;
-use pages::{mcp_import, open};
 use shelf::Shelf;
 
 /// What requests work on.
@@ -71,8 +73,10 @@ pub(crate) struct Desk {
     pub(crate) tests: Tests,
     /// Clients' configurations that somebody looks at before they are taken over.
     pub(crate) imports: Shelf<mcp_import::Source>,
+    /// What clients' configurations were made into, until it is fetched.
+    pub(crate) rewritten: Shelf<mcp_import::Given>,
     /// Packages that somebody looks at before they are opened.
-    pub(crate) packages: Shelf<open::Looked>,
+    pub(crate) packages: Shelf<opening::Looked>,
     pub(crate) options: DeskOptions,
     pub(crate) metrics: Metrics,
     /// Hears of each value that comes in.

@@ -240,7 +240,7 @@ pub async fn serve(
                 // Nothing is ever sent: the sender goes when the desk ends.
                 hooks_end.await.ok();
             };
-            let begun = hooks::begin(hooks, &shared, &custody, &house, until).await;
+            let begun = hooks::begin(hooks, &shared, &custody, &house, &opened, until).await;
             Some(begun.map_err(|error| ListenError::Hooks(error.message))?)
         }
     };
@@ -256,6 +256,7 @@ pub async fn serve(
         logins: Logins::new(),
         tests: Tests::new(),
         imports: Shelf::default(),
+        rewritten: Shelf::default(),
         packages: Shelf::default(),
         options,
     });
@@ -263,7 +264,7 @@ pub async fn serve(
     let router = routes::router(&desk);
     tokio::select! {
         () = accept(&listener, certificate.as_ref(), &router, until) => {}
-        never = upkeep(&desk.shared, keeping) => match never {},
+        never = upkeep(&desk, keeping) => match never {},
     }
     drop(end_hooks);
     Ok(())

@@ -17,7 +17,7 @@ impl Opened {
     }
 
     /// Tells of a value.
-    pub(crate) fn tell(&self, name: &str, value: &[u8]) {
+    pub fn tell(&self, name: &str, value: &[u8]) {
         if let Some(hear) = &self.0 {
             hear(name, value);
         }

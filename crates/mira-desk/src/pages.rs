@@ -161,13 +161,32 @@ pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
         &html! {
             main id="main" class="alone" {
                 h1 { "That was not done" }
-                p class="trouble" role="alert" { (error.message) }
-                @if let Some(hint) = &error.hint { p class="hint" { (hint) } }
-                p { a href="/" { "To the desk" } }
+                p class="trouble" role="alert" { (words(&error.message)) }
+                @if let Some(hint) = &error.hint { p class="hint" { (words(hint)) } }
+                p { a href=(way_back(path)) { "Back" } " · " a href="/" { "To the desk" } }
             }
         },
     ));
     (error.status, page).into_response()
+}
+
+/// Returns the page from which what was not done is done again: that of the instance or secret, or the place in the bar.
+fn way_back(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match *parts.as_slice() {
+        ["instances", id, "snapshots", _, ..] => format!("/instances/{id}/snapshots"),
+        ["instances", id, _, ..] => format!("/instances/{id}"),
+        [area @ ("mcp" | "secrets"), name, _, ..] => format!("/{area}/{name}"),
+        [
+            area @ ("instances" | "mcp" | "mcp-import" | "open" | "users" | "account" | "webhooks"),
+            ..,
+        ] => {
+            format!("/{area}")
+        }
+        ["aws" | "providers", ..] => "/providers".to_owned(),
+        ["enter" | "login", ..] => "/login".to_owned(),
+        _ => "/".to_owned(),
+    }
 }
 
 impl IntoResponse for DeskError {
@@ -191,6 +210,15 @@ pub(crate) fn when(time: Timestamp) -> String {
 /// A time, with its exact value for programs.
 pub(crate) fn time(time: Timestamp) -> Markup {
     html! { time datetime=(time.to_string()) { (when(time)) } }
+}
+
+/// Words in which what is typed stands between backticks.
+fn words(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
 
 /// A number of things, in words.
@@ -220,7 +248,7 @@ pub(crate) fn badge(word: &str) -> Markup {
         "up" | "allowed" | "ok" | "trusted" | "done" => "good",
         "failed" | "expired" | "refused" | "denied" | "bad" | "tampered" => "bad",
         "running" | "starting" | "waiting" | "delayed" | "stopping" | "note" | "stale"
-        | "new publisher" | "unsigned" => "soon",
+        | "new publisher" | "unsigned" | "missing" => "soon",
         _ => "plain",
     };
     html! { span class={ "badge " (class) } { (word) } }

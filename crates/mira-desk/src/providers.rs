@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use mira_host::lease::Leases;
+use mira_provider::aws::parse_expiry;
 use mira_provider::provider::{Api, Provider};
 use mira_provider::saved::{self, Key, Outcome};
 use mira_provider::settings::Region;
@@ -229,6 +230,22 @@ pub(crate) async fn test(desk: &Desk, identity: &Identity, name: &str) -> Result
 
 fn no_region() -> DeskError {
     DeskError::unfit("AWS is called in a region, and none is set: name one, such as us-east-1")
+}
+
+/// Says when credentials end, where somebody gave that.
+pub(crate) fn ending(
+    credentials: AwsCredentials,
+    expires: Option<&str>,
+) -> Result<AwsCredentials, DeskError> {
+    let Some(text) = expires else {
+        return Ok(credentials);
+    };
+    let expires = parse_expiry(text, Timestamp::now()).ok_or_else(|| {
+        DeskError::unfit("when the session token ends is not understood")
+            .hint("Give a time such as 2026-11-24T07:05:09Z, or how long from now, such as 12h.")
+    })?;
+    let ending = credentials.with_expiry(expires);
+    ending.map_err(|error| DeskError::unfit(error.to_string()))
 }
 
 /// Reads credentials from a profile of AWS's own tools on this machine.

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mira_store::SessionId;
+use mira_store::{SessionId, UserId, Who};
 
 use crate::access::Identity;
 use crate::error::DeskError;
@@ -25,9 +25,28 @@ pub(crate) struct Shelf<T>(Mutex<Vec<Kept<T>>>);
 struct Kept<T> {
     /// What the next request calls it: it cannot be guessed.
     key: String,
-    owner: Option<SessionId>,
+    owner: Owner,
     since: Instant,
     thing: T,
+}
+
+/// Whose it is: a session's, or, of what came with a token, its user's.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    session: Option<SessionId>,
+    user: Option<UserId>,
+}
+
+impl Owner {
+    fn of(identity: &Identity) -> Self {
+        Self {
+            session: identity.session_id().cloned(),
+            user: match &identity.who {
+                Who::LocalOwner => None,
+                Who::User(user) => Some(user.id.clone()),
+            },
+        }
+    }
 }
 
 impl<T> Default for Shelf<T> {
@@ -48,25 +67,30 @@ impl<T> Shelf<T> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(DeskError::failed)?;
         let key = format!("{:032x}", u128::from_ne_bytes(random));
+        self.put_back(identity, &key, thing);
+        Ok(key)
+    }
+
+    /// Keeps a thing that was taken, under the name that it had.
+    pub(crate) fn put_back(&self, identity: &Identity, key: &str, thing: T) {
         let mut kept = self.lock();
         if kept.len() >= KEPT_MAX {
             kept.remove(0);
         }
         kept.push(Kept {
-            key: key.clone(),
-            owner: identity.session_id().cloned(),
+            key: key.to_owned(),
+            owner: Owner::of(identity),
             since: Instant::now(),
             thing,
         });
-        Ok(key)
     }
 
     /// Gives a thing back to whoever had it kept.
     pub(crate) fn take(&self, identity: &Identity, key: &str) -> Result<T, DeskError> {
         let mut kept = self.lock();
+        let owner = Owner::of(identity);
         let mut things = kept.iter();
-        let at =
-            things.position(|kept| kept.key == key && kept.owner.as_ref() == identity.session_id());
+        let at = things.position(|kept| kept.key == key && kept.owner == owner);
         let at = at.ok_or_else(|| {
             DeskError::not_found("such page any more")
                 .hint("Begin again: what was sent is kept for half an hour.")

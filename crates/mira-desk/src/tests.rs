@@ -1,13 +1,16 @@
 //! The desk as it is reached over its socket: who gets through to what, and what answers hold.
 
 mod access;
+mod api;
+mod apps;
 mod content;
+mod mcp;
 mod metrics;
 mod oidc;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +46,8 @@ struct Served {
     shared: Shared,
     address: SocketAddr,
     client: reqwest::Client,
+    /// The values that the log would hear of.
+    opened: Arc<Mutex<Vec<Vec<u8>>>>,
     /// The desk ends with it.
     _end: oneshot::Sender<()>,
 }
@@ -66,6 +71,7 @@ impl Served {
         let shared = Shared::open(Location::File(home.path())).await.unwrap();
         let place = Place::of(home.path(), Some(folder.path()));
         place.create().unwrap();
+        let opened = Arc::<Mutex<Vec<_>>>::default();
         let surroundings = Surroundings {
             custody: Custody::new(home),
             shared: shared.clone(),
@@ -74,7 +80,10 @@ impl Served {
             spawn: Box::new(Nobody),
             variables: Vec::new(),
             hooks: None,
-            opened: Opened::default(),
+            opened: Opened::new({
+                let opened = Arc::clone(&opened);
+                move |_, value| opened.lock().unwrap().push(value.to_vec())
+            }),
             program: "/nowhere/mira".into(),
         };
         let options = DeskOptions {
@@ -107,12 +116,22 @@ impl Served {
             shared,
             address: told.await.unwrap(),
             client,
+            opened,
             _end: end,
         }
     }
 
     fn home(&self) -> std::path::PathBuf {
         self.folder.path().join("home")
+    }
+
+    /// Returns the values that the log heard of, as text.
+    fn heard(&self) -> Vec<String> {
+        let opened = self.opened.lock().unwrap();
+        let texts = opened
+            .iter()
+            .map(|value| String::from_utf8_lossy(value).into_owned());
+        texts.collect()
     }
 
     fn path(&self) -> &Path {

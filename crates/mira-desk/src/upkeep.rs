@@ -1,10 +1,13 @@
-//! What a server does by itself: it forgets sessions that have ended, and rows of the audit that are older than they are kept.
+//! What a server does by itself: it forgets sessions that have ended, rows of the audit that are older than they are kept, and uploads
+//! that a crash left behind.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use mira_store::{Actor, AuditAction, AuditEntry, Outcome, Shared, SharedError};
+
+use crate::Handle;
 
 /// How often.
 // LIMIT: what has ended is worth nothing in the meantime, and an hour's rows are few.
@@ -28,12 +31,21 @@ impl Keeping {
 }
 
 /// Cleans up now and every hour, for as long as it is polled.
-pub(crate) async fn upkeep(shared: &Shared, keeping: Keeping) -> Infallible {
+pub(crate) async fn upkeep(desk: &Handle, keeping: Keeping) -> Infallible {
     let mut hours = tokio::time::interval(EVERY);
     loop {
         hours.tick().await;
-        if let Err(error) = clean_up(shared, keeping, Timestamp::now()).await {
+        if let Err(error) = clean_up(&desk.shared, keeping, Timestamp::now()).await {
             tracing::warn!(target: "mira::server", error = %error, "old rows were not removed");
+        }
+        match desk.house.instances.sweep_uploads() {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::info!(target: "mira::server", removed, "uploads that a crash left were removed");
+            }
+            Err(error) => {
+                tracing::warn!(target: "mira::server", error = %error, "uploads that a crash left were not removed");
+            }
         }
     }
 }

@@ -19,13 +19,13 @@ mod removal;
 mod secrets;
 mod snapshots;
 mod spec;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 
 use mira_package::signature::PublisherKey;
 use mira_store::{Instance, InstanceName, NewInstance, Store};
 use mira_vault::home::Home;
-use tempfile::TempPath;
 
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
 pub use claims::Claim;
@@ -37,6 +37,7 @@ pub use mira_age::Key;
 pub use secrets::{Resolution, Source, Wanted};
 pub use snapshots::{Content, SNAPSHOT_PASSWORD, autosaved, retention};
 pub use spec::Surroundings;
+pub use uploads::Upload;
 
 /// An instance that was just made, and claimed by whoever made it.
 #[derive(Debug)]
@@ -198,13 +199,13 @@ impl Instances {
         &self,
         instance: &Instance,
         candidate: &mut Candidate,
-        file: TempPath,
+        upload: Upload,
     ) -> Result<(), InstanceError> {
         let folder = self.layout.instance(&instance.id);
         folders::make(&folder)?;
         let path = folder.join("package.mira");
-        file.persist(&path)
-            .map_err(|error| InstanceError::folder(&path, error.error))?;
+        let kept = upload.keep(&path);
+        kept.map_err(|error| InstanceError::folder(&path, error))?;
         candidate.source = path;
         let facts = candidate.facts(instance.package.unsigned_agreed);
         Ok(self.store.update_package(&instance.id, &facts).await?)

@@ -94,6 +94,7 @@ pub struct Config {
     /// Its file; none for a text that came by another way.
     path: Option<PathBuf>,
     original: String,
+    is_toml: bool,
     tree: Box<dyn Tree>,
 }
 
@@ -150,6 +151,7 @@ impl Config {
         Ok(Self {
             path: None,
             original,
+            is_toml,
             tree,
         })
     }
@@ -158,6 +160,12 @@ impl Config {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Returns whether it is TOML, rather than JSON.
+    #[must_use]
+    pub fn is_toml(&self) -> bool {
+        self.is_toml
     }
 
     /// Returns the servers in the file, each as it is configured.

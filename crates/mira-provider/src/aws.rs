@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 pub use import::{
     Files, FilesError, INPUT_BYTES_MAX, ImportError, Imported, from_profile, from_text,
+    parse_expiry,
 };
 
 use crate::call::{Answer, Caller};

@@ -10,12 +10,13 @@
 
 mod client;
 mod lines;
+pub mod openapi;
 mod server;
 mod socket;
 mod wire;
 
 pub use client::{Client, ClientError, Events, Spawn, Started, Starting};
-pub use server::{Leaving, ServeError, ServeOptions, serve};
+pub use server::{Leaving, ServeError, ServeOptions, describe, serve};
 pub use socket::{Place, PlaceError, Reserved};
 pub use wire::{
     Autosave, AutosaveState, Event, Failure, Found, InstanceState, NotText, ServiceState, Stopped,

@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant, interval, timeout};
 
+pub use api::describe;
 use autosave::Autosaves;
 
 use crate::socket::{Held, OwnListener, Place, PlaceError};

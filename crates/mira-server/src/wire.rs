@@ -8,6 +8,7 @@ mod network;
 mod spec;
 
 use hyper::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use autosave::AutosaveSpec;
@@ -33,7 +34,7 @@ pub(crate) const LINE_BYTES_MAX: usize = 512 * 1024;
 
 /// What is sent after the upgrade: its length as four bytes, big end first; then this as JSON; then the values' bytes,
 /// one after the other, as long as `values` says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StartRequest {
     /// Stop the instance when this connection ends.
@@ -45,7 +46,7 @@ pub(crate) struct StartRequest {
 }
 
 /// One line of the answer to a start.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) enum StartLine {
     /// Something happened to the instance.

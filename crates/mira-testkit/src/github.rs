@@ -13,7 +13,6 @@ mod files;
 mod git;
 mod graphql;
 mod issues;
-mod key;
 mod pulls;
 mod repository;
 mod reviews;
@@ -30,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::server::{Arrivals, Server, lock};
 use state::State;
 
-pub use key::AppKey;
+pub use crate::rsa::RsaKey as AppKey;
 pub use repository::{PullSpec, Repo};
 
 /// The App that exists on a fake GitHub.

@@ -16,6 +16,7 @@ pub mod oidc;
 pub mod origin;
 #[cfg(unix)]
 pub mod postgres;
+pub mod rsa;
 pub mod secret_service;
 mod server;
 #[cfg(unix)]

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -19,13 +18,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use ring::rand::SystemRandom;
-use ring::rsa::{KeyPair, PublicKeyComponents};
-use ring::signature::RSA_PKCS1_SHA256;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
+use crate::rsa::RsaKey;
 use crate::server::{Server, lock};
 
 /// What a client is called at the provider.
@@ -34,46 +31,23 @@ pub const CLIENT: &str = "mira-desk";
 /// A key that tokens are signed with.
 struct Key {
     id: String,
-    pair: KeyPair,
+    pair: RsaKey,
 }
 
 impl Key {
     fn make(number: usize) -> Self {
-        let made = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "RSA", "-outform", "DER"])
-            .output()
-            .expect("openssl is installed");
         Self {
             id: format!("key-{number}"),
-            // Which of the two forms depends on the version of OpenSSL.
-            pair: KeyPair::from_pkcs8(&made.stdout)
-                .or_else(|_| KeyPair::from_der(&made.stdout))
-                .expect("openssl makes RSA keys"),
+            pair: RsaKey::make(),
         }
     }
 
     fn published(&self) -> Value {
-        let public: PublicKeyComponents<Vec<u8>> = self.pair.public().into();
-        json!({
-            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id,
-            "n": BASE64URL_NOPAD.encode(&public.n), "e": BASE64URL_NOPAD.encode(&public.e),
-        })
+        self.pair.published(&self.id)
     }
 
     fn sign(&self, claims: &Value) -> String {
-        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.id}).to_string();
-        let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
-        let signed = format!("{}.{}", part(&header), part(&claims.to_string()));
-        let mut signature = vec![0; self.pair.public().modulus_len()];
-        self.pair
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                signed.as_bytes(),
-                &mut signature,
-            )
-            .expect("the buffer fits");
-        format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
+        self.pair.sign(&self.id, claims)
     }
 }
 

@@ -39,6 +39,10 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         ("manifest.md", manifest::page()?),
         ("mira.schema.json", manifest::schema()?),
         ("api.json", format!("{:#}\n", mira_desk::describe())),
+        (
+            "supervisor.json",
+            format!("{:#}\n", mira_server::describe()),
+        ),
     ];
     let mut stale = Vec::new();
     for (name, text) in pages {

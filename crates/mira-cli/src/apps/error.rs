@@ -26,6 +26,25 @@ impl From<InstanceError> for CommandError {
             InstanceError::Missing { names, instance } => Self::missing(text, names).hint(format!(
                 "`mira secret set --instance {instance} NAME` saves one, then `mira start {instance}`."
             )),
+            InstanceError::NotDeclared { declared, .. } => {
+                let names: Vec<&str> = declared.iter().map(mira_secret::SecretName::as_str).collect();
+                Self::usage(text).hint(match names.is_empty() {
+                    true => "It declares none.".to_owned(),
+                    false => format!("It declares {}.", names.join(", ")),
+                })
+            }
+            InstanceError::NotSaved { name } => {
+                Self::missing("not saved in scope user:", [name])
+                    .hint("`mira set NAME` saves one; `mira list` shows what there is.")
+            }
+            InstanceError::NoPart { secret, .. } => Self::usage(text)
+                .hint(format!("`mira explain {secret}` says what it has.")),
+            InstanceError::HasOwn { instance, name } => Self::usage(text).hint(format!(
+                "`mira secret rm --instance {instance} {name}` removes it."
+            )),
+            InstanceError::IsBound { instance, name } => Self::usage(text).hint(format!(
+                "`mira secret rm --instance {instance} {name}` ends that."
+            )),
             InstanceError::Guess(guess) if guess.is_lock() => Self::new(Kind::LockedOut, text),
             InstanceError::Guess(_) => Self::new(Kind::Integrity, text),
             InstanceError::NeedsAgreement { .. } => Self::new(Kind::Integrity, text)

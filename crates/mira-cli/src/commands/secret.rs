@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use mira_host::instances::{Source, Wanted};
-use mira_package::manifest::{Delivery, Manifest};
+use mira_package::manifest::Delivery;
 use mira_secret::{Kind, Scope, SecretName};
 use mira_store::Instance;
 use mira_vault::Vault;
@@ -144,20 +144,8 @@ fn set_own(args: SetArgs, ui: &Ui) -> Result<(), CommandError> {
         unlock: args.unlock,
     };
     let name = set::checked_name(&set)?;
-    declared(&apps, &instance, &name)?;
-    if binding(&apps, &instance, &name)?.is_some() {
-        return Err(CommandError::new(
-            ErrorKind::Usage,
-            format!(
-                "{name} of {} is bound to one of your secrets",
-                instance.name
-            ),
-        )
-        .hint(format!(
-            "`mira secret rm --instance {} {name}` ends that.",
-            instance.name
-        )));
-    }
+    apps.instances.check_declared(&instance, &name)?;
+    apps.wait(apps.instances.check_unbound(&instance, &name))?;
     set::run(&set, ui)
 }
 
@@ -166,36 +154,11 @@ fn bind(args: &BindArgs, ui: &Ui) -> Result<(), CommandError> {
     let instance = apps.find(&args.instance)?;
     let name = parse_name(&args.name)?;
     let wanted = args.to.as_deref().map(parse_name).transpose()?;
-    declared(&apps, &instance, &name)?;
     let vault = existing_vault(&apps, ui, &args.unlock)?;
-    let entry = match &wanted {
-        Some(secret) => vault.find(&Scope::User, secret),
-        None => vault.carrier(&Scope::User, &name)?,
-    };
-    let Some(entry) = entry else {
-        let secret = wanted.as_ref().unwrap_or(&name);
-        return Err(
-            CommandError::missing("not saved in scope user:", [secret.as_str()])
-                .hint("`mira set NAME` saves one; `mira list` shows what there is."),
-        );
-    };
-    let secret = entry.name();
-    if entry.kind() == Kind::AwsCredentials && vault.value_for(&name, entry)?.is_none() {
-        return Err(CommandError::usage(format!("{secret} has no {name}"))
-            .hint(format!("`mira explain {secret}` says what it has.")));
-    }
-    if vault.find(&scope(&instance), &name).is_some() {
-        return Err(
-            CommandError::usage(format!("{} has a {name} of its own", instance.name)).hint(
-                format!(
-                    "`mira secret rm --instance {} {name}` removes it.",
-                    instance.name
-                ),
-            ),
-        );
-    }
-    let store = apps.instances.store();
-    apps.wait(store.set_binding(&instance.id, name.as_str(), secret.as_str()))?;
+    let bound = apps
+        .instances
+        .bind(&instance, &name, wanted.as_ref(), &vault);
+    let secret = apps.wait(bound)?;
     ui.say(&format!(
         "{name} of {} is your {secret} from the next start on",
         instance.name
@@ -355,24 +318,4 @@ fn binding(
         .into_iter()
         .find(|binding| binding.name == name.as_str());
     Ok(found.map(|binding| binding.secret))
-}
-
-/// Refuses a name that the app does not declare, where it is known what it declares.
-fn declared(apps: &Apps, instance: &Instance, name: &SecretName) -> Result<(), CommandError> {
-    let Some(unpacked) = apps.instances.unpacked(instance)? else {
-        return Ok(());
-    };
-    let Manifest { secrets, .. } = &unpacked.manifest;
-    if secrets.iter().any(|secret| secret.name == *name) {
-        return Ok(());
-    }
-    let names: Vec<&str> = secrets.iter().map(|secret| secret.name.as_str()).collect();
-    Err(
-        CommandError::usage(format!("{} declares no secret {name}", instance.name)).hint(
-            match names.is_empty() {
-                true => "It declares none.".to_owned(),
-                false => format!("It declares {}.", names.join(", ")),
-            },
-        ),
-    )
 }

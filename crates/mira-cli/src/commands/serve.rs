@@ -24,7 +24,7 @@ use super::start;
 use crate::apps::{Apps, place};
 use crate::error::CommandError;
 use crate::github;
-use crate::log::{self, Hush, LogFormat};
+use crate::log::{self, LogFormat};
 use crate::reach::caller;
 use crate::session::{self, UnlockArgs};
 use crate::ui::Ui;
@@ -171,15 +171,15 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         return stop(place, ui);
     }
     let desk = options(args)?;
+    let opened = args.log.map(log::begin).unwrap_or_default();
     let (hooks, tokens) = match desk {
-        Some(_) => unlocked(args, &home, ui)?,
+        Some(_) => unlocked(args, &home, &opened, ui)?,
         None => (None, None),
     };
     let again = match (args.take_over, args.listen) {
         (true, Some(listen)) => take_over(&place, &home, listen, ui)?,
         _ => Vec::new(),
     };
-    let hush = args.log.map(log::begin);
     let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
     if let Some(source) = tokens {
         let app = source.app();
@@ -211,7 +211,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         }
     };
     let served = serve(options, ready, async |leaving: Leaving| match desk {
-        Some(options) => serve_desk(options, hooks, &home, hush, ui, leaving).await,
+        Some(options) => serve_desk(options, hooks, &home, opened, ui, leaving).await,
         None => Ok(()),
     });
     tracing::info!(target: "mira::server", "the supervisor has ended");
@@ -285,6 +285,7 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
 fn unlocked(
     args: &Args,
     home: &Home,
+    opened: &Opened,
     ui: &Ui,
 ) -> Result<(Option<Hooks>, Option<Arc<github::Source>>), CommandError> {
     let settings = Settings::read(home)?.github;
@@ -293,13 +294,13 @@ fn unlocked(
     }
     let vault = session::open(ui, &args.unlock)?;
     let mut hooks = match args.hooks {
-        true => Some(hooks(args, &vault)?),
+        true => Some(hooks(args, &vault, opened)?),
         false => None,
     };
-    let app = settings.map(|settings| github::load(&settings, &vault));
+    let app = settings.map(|settings| github::load(&settings, &vault, opened));
     let source = app
         .transpose()?
-        .map(|app| Arc::new(github::Source::new(app)));
+        .map(|app| Arc::new(github::Source::new(app, opened.clone())));
     if let (Some(hooks), Some(source)) = (&mut hooks, &source) {
         hooks.placeholders = Some(Arc::clone(source) as _);
         hooks.watcher = Some(Arc::clone(source) as _);
@@ -308,8 +309,8 @@ fn unlocked(
 }
 
 /// Returns how webhooks are to be taken.
-fn hooks(args: &Args, vault: &Vault) -> Result<Hooks, CommandError> {
-    let secrets = hook_secrets(vault).map_err(|error| match error {
+fn hooks(args: &Args, vault: &Vault, opened: &Opened) -> Result<Hooks, CommandError> {
+    let secrets = hook_secrets(vault, opened).map_err(|error| match error {
         HookSecretsError::Secrets(SecretsError::None) => {
             CommandError::missing("webhooks are checked with a secret that is not saved:", [WEBHOOK_SECRET])
                 .hint("`openssl rand -hex 32` makes one; `mira set MIRA_WEBHOOK_SECRET` saves it; the sender gets the same.")
@@ -334,16 +335,14 @@ async fn serve_desk(
     options: DeskOptions,
     hooks: Option<Hooks>,
     home: &Home,
-    hush: Option<Hush>,
+    opened: Opened,
     ui: &Ui,
     leaving: Leaving,
 ) -> Result<(), CommandError> {
-    if let Some(hush) = &hush {
-        for name in ["ADMIN_PASSWORD", "DATABASE_URL"] {
-            if let Some(value) = session::given(name)? {
-                // EXPOSE: to the log, which is kept free of it.
-                hush.add(name, value.expose());
-            }
+    for name in ["ADMIN_PASSWORD", "DATABASE_URL"] {
+        if let Some(value) = session::given(name)? {
+            // EXPOSE: to the log, which is kept free of it.
+            opened.tell(name, value.expose());
         }
     }
     let shared = shared(home).await?;
@@ -392,9 +391,6 @@ async fn serve_desk(
             ui.detail("the link works once, for an hour");
         }
     };
-    let opened = hush.map_or_else(Opened::default, |hush| {
-        Opened::new(move |name, value| hush.add(name, value))
-    });
     let surroundings = Surroundings {
         hooks,
         ..surroundings(home, shared, opened)?

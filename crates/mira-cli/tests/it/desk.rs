@@ -1,116 +1,21 @@
 //! `mira desk` and `mira serve --listen`: where they listen, where they refuse to, and what a browser gets from a real one.
 
+mod aws;
 mod browser;
 mod operated;
+mod packages;
 mod report;
+mod served;
 mod soak;
 mod webhooks;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use self::browser::Browser;
+use self::served::{Served, curl, post};
 use crate::apps::house::{House, PATIENCE};
 use crate::mcp::client::installed;
-use crate::support::{MIRA, VALUE, mira, set};
-
-/// A desk that serves, and is told to end when the test does.
-struct Served {
-    child: Child,
-    /// What it said until it was ready.
-    said: String,
-    url: String,
-    /// Takes what it says from then on.
-    rest: Option<JoinHandle<String>>,
-}
-
-impl Served {
-    #[track_caller]
-    fn start(house: &House, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(MIRA);
-        command
-            .args(args)
-            .env_clear()
-            .envs(house.home.env().iter().cloned())
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut said = String::new();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = loop {
-            let line = lines
-                .next()
-                .unwrap_or_else(|| panic!("it ended: {said}"))
-                .unwrap();
-            said.push_str(&line);
-            said.push('\n');
-            if let Some((_, url)) = line.split_once("http://") {
-                let end = url.find([',', ' ']).unwrap_or(url.len());
-                break format!("http://{}", url.get(..end).unwrap());
-            }
-        };
-        let rest = std::thread::spawn(move || {
-            let lines = lines.map_while(Result::ok);
-            lines.map(|line| line + "\n").collect::<String>()
-        });
-        Self {
-            child,
-            said,
-            url,
-            rest: Some(rest),
-        }
-    }
-
-    fn end(self) -> Option<i32> {
-        self.end_and_tell().0
-    }
-
-    /// Ends it; returns all that it said too.
-    fn end_and_tell(mut self) -> (Option<i32>, String) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
-        let code = self.child.wait().unwrap().code();
-        let rest = self.rest.take().unwrap().join().unwrap();
-        (code, std::mem::take(&mut self.said) + &rest)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // One that has ended needs no end.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// Calls like a browser that keeps its cookies in a file.
-fn curl(house: &House, args: &[&str]) -> String {
-    let jar = house.home.path().join("cookies");
-    let jar = jar.to_str().unwrap();
-    let output = Command::new("curl")
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .args([
-            "--silent",
-            "--show-error",
-            "--location",
-            "--cookie",
-            jar,
-            "--cookie-jar",
-            jar,
-        ])
-        .args(["--header", "Sec-Fetch-Site: same-origin"])
-        .args(args)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use crate::support::{VALUE, mira, set};
 
 #[test]
 fn a_desk_shows_what_is_saved_and_brings_an_app_up_and_down() {
@@ -129,24 +34,18 @@ fn a_desk_shows_what_is_saved_and_brings_an_app_up_and_down() {
     let page = format!("{base}/instances/talker");
     assert!(curl(&house, &[&page]).contains("missing"));
     let secrets = format!("{page}/secrets");
-    let value = format!("value={VALUE}");
-    curl(
+    post(
         &house,
-        &[
-            "--data",
-            "name=TALKER_KEY",
-            "--data-urlencode",
-            &value,
-            &secrets,
-        ],
+        &secrets,
+        &[("name", "TALKER_KEY"), ("value", VALUE)],
     );
-    let started = curl(&house, &["--data", "", &format!("{page}/start")]);
+    let started = post(&house, &format!("{page}/start"), &[]);
     assert!(started.contains("badge good"), "{started}");
     assert_eq!(house.ps("talker")["state"], "up");
     let log = curl(&house, &[&page]);
     assert!(log.contains("my key is [redacted:TALKER_KEY]"), "{log}");
     assert!(!log.contains(VALUE));
-    curl(&house, &["--data", "", &format!("{page}/stop")]);
+    post(&house, &format!("{page}/stop"), &[]);
     assert_eq!(house.ps("talker")["state"], "stopped");
     let audit = curl(&house, &[&format!("{base}/audit")]);
     for action in [

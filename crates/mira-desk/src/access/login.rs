@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long a session lasts at most.
 const AT_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+/// What is written down of a name that nobody has.
+const UNKNOWN_NAME: &str = "unknown name";
+
 /// Where somebody wanted to go.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Next {
@@ -76,12 +79,19 @@ pub(crate) async fn by_password(
         .secret("password")
         .unwrap_or_else(|| mira_secret::SecretBytes::copy_from(b""));
     let now = Timestamp::now();
-    if let LoginAttempt::Wait { until } = desk
+    let attempt = desk
         .shared
         .attempt_login(&name, origin.address, now)
-        .await?
-    {
-        not_let_in(&desk, &origin, &name).await?;
+        .await?;
+    let login = match name.parse::<UserName>() {
+        Ok(name) => desk.shared.login(&name).await?,
+        Err(_) => None,
+    };
+    // People type passwords into the wrong field: what is nobody's name is written down nowhere.
+    let known = login.as_ref().map(|login| login.user.name.to_string());
+    let whom = known.as_deref().unwrap_or(UNKNOWN_NAME);
+    if let LoginAttempt::Wait { until } = attempt {
+        not_let_in(&desk, &origin, whom).await?;
         let message = format!(
             "too many tries; the next one is looked at after {}",
             when(until)
@@ -89,10 +99,6 @@ pub(crate) async fn by_password(
         let page = login_page(&desk, next.path(), Some(&message), true);
         return Ok((StatusCode::TOO_MANY_REQUESTS, page).into_response());
     }
-    let login = match name.parse::<UserName>() {
-        Ok(name) => desk.shared.login(&name).await?,
-        Err(_) => None,
-    };
     let (user, hash) = match login {
         Some(login) => (Some(login.user), login.password),
         None => (None, None),
@@ -118,7 +124,7 @@ pub(crate) async fn by_password(
             .await
         }
         _ => {
-            not_let_in(&desk, &origin, &name).await?;
+            not_let_in(&desk, &origin, whom).await?;
             let page = login_page(&desk, next.path(), Some("name or password is wrong"), true);
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }

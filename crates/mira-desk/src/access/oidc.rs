@@ -386,15 +386,19 @@ async fn client_secret(desk: &Desk) -> Result<Option<SecretValue>, DeskError> {
     let name: SecretName = "MIRA_OIDC_CLIENT_SECRET"
         .parse()
         .map_err(DeskError::failed)?;
-    desk.custody
-        .with_if_there(move |vault| match vault {
-            Some(vault) => {
-                let entry = vault.find(&Scope::User, &name);
-                Ok(entry.map(|entry| vault.value(entry)).transpose()?)
-            }
-            None => Ok(None),
-        })
-        .await
+    let found = desk.custody.with_if_there(|vault| match vault {
+        Some(vault) => {
+            let entry = vault.find(&Scope::User, &name);
+            let value = entry.map(|entry| vault.value(entry)).transpose()?;
+            Ok(value.map(|value| (name, value)))
+        }
+        None => Ok(None),
+    });
+    Ok(found.await?.map(|(name, value)| {
+        // EXPOSE: to the log, which is kept free of it.
+        desk.opened.tell(name.as_str(), value.expose());
+        value
+    }))
 }
 
 fn random() -> Result<String, DeskError> {

@@ -1,71 +1,59 @@
-//! The API of providers, of AWS, and of bindings.
+//! The API of providers and of AWS.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use mira_provider::settings::Region;
+use mira_server::openapi::{Content, Exchange};
 use mira_vault::AwsCredentials;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Body, SecretText, schema};
+use super::answers;
+use super::body::{Body, SecretText};
 use crate::Handle;
-use crate::access::{Identity, Needs};
+use crate::access::Identity;
 use crate::error::DeskError;
-use crate::pages::binding;
 use crate::providers::{self, All, Tried};
-use crate::routes::Routes;
+use crate::routes::{ADMIN, OPERATOR, Routes, VIEWER};
 
-pub(super) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) -> Routes {
+pub(super) fn add(routes: Routes) -> Routes {
     routes
         .add(
             "GET",
             "/api/v1/providers",
-            viewer,
+            VIEWER,
             "list the providers of models and what is saved of AWS, without keys",
             list,
         )
-        .with(None, schema::<All>())
+        .with(answers(Content::json::<All>()))
         .add(
             "POST",
             "/api/v1/providers/{name}/test",
-            operator,
+            OPERATOR,
             "try the key of a provider; `bedrock` tries the credentials of AWS",
             test,
         )
-        .with(None, schema::<Tried>())
+        .with(answers(Content::json::<Tried>()))
         .add(
             "PUT",
             "/api/v1/aws",
-            admin,
+            ADMIN,
             "try credentials of AWS, and save them if they work",
             put_aws,
         )
-        .with(schema::<PutAws>(), schema::<SetAws>())
+        .with(Exchange {
+            takes: Some(Content::json::<PutAws>()),
+            ..answers(Content::json::<SetAws>())
+        })
         .add(
             "DELETE",
             "/api/v1/aws",
-            admin,
+            ADMIN,
             "remove the credentials of AWS and the region",
             delete_aws,
         )
-        .with(None, None)
-        .add(
-            "PUT",
-            "/api/v1/instances/{id}/bindings/{name}",
-            admin,
-            "bind a declared secret of an instance to one of yours",
-            bind,
-        )
-        .with(schema::<Bind>(), None)
-        .add(
-            "DELETE",
-            "/api/v1/instances/{id}/bindings/{name}",
-            admin,
-            "take a binding back",
-            unbind,
-        )
-        .with(None, None)
+        .with(Exchange::default())
 }
 
 async fn list(State(desk): State<Handle>) -> Result<Json<All>, DeskError> {
@@ -90,6 +78,8 @@ struct PutAws {
     secret_access_key: SecretText,
     /// The session token of temporary keys.
     session_token: Option<SecretText>,
+    /// When that ends: a time such as `2026-11-24T07:05:09Z`, or how long from now, such as `12h`.
+    expires: Option<String>,
     /// Where they are used; what is set is kept without.
     region: Option<String>,
     /// Whether to save them although AWS refuses them.
@@ -113,10 +103,14 @@ async fn put_aws(
 ) -> Result<Json<SetAws>, DeskError> {
     let region = body.region.as_deref().map(str::parse::<Region>).transpose();
     let region = region.map_err(|error| DeskError::unfit(error.to_string()))?;
-    let token = body.session_token.map(|SecretText(token)| token);
-    let (SecretText(id), SecretText(key)) = (body.access_key_id, body.secret_access_key);
+    let told = |value: SecretText, name: &str| value.told(&desk, name);
+    let id = told(body.access_key_id, "AWS_ACCESS_KEY_ID");
+    let key = told(body.secret_access_key, "AWS_SECRET_ACCESS_KEY");
+    let token = body.session_token;
+    let token = token.map(|token| told(token, "AWS_SESSION_TOKEN"));
     let credentials = AwsCredentials::new(id, key, token, None);
     let credentials = credentials.map_err(|error| DeskError::unfit(error.to_string()))?;
+    let credentials = providers::ending(credentials, body.expires.as_deref())?;
     let set = providers::set_aws(&desk, &identity, credentials, region, body.anyway);
     let (tried, saved) = set.await?;
     Ok(Json(SetAws { saved, tried }))
@@ -127,32 +121,5 @@ async fn delete_aws(
     identity: Identity,
 ) -> Result<StatusCode, DeskError> {
     providers::remove_aws(&desk, &identity).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// What a declared secret is bound to.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Bind {
-    /// The name of one of your secrets.
-    secret: String,
-}
-
-async fn bind(
-    State(desk): State<Handle>,
-    Path((id, name)): Path<(String, String)>,
-    identity: Identity,
-    Body(body): Body<Bind>,
-) -> Result<StatusCode, DeskError> {
-    binding::bind(&desk, &identity, &id, &name, &body.secret).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn unbind(
-    State(desk): State<Handle>,
-    Path((id, name)): Path<(String, String)>,
-    identity: Identity,
-) -> Result<StatusCode, DeskError> {
-    binding::unbind(&desk, &identity, &id, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

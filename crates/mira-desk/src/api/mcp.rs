@@ -6,51 +6,53 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use mira_mcp::definition::{Kind, Origin, Program, Remote, ServerName, Transport};
+use mira_server::openapi::{Content, Exchange};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Body, SecretText, schema};
-use crate::Handle;
-use crate::access::{Identity, Needs};
+use super::body::{Body, SecretText};
+use super::{answers, takes};
+use crate::access::Identity;
 use crate::error::DeskError;
 use crate::mcp::{self, NewServer, Server, Tested};
 use crate::pages::mcp::variable;
-use crate::routes::Routes;
+use crate::routes::{ADMIN, OPERATOR, Routes, VIEWER};
+use crate::{Desk, Handle};
 
-pub(super) fn add(routes: Routes, viewer: Needs, operator: Needs, admin: Needs) -> Routes {
+pub(super) fn add(routes: Routes) -> Routes {
     routes
         .add(
             "GET",
             "/api/v1/mcp",
-            viewer,
+            VIEWER,
             "list the MCP servers, without the values of their secrets",
             list,
         )
-        .with(None, schema::<Vec<Server>>())
+        .with(answers(Content::json::<Vec<Server>>()))
         .add(
             "PUT",
             "/api/v1/mcp/{name}",
-            admin,
+            ADMIN,
             "add an MCP server, or replace it",
             put,
         )
-        .with(schema::<PutServer>(), None)
+        .with(takes(Content::json::<PutServer>()))
         .add(
             "POST",
             "/api/v1/mcp/{name}/test",
-            operator,
+            OPERATOR,
             "start an MCP server and ask who it is; answers when it has",
             test,
         )
-        .with(None, schema::<Tested>())
+        .with(answers(Content::json::<Tested>()))
         .add(
             "DELETE",
             "/api/v1/mcp/{name}",
-            admin,
+            ADMIN,
             "remove an MCP server and its secrets",
             delete,
         )
-        .with(None, None)
+        .with(Exchange::default())
 }
 
 async fn list(State(desk): State<Handle>) -> Result<Json<Vec<Server>>, DeskError> {
@@ -86,7 +88,7 @@ struct PutServer {
 }
 
 impl PutServer {
-    fn server(self, name: ServerName) -> Result<NewServer, DeskError> {
+    fn server(self, desk: &Desk, name: ServerName) -> Result<NewServer, DeskError> {
         let mut values = Vec::new();
         let kind = match (self.command, self.url) {
             (Some(command), None) if self.headers.is_empty() && !self.sse => {
@@ -101,7 +103,8 @@ impl PutServer {
                 for (name, yours) in &self.bindings {
                     program.add_secret(variable(name)?, Origin::User(variable(yours)?))?;
                 }
-                for (name, SecretText(value)) in self.secrets {
+                for (name, value) in self.secrets {
+                    let value = value.told(desk, &name);
                     let name = variable(&name)?;
                     program.add_secret(name.clone(), Origin::Own)?;
                     values.push((name, value));
@@ -119,7 +122,8 @@ impl PutServer {
                     false => Transport::Auto,
                 };
                 let mut remote = Remote::new(&url, transport)?;
-                for (header, SecretText(value)) in self.headers {
+                for (header, value) in self.headers {
+                    let value = value.told(desk, &header);
                     values.push((remote.add_secret_header(&header)?, value));
                 }
                 Kind::Remote(remote)
@@ -143,7 +147,7 @@ async fn put(
     let name = name
         .parse()
         .map_err(|error| DeskError::unfit(format!("that is no name: {error}")))?;
-    mcp::put(&desk, &identity, body.server(name)?, true).await?;
+    mcp::put(&desk, &identity, body.server(&desk, name)?, true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

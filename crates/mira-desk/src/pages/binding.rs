@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::Redirect;
-use mira_secret::{Scope, SecretName};
+use mira_secret::SecretName;
 use mira_store::{AuditAction, Instance};
 
 use super::mcp::variable;
@@ -21,45 +21,17 @@ pub(crate) async fn bind(
 ) -> Result<Instance, DeskError> {
     let (name, secret) = (variable(name)?, variable(secret)?);
     let instance = desk.house.find(id).await?.instance;
-    let unpacked = desk.house.unpacked(&instance)?;
-    let mut declared = unpacked
-        .iter()
-        .flat_map(|unpacked| &unpacked.manifest.secrets);
-    if !declared.any(|declared| declared.name == name) {
-        return Err(DeskError::unfit(format!(
-            "{} declares no secret {name}",
-            instance.name
-        )));
-    }
     let subject = subject(&instance, &name);
-    let bound = set(desk, &instance, &name, &secret).await;
+    let (instances, wanted) = (desk.house.instances.clone(), instance.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let bound = desk.custody.with(move |vault| {
+        let bound = instances.bind(&wanted, &name, Some(&secret), vault);
+        Ok(runtime.block_on(bound)?)
+    });
+    let bound = bound.await;
     desk.told(identity, AuditAction::SecretBind, &subject, bound)
         .await?;
     Ok(instance)
-}
-
-async fn set(
-    desk: &Desk,
-    instance: &Instance,
-    name: &SecretName,
-    secret: &SecretName,
-) -> Result<(), DeskError> {
-    let own = Scope::Instance(instance.id.as_str().into());
-    let (wanted, yours) = (name.clone(), secret.clone());
-    let checked = desk.custody.with(move |vault| {
-        if vault.find(&Scope::User, &yours).is_none() {
-            return Err(DeskError::unfit(format!("you have no secret {yours}")));
-        }
-        match vault.find(&own, &wanted) {
-            Some(_) => Err(DeskError::unfit(format!("it has a {wanted} of its own"))
-                .hint("`mira secret rm --instance` removes that first.")),
-            None => Ok(()),
-        }
-    });
-    checked.await?;
-    let store = desk.house.instances.store();
-    let set = store.set_binding(&instance.id, name.as_str(), secret.as_str());
-    Ok(set.await?)
 }
 
 /// Takes a binding back.

@@ -55,12 +55,15 @@ async fn shown(desk: &Desk, identity: &Identity, told: &Markup) -> Result<Page, 
         p class="hint" { "A key is tried by listing models, which costs nothing. Nothing is called unless you ask for it here. " code { "mira provider set" } " sets addresses, keys and models." }
         section aria-labelledby="aws" {
             h2 id="aws" { "AWS" }
+            @if let Some(expires) = aws.as_ref().filter(|aws| aws.is_expired()).and_then(|aws| aws.expires) {
+                p class="trouble" { "The session token ended at " (time(expires)) ": get new keys from AWS, and save them below." }
+            }
             @match &aws {
                 None => p class="empty" { "No credentials of AWS are saved." },
                 Some(aws) => dl {
                     dt { "Access key id" } dd { code { (aws.access_key_id) } }
                     dt { "Kind" } dd { @if aws.temporary { "temporary, with a session token" } @else { "long-term" } }
-                    dt { "Expires" } dd {
+                    dt { "Ends" } dd {
                         @match aws.expires { Some(expires) => (time(expires)), None if aws.temporary => "not known", None => "never" }
                         @if aws.is_expired() { " " (badge("expired")) }
                     }
@@ -87,6 +90,7 @@ fn aws_form(region: Option<&str>) -> Markup {
             label { "Access key id" input type="password" name="id" maxlength="256" autocomplete="off" spellcheck="false"; }
             label { "Secret access key" input type="password" name="key" maxlength="1024" autocomplete="off" spellcheck="false"; }
             label { "Session token" textarea class="secret" name="token" rows="1" spellcheck="false" autocomplete="off" {} small { "For temporary keys, which begin with ASIA." } }
+            label { "When the session token ends" input name="expires" maxlength="64" placeholder="2026-11-24T07:05:09Z, or 12h" spellcheck="false" autocapitalize="off"; small { "As AWS told it with the keys: a time, or how long from now. It is shown here from then on." } }
             label { "Or a profile of this machine" input name="profile" maxlength="128" placeholder="work" spellcheck="false" autocapitalize="off"; small { "Of " code { "~/.aws/credentials" } " and " code { "~/.aws/config" } "; the fields above stay empty then." } }
             label { "Region" input name="region" maxlength="64" value=[region] placeholder="us-east-1" spellcheck="false" autocapitalize="off"; }
             label class="check" { input type="checkbox" name="anyway" value="yes"; "Save them even if AWS refuses them" }
@@ -130,6 +134,7 @@ pub(crate) async fn set_aws(
     let region = region.map_err(|error| DeskError::unfit(error.to_string()))?;
     let anyway = form.text("anyway").is_some();
     let profile = form.text("profile").map(str::to_owned);
+    let expires = form.text("expires").map(str::to_owned);
     let (credentials, region) = match profile {
         Some(profile) => {
             let imported = providers::of_profile(&desk, &profile).await?;
@@ -148,6 +153,7 @@ pub(crate) async fn set_aws(
             (credentials, region)
         }
     };
+    let credentials = providers::ending(credentials, expires.as_deref())?;
     let set = providers::set_aws(&desk, &identity, credentials, region, anyway).await?;
     let (tried, saved) = set;
     let (status, says) = match (tried.ok, saved) {

@@ -208,6 +208,8 @@ async fn nobody_is_let_in_by_a_word_that_does_not_fit() {
     provider.refuse(None);
     provider.say(ann(&["everybody"]));
     served.sign_in().await.unwrap();
+    // The log hears of the client's secret, to be kept free of it.
+    assert!(served.heard().iter().any(|value| value == SECRET));
 
     let filter = AuditFilter::default();
     let page = served.shared.audit(&filter, None, 100).await.unwrap();

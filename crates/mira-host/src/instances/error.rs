@@ -122,6 +122,46 @@ pub enum InstanceError {
         /// Their names.
         names: Vec<SecretName>,
     },
+    /// Its app does not declare such a secret.
+    #[error("{instance} declares no secret {name}")]
+    NotDeclared {
+        /// The instance's name.
+        instance: String,
+        /// What was named.
+        name: SecretName,
+        /// What it declares.
+        declared: Vec<SecretName>,
+    },
+    /// What it was to be bound to is not saved.
+    #[error("{name} is not saved in scope user")]
+    NotSaved {
+        /// The user's secret.
+        name: SecretName,
+    },
+    /// AWS credentials do not have the part that was asked of them.
+    #[error("{secret} has no {name}")]
+    NoPart {
+        /// The user's secret.
+        secret: SecretName,
+        /// The declared name.
+        name: SecretName,
+    },
+    /// It has a value of its own already.
+    #[error("{instance} has a {name} of its own")]
+    HasOwn {
+        /// The instance's name.
+        instance: String,
+        /// The declared name.
+        name: SecretName,
+    },
+    /// It is bound to one of the user's secrets already.
+    #[error("{name} of {instance} is bound to one of your secrets")]
+    IsBound {
+        /// The instance's name.
+        instance: String,
+        /// The declared name.
+        name: SecretName,
+    },
     /// A decision about hosts cannot be read, and what it forbids is not known.
     #[error("what was decided of {instance} about {} is about no host: {source}; `mira net forget` takes it back", host.escape_debug())]
     Decision {

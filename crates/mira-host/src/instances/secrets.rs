@@ -61,6 +61,87 @@ pub(super) fn scope(id: &InstanceId) -> Scope {
 }
 
 impl Instances {
+    /// Binds a declared name of an instance to a secret of the user: to `wanted`, or to the one of the same name or that has it
+    /// as a part. Returns what it is bound to, from the next start on.
+    ///
+    /// # Errors
+    ///
+    /// It is not declared, the secret is not saved, or the instance has a value of its own.
+    pub async fn bind(
+        &self,
+        instance: &Instance,
+        name: &SecretName,
+        wanted: Option<&SecretName>,
+        vault: &Vault,
+    ) -> Result<SecretName, InstanceError> {
+        self.check_declared(instance, name)?;
+        let entry = match wanted {
+            Some(secret) => vault.find(&Scope::User, secret),
+            None => vault.carrier(&Scope::User, name)?,
+        };
+        let entry = entry.ok_or_else(|| InstanceError::NotSaved {
+            name: wanted.unwrap_or(name).clone(),
+        })?;
+        let secret = entry.name().clone();
+        let name = name.clone();
+        if entry.kind() == Kind::AwsCredentials && vault.value_for(&name, entry)?.is_none() {
+            return Err(InstanceError::NoPart { secret, name });
+        }
+        if vault.find(&scope(&instance.id), &name).is_some() {
+            let instance = instance.name.to_string();
+            return Err(InstanceError::HasOwn { instance, name });
+        }
+        self.store
+            .set_binding(&instance.id, name.as_str(), secret.as_str())
+            .await?;
+        Ok(secret)
+    }
+
+    /// Refuses a name that an instance's app does not declare, where it is known what it declares.
+    ///
+    /// # Errors
+    ///
+    /// It is not declared, or the copy of the package cannot be used.
+    pub fn check_declared(
+        &self,
+        instance: &Instance,
+        name: &SecretName,
+    ) -> Result<(), InstanceError> {
+        let Some(unpacked) = self.unpacked(instance)? else {
+            return Ok(());
+        };
+        let declared = unpacked.manifest.secrets.into_iter().map(|one| one.name);
+        let declared: Vec<SecretName> = declared.collect();
+        match declared.contains(name) {
+            true => Ok(()),
+            false => Err(InstanceError::NotDeclared {
+                instance: instance.name.to_string(),
+                name: name.clone(),
+                declared,
+            }),
+        }
+    }
+
+    /// Refuses a declared name that is bound to one of the user's secrets: a value of its own would be a second one.
+    ///
+    /// # Errors
+    ///
+    /// It is bound, or the database cannot be read.
+    pub async fn check_unbound(
+        &self,
+        instance: &Instance,
+        name: &SecretName,
+    ) -> Result<(), InstanceError> {
+        let bindings = self.store.bindings(&instance.id).await?;
+        match bindings.iter().any(|binding| binding.name == name.as_str()) {
+            false => Ok(()),
+            true => Err(InstanceError::IsBound {
+                instance: instance.name.to_string(),
+                name: name.clone(),
+            }),
+        }
+    }
+
     /// Says where each declared secret comes from. `sealed` names what is sealed in the package; without a vault, nothing is saved.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::borrow::Cow;
 
 use ini::{Ini, ParseOption, Properties};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use mira_secret::SecretBytes;
 use mira_vault::{AwsCredentials, AwsCredentialsError};
 use serde::Deserialize;
@@ -32,6 +32,13 @@ pub struct Imported {
     pub credentials: AwsCredentials,
     /// The region, if one was there.
     pub region: Option<Region>,
+}
+
+/// Reads when a session token ends: a time such as `2026-11-24T07:05:09Z`, or how long from `now`, such as `12h`.
+#[must_use]
+pub fn parse_expiry(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let from_now = || now.checked_add(text.parse::<SignedDuration>().ok()?).ok();
+    text.parse().ok().or_else(from_now)
 }
 
 /// What is in the files of AWS's tools; nothing of a file that is not there.

@@ -8,9 +8,10 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
+use axum::handler::Handler;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{MethodFilter, on};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use mira_host::supervisor;
@@ -18,24 +19,168 @@ use mira_host::supervisor;
 use super::follow::Following;
 use super::{Desk, start};
 use crate::lines;
-use crate::wire::{self, Failure, InstanceState, RuleSpec, Stopped};
+use crate::openapi::{self, About, Answer, Content, Exchange, Operation};
+use crate::wire::{
+    self, Event, Failure, InstanceState, RuleSpec, START_PROTOCOL, StartLine, StartRequest, Stopped,
+};
+
+/// The routes, and what they say of themselves.
+struct Routes {
+    router: Router<Arc<Desk>>,
+    table: Vec<Operation>,
+}
+
+impl Routes {
+    fn add<H, T>(
+        mut self,
+        method: &'static str,
+        path: &'static str,
+        does: &'static str,
+        handler: H,
+        exchange: Exchange,
+    ) -> Self
+    where
+        H: Handler<T, Arc<Desk>>,
+        T: 'static,
+    {
+        let filter = match method {
+            "GET" => MethodFilter::GET,
+            "PUT" => MethodFilter::PUT,
+            _ => MethodFilter::POST,
+        };
+        self.router = self.router.route(path, on(filter, handler));
+        self.table.push(Operation {
+            method,
+            path,
+            does,
+            notes: String::new(),
+            exchange,
+        });
+        self
+    }
+
+    /// Says what else is to be known of the route that was added last.
+    fn note(mut self, notes: &str) -> Self {
+        if let Some(operation) = self.table.last_mut() {
+            operation.notes = notes.to_owned();
+        }
+        self
+    }
+}
+
+fn all() -> Routes {
+    let done = Exchange::default;
+    let answers = |content| Exchange {
+        answers: Answer::Content(content),
+        ..Exchange::default()
+    };
+    Routes {
+        router: Router::new(),
+        table: Vec::new(),
+    }
+    .add(
+        "GET",
+        "/v1/instances",
+        "list the instances that the supervisor knows",
+        instances,
+        answers(Content::json::<Vec<InstanceState>>()),
+    )
+    .add(
+        "POST",
+        "/v1/instances/{id}/start",
+        "start an instance",
+        start,
+        Exchange {
+            answers: Answer::Upgrade {
+                protocol: START_PROTOCOL,
+                sends: openapi::schema::<StartRequest>(),
+                answers: openapi::schema::<StartLine>(),
+            },
+            ..Exchange::default()
+        },
+    )
+    .note(
+        "It is asked with `Connection: upgrade` and `Upgrade: mira-start`. After the answer the length of the request follows as four \
+         bytes, big end first; then the request as JSON; then the values' bytes, one after the other, as long as `values` says. What \
+         comes of it comes back as lines of JSON. An attached instance is stopped when the connection ends.",
+    )
+    .add(
+        "POST",
+        "/v1/instances/{id}/stop",
+        "stop an instance, and wait for its last snapshot",
+        stop,
+        answers(Content::json::<Stopped>()),
+    )
+    .add(
+        "POST",
+        "/v1/instances/{id}/discard",
+        "stop an instance whose state is about to be removed",
+        discard,
+        answers(Content::json::<Stopped>()),
+    )
+    .add(
+        "PUT",
+        "/v1/instances/{id}/rules",
+        "replace the rules of an instance's network",
+        rules,
+        Exchange {
+            takes: Some(Content::json::<Vec<RuleSpec>>()),
+            ..Exchange::default()
+        },
+    )
+    .add(
+        "GET",
+        "/v1/instances/{id}/events",
+        "tell what happens to an instance from now on, until it has stopped",
+        events,
+        answers(Content::lines::<Event>()),
+    )
+    .add(
+        "GET",
+        "/v1/instances/{id}/delivery-token",
+        "return what an instance's services know Mira by when it posts them events",
+        delivery_token,
+        answers(Content::bytes()),
+    )
+    .note("It is 204 where the instance takes no events. The token is worth something to that instance alone, and ends with it.")
+    .add(
+        "GET",
+        "/v1/instances/{id}/report",
+        "return what an instance tells of how it fares, with markers in place of its values",
+        report,
+        answers(Content::bytes()),
+    )
+    .add(
+        "POST",
+        "/v1/instances/{id}/services/{service}/restart",
+        "restart a service with the values that it has",
+        restart,
+        done(),
+    )
+    .add(
+        "POST",
+        "/v1/shutdown",
+        "stop all instances, and end the supervisor",
+        shut_down,
+        done(),
+    )
+}
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
-    Router::new()
-        .route("/v1/instances", get(instances))
-        .route("/v1/instances/{id}/start", post(start))
-        .route("/v1/instances/{id}/stop", post(stop))
-        .route("/v1/instances/{id}/discard", post(discard))
-        .route("/v1/instances/{id}/rules", put(rules))
-        .route("/v1/instances/{id}/events", get(events))
-        .route("/v1/instances/{id}/delivery-token", get(delivery_token))
-        .route("/v1/instances/{id}/report", get(report))
-        .route(
-            "/v1/instances/{id}/services/{service}/restart",
-            post(restart),
-        )
-        .route("/v1/shutdown", post(shut_down))
-        .with_state(desk)
+    all().router.with_state(desk)
+}
+
+/// Returns the description of what the supervisor is asked over its socket, as OpenAPI 3.1.
+#[must_use]
+pub fn describe() -> serde_json::Value {
+    let about = About {
+        title: "Mira's supervisor",
+        notes: "HTTP/1.1 over a unix socket in the run-time folder, which only processes of the same user reach. It is what \
+                `mira` itself speaks: command and supervisor are of the same version, and other programs use the desk's API.",
+        failure: openapi::schema::<Failure>(),
+        security: None,
+    };
+    openapi::document(about, all().table)
 }
 
 async fn instances(State(desk): State<Arc<Desk>>) -> Json<Vec<InstanceState>> {

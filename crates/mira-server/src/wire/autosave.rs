@@ -11,6 +11,7 @@ use mira_secret::SecretName;
 use mira_snapshot::{Findings, Retention, Volume};
 use mira_store::Instance;
 use mira_vault::Vault;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{NotText, NotUnderstood, milliseconds, path};
@@ -64,7 +65,7 @@ impl Autosave {
 }
 
 /// An [`Autosave`] as it is sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct AutosaveSpec {
     interval_ms: u64,
@@ -74,14 +75,14 @@ pub(crate) struct AutosaveSpec {
     password: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct VolumeSpec {
     name: String,
     path: PathBuf,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RetentionSpec {
     last: u16,
@@ -143,14 +144,16 @@ impl TryFrom<AutosaveSpec> for Autosave {
 }
 
 /// How the snapshots fare that are taken by themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AutosaveState {
     /// When it was last found that all is saved.
+    #[schemars(with = "Option<String>")]
     pub saved: Option<Timestamp>,
     /// The snapshot that holds it.
     pub snapshot: Option<String>,
     /// Since when each one fails; nothing if the last one did not.
+    #[schemars(with = "Option<String>")]
     pub failing_since: Option<Timestamp>,
     /// Why the last one failed.
     pub failure: Option<String>,
@@ -161,7 +164,7 @@ pub struct AutosaveState {
 }
 
 /// A place where the value of a secret is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Found {
     /// The file, as `/<volume>/…`, redacted.
@@ -204,7 +207,7 @@ impl AutosaveState {
 }
 
 /// What came of a stop.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Stopped {
     /// How its snapshots fared, the last one included, if any were to be taken.

@@ -7,12 +7,13 @@ use mira_host::network::NetworkMode;
 use mira_host::run::Stream;
 use mira_host::service::{self, Phase};
 use mira_host::supervisor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AutosaveState;
 
 /// An instance that the supervisor knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InstanceState {
     /// Its id.
@@ -24,6 +25,7 @@ pub struct InstanceState {
     /// How the snapshots fare that are taken by themselves, if any are.
     pub autosave: Option<AutosaveState>,
     /// How far its network is enforced; nothing where it has none of its own.
+    #[schemars(with = "Option<ModeSchema>")]
     pub network: Option<NetworkMode>,
 }
 
@@ -41,8 +43,22 @@ impl InstanceState {
     }
 }
 
+/// How far a network is enforced, as [`NetworkMode`] is written.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", tag = "mode")]
+#[expect(dead_code, reason = "describes what another crate writes")]
+enum ModeSchema {
+    /// Nothing leaves but through the gate.
+    Enforced,
+    /// Programs are not kept from going around the gate.
+    Recorded {
+        /// Why it is not enforced.
+        why: String,
+    },
+}
+
 /// How one service fares.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceState {
     /// Its name.
@@ -50,12 +66,14 @@ pub struct ServiceState {
     /// What it does: waiting, starting, up, stopping, delayed, stopped, ended or failed.
     pub phase: String,
     /// Since when.
+    #[schemars(with = "String")]
     pub since: Timestamp,
     /// Its main process, while there is one.
     pub pid: Option<u32>,
     /// How often it was started again without being asked to.
     pub restarts: u32,
     /// When it is started again, if it waits for that.
+    #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
     /// Why it is in this state, or how it ended the last time.
     pub reason: Option<String>,
@@ -105,7 +123,7 @@ impl From<&supervisor::InstanceState> for InstanceState {
 }
 
 /// Something that happened to an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
 pub enum Event {
     /// A service is in another state.
@@ -116,6 +134,7 @@ pub enum Event {
     /// A service wrote a line.
     Log {
         /// When it was read.
+        #[schemars(with = "String")]
         time: Timestamp,
         /// Which service.
         service: String,
@@ -201,7 +220,7 @@ impl TryFrom<Event> for LogLine {
 }
 
 /// Why something did not work, in words for the person at the prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Failure {
     /// What happened, to what.

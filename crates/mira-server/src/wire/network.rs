@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use mira_gate::{Origin, Rule};
 use mira_host::network::{Broker, Network, Visible};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{NotText, NotUnderstood, path};
 
 /// What an instance may call, and how.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NetworkSpec {
     name: String,
@@ -25,7 +26,7 @@ pub(crate) struct NetworkSpec {
 }
 
 /// One rule.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RuleSpec {
     hosts: String,
@@ -33,7 +34,7 @@ pub(crate) struct RuleSpec {
     origin: OriginSpec,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum OriginSpec {
     Manifest,
@@ -42,7 +43,7 @@ enum OriginSpec {
     CommandLine,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct BrokerSpec {
     name: String,

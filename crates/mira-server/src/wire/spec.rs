@@ -8,12 +8,13 @@ use mira_host::service::{
     Check, Folders, Health, InstanceSpec, Origin, Report, Restart, ServiceSpec, Value,
 };
 use mira_secret::{ENTRY_BYTES_MAX, SecretName, SecretValue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkSpec;
 
 /// An instance without its values. Paths and words are UTF-8 here: a manifest can hold no others.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Spec {
     pub(crate) id: String,
@@ -32,7 +33,7 @@ struct ReportSpec {
     path: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FoldersSpec {
     package: PathBuf,
@@ -42,7 +43,7 @@ struct FoldersSpec {
     runtime_secrets: PathBuf,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Service {
     name: String,
@@ -58,7 +59,7 @@ struct Service {
     ports: Vec<u16>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct HealthSpec {
     check: CheckSpec,
@@ -68,7 +69,7 @@ struct HealthSpec {
     start_period_ms: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum CheckSpec {
     Http { port: u16, path: String },
@@ -76,7 +77,7 @@ enum CheckSpec {
     Command(Vec<String>),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum RestartSpec {
     Never,
@@ -85,7 +86,7 @@ enum RestartSpec {
 }
 
 /// A value that follows: how it is called, where it rests, how long it is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ValueHead {
     name: String,
@@ -93,7 +94,7 @@ pub(crate) struct ValueHead {
     pub(crate) bytes: usize,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OriginSpec {
     secret_id: String,

@@ -2,9 +2,11 @@
 
 use std::io;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use mira_provider::Settings;
-use mira_provider::aws::{Files, INPUT_BYTES_MAX, Imported, Trial, from_profile, from_text, test};
+use mira_provider::aws::{
+    Files, INPUT_BYTES_MAX, Imported, Trial, from_profile, from_text, parse_expiry, test,
+};
 use mira_provider::saved::credentials_name;
 use mira_provider::settings::Region;
 use mira_secret::{Kind, Scope};
@@ -71,11 +73,7 @@ pub(crate) struct Args {
 }
 
 fn parse_expires(text: &str) -> Result<Timestamp, String> {
-    let from_now = |text: &str| {
-        let span: SignedDuration = text.parse().ok()?;
-        Timestamp::now().checked_add(span).ok()
-    };
-    let time = text.parse().ok().or_else(|| from_now(text));
+    let time = parse_expiry(text, Timestamp::now());
     time.ok_or_else(|| "a time such as 2026-11-24T07:05:09Z, or 12h".to_owned())
 }
 

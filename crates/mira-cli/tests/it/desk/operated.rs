@@ -3,35 +3,20 @@
 use std::fs;
 
 use mira_testkit::canary::{Canary, Sweep};
+use mira_testkit::github::{AppKey, GitHub};
 use mira_testkit::postgres::{PASSWORD, Postgres};
 use serde_json::Value;
 
-use super::{Served, TALKER, curl};
+use super::TALKER;
+use super::served::{ADMIN, Served, action, curl, log_in, post};
 use crate::apps::house::House;
 use crate::support::{MIRA, VALUE, mira, set};
-
-const ADMIN: &str = "four words that hold";
 
 /// Writes a file of a home, and returns its path.
 fn file(house: &House, name: &str, text: &str) -> String {
     let path = house.home.path().join(name);
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-fn log_in(house: &House, desk: &Served) {
-    let login = format!("{}/login", desk.url);
-    let page = curl(
-        house,
-        &[
-            "--data",
-            "name=admin",
-            "--data-urlencode",
-            &format!("password={ADMIN}"),
-            &login,
-        ],
-    );
-    assert!(page.contains("<h1>Secrets</h1>"), "{page}");
 }
 
 #[test]
@@ -48,19 +33,9 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
     log_in(&house, &desk);
     let base = &desk.url;
     // The value where it belongs, and everywhere where it does not.
-    let value = format!("value={VALUE}");
     let saved = format!("{base}/instances/talker/secrets");
-    curl(
-        &house,
-        &[
-            "--data",
-            "name=TALKER_KEY",
-            "--data-urlencode",
-            &value,
-            &saved,
-        ],
-    );
-    curl(&house, &[&format!("{base}/secrets/{VALUE}?{value}")]);
+    post(&house, &saved, &[("name", "TALKER_KEY"), ("value", VALUE)]);
+    curl(&house, &[&format!("{base}/secrets/{VALUE}?value={VALUE}")]);
     curl(
         &house,
         &[
@@ -69,16 +44,8 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
             &format!("{base}/{VALUE}"),
         ],
     );
-    curl(
-        &house,
-        &[
-            "--data-urlencode",
-            &format!("name={VALUE}"),
-            "--data-urlencode",
-            &format!("password={VALUE}"),
-            &format!("{base}/login"),
-        ],
-    );
+    let login = format!("{base}/login");
+    post(&house, &login, &[("name", VALUE), ("password", VALUE)]);
     let link = format!("mira_link_{}", "a2".repeat(28));
     curl(&house, &[&format!("{base}/enter/{link}")]);
     let token = format!("mira_{}", "b3".repeat(28));
@@ -92,7 +59,7 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
     );
     log_in(&house, &desk);
     let started = format!("{base}/instances/talker/start");
-    curl(&house, &["--data", "", &started]);
+    post(&house, &started, &[]);
     let id = curl(&house, &["--head", &format!("{base}/healthz")]);
     let id = id
         .lines()
@@ -139,6 +106,73 @@ fn the_log_tells_of_every_request_and_holds_no_value() {
         Canary::new("LINK", link),
         Canary::new("TOKEN", token),
         Canary::new("SESSION", session),
+    ];
+    Sweep::new(&canaries)
+        .bytes("the log", log.as_bytes())
+        .assert_clean();
+}
+
+#[test]
+fn what_a_server_checks_signs_and_calls_with_is_not_in_its_log() {
+    let house = House::new();
+    let github = GitHub::start();
+    // A file's name is as good as any way into the log, and has no other letters.
+    let fits = |line: &&str| line.len() == 64 && !line.contains(['+', '/']);
+    let key =
+        std::iter::repeat_with(AppKey::make).find(|key| key.pem().lines().any(|line| fits(&line)));
+    let key = key.unwrap();
+    let line = key.pem().lines().find(fits).unwrap().to_owned();
+    let pem = file(&house, "app.pem", key.pem());
+    let api = github.url();
+    let setup = [
+        "github",
+        "setup",
+        "--app-id",
+        "4711",
+        "--api-url",
+        &api,
+        "--private-key-file",
+        &pem,
+    ];
+    house.run(&setup, 0);
+    let webhook = "canary-webhook-0123456789abcdef-0123456789";
+    set(&house.home, "MIRA_WEBHOOK_SECRET", webhook);
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--hooks",
+        "--log",
+        "json",
+    ];
+    let desk = Served::start(&house, &args, &[("ADMIN_PASSWORD", ADMIN)]);
+    log_in(&house, &desk);
+    let base = &desk.url;
+    for (number, name) in [webhook, &line].into_iter().enumerate() {
+        let text = format!(
+            "{{\"mcpServers\": {{\"s{number}\": {{\"command\": \"a\", \"env\": {{\"API_KEY\": \"{VALUE}\"}}}}}}}}"
+        );
+        let config = file(&house, "config.json", &text);
+        let form = format!("config=@{config};filename={name}");
+        let shown = curl(
+            &house,
+            &["--form", &form, &format!("{base}/mcp-import/upload")],
+        );
+        post(
+            &house,
+            &format!("{base}{}", action(&shown, "/mcp-import/")),
+            &[],
+        );
+    }
+    let (code, log) = desk.end_and_tell();
+    assert_eq!(code, Some(0), "{log}");
+    for name in ["MIRA_WEBHOOK_SECRET", "MIRA_GITHUB_PRIVATE_KEY"] {
+        assert!(log.contains(&format!("[redacted:{name}]")), "{name}: {log}");
+    }
+    let canaries = [
+        Canary::new("WEBHOOK", webhook),
+        Canary::new("KEY", line),
+        Canary::new("VALUE", VALUE),
     ];
     Sweep::new(&canaries)
         .bytes("the log", log.as_bytes())

@@ -17,7 +17,7 @@ use reqwest::{Client, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::Served;
+use super::served::Served;
 use crate::apps::house::House;
 
 const CLIENTS: usize = 32;

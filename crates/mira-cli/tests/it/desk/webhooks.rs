@@ -6,7 +6,7 @@ use std::time::Instant;
 use mira_testkit::canary::{Canary, Sweep};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Served;
+use super::served::Served;
 use crate::apps::house::{House, PATIENCE};
 use crate::support::set;
 

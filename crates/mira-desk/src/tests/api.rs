@@ -1,0 +1,247 @@
+//! The API as a script uses it, with a token: packages, secrets and bindings of instances, snapshots.
+
+use mira_secret::SecretBytes;
+use mira_store::{NewApiToken, Role, TokenScope};
+use mira_testkit::canary::{Canary, Sweep};
+use serde_json::{Value, json};
+
+use super::*;
+
+const MANIFEST: &str = r#"
+kind: mira.app/v1
+id: org.example.keeper
+name: Keeper
+version: 1.0.0
+secrets:
+  - {name: SOME_KEY, required: true, description: What it is for, howToObtain: Ask somebody}
+  - {name: OTHER_KEY}
+network: {allow: [api.example.org]}
+state: {volumes: [{name: data}]}
+services:
+  - {name: web, command: [sleep, infinity], ports: [{name: http}]}
+"#;
+
+/// A script with a token.
+struct Script<'a> {
+    served: &'a Served,
+    token: SecretBytes,
+}
+
+impl<'a> Script<'a> {
+    async fn of(served: &'a Served, user: &User, scope: TokenScope) -> Self {
+        let new = NewApiToken {
+            user: &user.id,
+            name: "a script",
+            scope,
+            expires: None,
+        };
+        let made = served.shared.create_api_token(&new, Timestamp::now()).await;
+        Self {
+            served,
+            token: SecretBytes::copy_from(made.unwrap().0.expose().as_bytes()),
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let token = std::str::from_utf8(self.token.expose()).unwrap();
+        let request = self.served.request(method, path).bearer_auth(token);
+        let answer = request.body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        let told = match text.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}")),
+        };
+        (status, told)
+    }
+
+    async fn tell(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.ask(method, path, body.to_string()).await
+    }
+}
+
+/// Returns a package of an app.
+fn package(served: &Served, manifest: &str) -> Vec<u8> {
+    let app = served.path().join("app");
+    std::fs::create_dir_all(&app).unwrap();
+    std::fs::write(app.join("mira.yaml"), manifest).unwrap();
+    let file = served.path().join("app.mira");
+    mira_package::archive::pack(&app, &file, &Default::default()).unwrap();
+    std::fs::read(file).unwrap()
+}
+
+#[tokio::test]
+async fn a_script_opens_a_package_and_answers_what_it_asks_for() {
+    let served = Served::start().await;
+    let user = served.user("ada", Role::Admin).await;
+    let script = Script::of(&served, &user, TokenScope::Admin).await;
+    let content = package(&served, MANIFEST);
+    let (status, looked) = script
+        .ask("POST", "/api/v1/packages", content.clone())
+        .await;
+    assert_eq!(status, 200, "{looked}");
+    let asks = &looked["package"];
+    assert_eq!(looked["encrypted"], false);
+    assert_eq!(asks["id"], "org.example.keeper");
+    assert_eq!(asks["trust"], "unsigned");
+    assert_eq!(asks["ports"], json!(["web/http"]));
+    assert_eq!(asks["network"], json!(["api.example.org"]));
+    assert_eq!(asks["secrets"][0]["name"], "SOME_KEY");
+    assert_eq!(asks["secrets"][0]["how_to_obtain"], "Ask somebody");
+    let key = looked["key"].as_str().unwrap();
+    let open = format!("/api/v1/packages/{key}/open");
+    // Not somebody else's, nor an operator's.
+    let eve = served.user("eve", Role::Admin).await;
+    let other = Script::of(&served, &eve, TokenScope::Admin).await;
+    assert_eq!(other.tell("POST", &open, json!({})).await.0, 404);
+    let operator = Script::of(&served, &user, TokenScope::Operate).await;
+    assert_eq!(operator.tell("POST", &open, json!({})).await.0, 403);
+    // What is wrong with the answers opens nothing, and can be mended.
+    for (answers, word) in [
+        (
+            json!({"secrets": {"NOT_ASKED": "a-value-of-some-length"}}),
+            "declares no secret",
+        ),
+        (json!({"secrets": {"SOME_KEY": ""}}), "missing"),
+        (json!({"name": "No Name!"}), "name"),
+        (json!({"update": "nothing"}), "no"),
+        (json!({"agreed": true}), "openapi.json"),
+    ] {
+        let (status, told) = script.tell("POST", &open, answers).await;
+        assert!([404, 422].contains(&status), "{status} {told}");
+        assert!(told["message"].as_str().unwrap().contains(word), "{told}");
+    }
+    let canaries = Canary::generate();
+    let value = canaries
+        .iter()
+        .find_map(|canary| std::str::from_utf8(canary.value()).ok())
+        .unwrap();
+    let answers = json!({"name": "one", "secrets": {"SOME_KEY": value}});
+    let (status, opened) = script.tell("POST", &open, answers).await;
+    assert_eq!((status, &opened["name"]), (200, &json!("one")), "{opened}");
+    let page = served
+        .get(
+            &served.cookie(SessionOf::User(&user)).await,
+            "/instances/one",
+        )
+        .await
+        .1;
+    assert!(page.contains("its own"), "{page}");
+    // It was opened, and is looked at no more.
+    assert_eq!(script.tell("POST", &open, json!({})).await.0, 404);
+    let (_, listed) = script.ask("GET", "/api/v1/instances", "").await;
+    assert_eq!(listed[0]["name"], "one", "{listed}");
+    let sweep = Sweep::new(&canaries);
+    sweep
+        .bytes("answer", opened.to_string().as_bytes())
+        .assert_clean();
+    sweep.bytes("page", page.as_bytes()).assert_clean();
+    sweep.folder(served.path()).assert_clean();
+    // What is none is refused with words; and what did not come at all.
+    for content in [b"not a package".to_vec(), Vec::new()] {
+        let (status, told) = script.ask("POST", "/api/v1/packages", content).await;
+        assert_eq!(status, 422, "{told}");
+    }
+    let page = served
+        .shared
+        .audit(&Default::default(), None, 50)
+        .await
+        .unwrap();
+    let rows: Vec<_> = page
+        .rows
+        .iter()
+        .map(|row| (row.action.as_str(), row.subject.as_str()))
+        .collect();
+    assert!(
+        rows.contains(&("instance.open", "org.example.keeper")),
+        "{rows:?}"
+    );
+    assert!(
+        rows.iter()
+            .any(|(action, subject)| *action == "secret.set" && subject.contains("SOME_KEY")),
+        "{rows:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_script_saves_binds_and_takes_snapshots_of_an_instance() {
+    let served = Served::start().await;
+    let user = served.user("ada", Role::Admin).await;
+    let script = Script::of(&served, &user, TokenScope::Admin).await;
+    let content = package(&served, MANIFEST);
+    let (_, looked) = script.ask("POST", "/api/v1/packages", content).await;
+    let open = format!("/api/v1/packages/{}/open", looked["key"].as_str().unwrap());
+    script.tell("POST", &open, json!({"name": "one"})).await;
+    let here = "/api/v1/instances/one";
+    // What it declares is saved, or bound, and not both.
+    let value = json!({"value": "a-value-of-some-length"});
+    let (status, told) = script
+        .tell("PUT", &format!("{here}/secrets/NOT_ASKED"), value.clone())
+        .await;
+    assert_eq!(status, 422, "{told}");
+    assert!(
+        told["hint"]
+            .as_str()
+            .unwrap()
+            .contains("SOME_KEY, OTHER_KEY"),
+        "{told}"
+    );
+    script
+        .tell("PUT", "/api/v1/secrets/YOUR_KEY", value.clone())
+        .await;
+    let bind = format!("{here}/bindings/SOME_KEY");
+    let yours = json!({"secret": "YOUR_KEY"});
+    assert_eq!(
+        script
+            .tell("PUT", &bind, json!({"secret": "NOT_THERE"}))
+            .await
+            .0,
+        422
+    );
+    assert_eq!(script.tell("PUT", &bind, yours.clone()).await.0, 204);
+    let own = format!("{here}/secrets/SOME_KEY");
+    let (status, told) = script.tell("PUT", &own, value.clone()).await;
+    assert_eq!(status, 422, "{told}");
+    assert_eq!(script.ask("DELETE", &bind, "").await.0, 204);
+    assert_eq!(script.tell("PUT", &own, value).await.0, 204);
+    assert_eq!(script.tell("PUT", &bind, yours).await.0, 422);
+    // Snapshots: taken, restored with what was saved first, removed; by who may.
+    let all = format!("{here}/snapshots");
+    assert_eq!(script.ask("GET", &all, "").await.1, json!([]));
+    let viewer = Script::of(&served, &user, TokenScope::Read).await;
+    assert_eq!(viewer.ask("POST", &all, "").await.0, 403);
+    let (status, first) = script.tell("POST", &all, json!({"label": "first"})).await;
+    assert_eq!((status, &first["label"]), (200, &json!("first")), "{first}");
+    let (_, instances) = script.ask("GET", "/api/v1/instances", "").await;
+    let id = instances[0]["id"].as_str().unwrap();
+    let data = served.home().join("instances").join(id).join("state/data");
+    std::fs::write(data.join("notes"), "later").unwrap();
+    let first = format!("{all}/{}", first["id"].as_str().unwrap());
+    let (status, safety) = script.ask("POST", &format!("{first}/restore"), "").await;
+    assert_eq!(
+        (status, &safety["tags"]),
+        (200, &json!(["safety"])),
+        "{safety}"
+    );
+    assert!(!data.join("notes").exists());
+    let (_, listed) = viewer.ask("GET", &all, "").await;
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    std::fs::write(data.join("leak.txt"), "a-value-of-some-length").unwrap();
+    let (status, told) = script.ask("POST", &all, "").await;
+    assert_eq!(status, 409, "{told}");
+    assert!(
+        told["message"].as_str().unwrap().contains("/data/leak.txt"),
+        "{told}"
+    );
+    let (status, _) = script.tell("POST", &all, json!({"leave_out": true})).await;
+    assert_eq!(status, 200);
+    let operator = Script::of(&served, &user, TokenScope::Operate).await;
+    assert_eq!(operator.ask("DELETE", &first, "").await.0, 403);
+    assert_eq!(script.ask("DELETE", &first, "").await.0, 204);
+    assert_eq!(script.ask("DELETE", &first, "").await.0, 404);
+    // A start without what it takes says so; here is nothing to start it with.
+    let (status, told) = script
+        .tell("POST", &format!("{here}/start"), json!({"pass": "x"}))
+        .await;
+    assert_eq!(status, 422, "{told}");
+}
