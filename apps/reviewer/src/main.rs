@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, all else to stderr. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something required is missing.
 
+mod budget;
 mod config;
 mod db;
 mod diff;
@@ -225,7 +226,14 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
         github_api: env
             .text("REVIEWER_GITHUB_API_URL")
             .unwrap_or_else(|| "https://api.github.com".to_owned()),
-        month_tokens: env.number("REVIEWER_MONTH_TOKENS"),
+        limits: budget::Limits::of(&env).map_err(|error| Failure {
+            code: 3,
+            text: error.to_string(),
+        })?,
+        bot: env
+            .text("REVIEWER_BOT_NAME")
+            .unwrap_or_else(|| "mira-reviewer".to_owned()),
+        memory: std::sync::Arc::default(),
         id: data_encoding::HEXLOWER.encode(&id),
     };
     let port = port
@@ -233,7 +241,8 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
         .unwrap_or(8474);
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| Failure::failed(format!("port {port}: {error}")))?;
-    say(&format!("listening on 127.0.0.1:{port}"));
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    say(&format!("listening on {address}"));
     let ended = async {
         let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
         match term {
@@ -309,7 +318,7 @@ async fn local(diff: &Path, config: &Path, format: Format) -> Result<String, Fai
         files,
         ..Change::default()
     };
-    let outcome = review::review(&model, &config, change)
+    let outcome = review::review(&model, &config, change, None)
         .await
         .map_err(|error| Failure {
             code: if matches!(error, ReviewError::Model(ModelError::NoKey(_))) {
