@@ -9,17 +9,18 @@ mod mention;
 mod post;
 mod pull;
 mod push;
+mod report;
 mod wanted;
 mod words;
 mod work;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::Value;
 
 use crate::budget::Limits;
@@ -88,8 +89,35 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/events", post(events))
+        .route("/report", get(report))
         .layer(DefaultBodyLimit::max(EVENT_BYTES_MAX))
         .with_state(app)
+}
+
+fn is_the_deliverer(app: &App, headers: &HeaderMap) -> bool {
+    let Some(expected) = &app.delivery_token else {
+        return true;
+    };
+    let shown = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
+    shown.is_some_and(|shown| expected.is(shown))
+}
+
+/// Reports to the one who delivers, and to nobody else.
+async fn report(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    if !is_the_deliverer(&app, &headers) {
+        return Err((StatusCode::UNAUTHORIZED, "not the deliverer\n".to_owned()));
+    }
+    report::report(&app).await.map(Json).map_err(|error| {
+        crate::say(&format!("the report: {error}"));
+        let text = "the database cannot be read\n".to_owned();
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    })
 }
 
 async fn events(
@@ -98,11 +126,8 @@ async fn events(
     body: Bytes,
 ) -> (StatusCode, String) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(expected) = &app.delivery_token {
-        let shown = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        if !shown.is_some_and(|shown| expected.is(shown)) {
-            return (StatusCode::UNAUTHORIZED, "not a delivery\n".to_owned());
-        }
+    if !is_the_deliverer(&app, &headers) {
+        return (StatusCode::UNAUTHORIZED, "not a delivery\n".to_owned());
     }
     let Ok(event) = serde_json::from_slice::<Value>(&body) else {
         return (StatusCode::BAD_REQUEST, "the event is no JSON\n".to_owned());

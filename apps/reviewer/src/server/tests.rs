@@ -1,5 +1,11 @@
 //! Deliveries against a GitHub and a model that speak the real protocols.
 
+mod budget;
+mod commands;
+mod erasure;
+mod limits;
+mod report;
+
 use mira_testkit::github::{GitHub as FakeGitHub, PullSpec, Refusal, Repo};
 use mira_testkit::model_server::{ModelServer, Reply};
 use serde_json::json;
@@ -13,6 +19,8 @@ struct World {
     model: ModelServer,
     app: Arc<App>,
     pull: u64,
+    /// The number of the App that events are delivered to.
+    by: u64,
     _folder: tempfile::TempDir,
 }
 
@@ -66,6 +74,7 @@ async fn world(said: &'static str) -> World {
         id: "one".to_owned(),
     });
     World {
+        by: github.app().id,
         github,
         repo,
         installation,
@@ -78,12 +87,21 @@ async fn world(said: &'static str) -> World {
 
 impl World {
     async fn deliver(&self, kind: &'static str, event: &Value) -> (StatusCode, String) {
+        let token = self.github.token(self.installation, &["octo-org/app"]);
+        self.deliver_with(&token, kind, event).await
+    }
+
+    async fn deliver_with(
+        &self,
+        token: &str,
+        kind: &'static str,
+        event: &Value,
+    ) -> (StatusCode, String) {
         let mut headers = HeaderMap::new();
         headers.insert("x-github-event", kind.parse().unwrap());
         headers.insert("authorization", "Bearer delivery-token-1".parse().unwrap());
-        let token = self.github.token(self.installation, &["octo-org/app"]);
         headers.insert("x-mira-github-token", token.parse().unwrap());
-        let by = self.github.app().id.to_string();
+        let by = self.by.to_string();
         let name = "x-github-hook-installation-target-id";
         headers.insert(name, by.parse().unwrap());
         events(
