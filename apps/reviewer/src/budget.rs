@@ -325,7 +325,13 @@ mod tests {
             (both.pull.tokens, both.pull.cost),
             (Some(100), Some(250_000))
         );
-        assert_eq!(both.used(3, 1), Used { tokens: 4, cost: 17 });
+        assert_eq!(
+            both.used(3, 1),
+            Used {
+                tokens: 4,
+                cost: 17
+            }
+        );
         let used = |tokens, cost| Used { tokens, cost };
         assert!(!both.pull.is_over(used(100, 250_000)) && both.pull.is_over(used(101, 0)));
         assert!(both.pull.is_over(used(0, 250_001)));

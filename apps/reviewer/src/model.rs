@@ -76,10 +76,7 @@ pub(crate) enum ModelError {
 impl ModelError {
     /// Returns whether it may go better later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Away(_) | Self::Budget(BudgetError::Database(_))
-        )
+        matches!(self, Self::Away(_) | Self::Budget(BudgetError::Database(_)))
     }
 }
 
@@ -198,9 +195,14 @@ impl Model {
             return self.once(model, ask).await;
         };
         let budget = |error| (ModelError::Budget(error), None);
-        let tool = ask.tool.as_ref().map_or(0, |(_, schema)| schema.to_string().len());
+        let tool = ask
+            .tool
+            .as_ref()
+            .map_or(0, |(_, schema)| schema.to_string().len());
         let bytes = (ask.system.len() + ask.user.len() + tool) as u64;
-        let held = purse.hold(bytes / TOKEN_BYTES_MIN, ask.max_tokens.into()).await;
+        let held = purse
+            .hold(bytes / TOKEN_BYTES_MIN, ask.max_tokens.into())
+            .await;
         held.map_err(budget)?;
         let done = self.once(model, ask).await;
         let counted = match &done {

@@ -52,12 +52,18 @@ impl Skipped {
         }
     }
 
+    /// Returns one of a file that the diff names without lines.
+    pub(crate) fn bare(path: String) -> Self {
+        Self::new(path, NO_LINES)
+    }
+
     /// Returns whether it was left out for a limit, so that another pass may look at it.
     pub(crate) fn is_for_a_limit(&self) -> bool {
         [FILE_SIZE, FILES, DIFF_SIZE].contains(&&*self.why)
     }
 }
 
+const NO_LINES: &str = "no lines changed, or it is binary";
 const FILE_SIZE: &str = "larger than review.max_file_size";
 const FILES: &str = "over filter.max_files";
 const DIFF_SIZE: &str = "over review.max_diff_size";
@@ -163,7 +169,7 @@ fn chosen(
         {
             "excluded by .mira.yaml"
         } else if file.hunks.is_empty() {
-            "no lines changed, or it is binary"
+            NO_LINES
         } else if size > config.review.max_file_size {
             FILE_SIZE
         } else if kept.len() >= config.filter.max_files {

@@ -89,7 +89,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/events", post(events))
-        .route("/report", get(report))
+        .route("/report", get(panels))
         .layer(DefaultBodyLimit::max(EVENT_BYTES_MAX))
         .with_state(app)
 }
@@ -106,7 +106,7 @@ fn is_the_deliverer(app: &App, headers: &HeaderMap) -> bool {
 }
 
 /// Reports to the one who delivers, and to nobody else.
-async fn report(
+async fn panels(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, (StatusCode, String)> {

@@ -27,17 +27,13 @@ impl Env<'_> {
     /// Returns a number of which something depends: one that cannot be read is no default.
     pub(crate) fn count(&self, name: &'static str) -> Result<Option<u64>, SettingError> {
         let number = self.text(name).map(|text| text.trim().parse());
-        number
-            .transpose()
-            .map_err(|_| SettingError::NoNumber(name))
+        number.transpose().map_err(|_| SettingError::NoNumber(name))
     }
 
     /// The same for a sum of money.
     pub(crate) fn money(&self, name: &'static str) -> Result<Option<f64>, SettingError> {
         let sum = self.text(name).map(|text| text.trim().parse::<f64>());
-        let sum = sum
-            .transpose()
-            .map_err(|_| SettingError::NoNumber(name))?;
+        let sum = sum.transpose().map_err(|_| SettingError::NoNumber(name))?;
         match sum {
             Some(sum) if !sum.is_finite() || sum < 0.0 => Err(SettingError::NoNumber(name)),
             other => Ok(other),

@@ -80,8 +80,7 @@ impl Work<'_> {
         let Ok(files) = diff::parse(&whole) else {
             return self.listed().await;
         };
-        let without = diff::without_lines(&whole).into_iter();
-        let skipped = without.map(|path| Skipped::new(path, "no lines changed, or it is binary"));
+        let skipped = diff::without_lines(&whole).into_iter().map(Skipped::bare);
         Ok((files, skipped.collect()))
     }
 

@@ -108,13 +108,11 @@ impl Work<'_> {
     async fn reject(&self, comment: &Comment, cause: &str) -> Result<&'static str, EventError> {
         let known = self.known().await?;
         let root = match comment.place {
-            Place::Thread(root) => {
-                match self.github.get(&format!("pulls/comments/{root}")).await {
-                    Ok(first) => Some((root, first)),
-                    Err(GitHubError::NotFound(_)) => None,
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            Place::Thread(root) => match self.github.get(&format!("pulls/comments/{root}")).await {
+                Ok(first) => Some((root, first)),
+                Err(GitHubError::NotFound(_)) => None,
+                Err(error) => return Err(error.into()),
+            },
             Place::Whole | Place::Review => None,
         };
         let ours = root.filter(|(_, first)| self.is_ours(first, &known));

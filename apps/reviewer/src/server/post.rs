@@ -37,7 +37,10 @@ pub(super) fn mark(what: &str) -> String {
 
 /// Returns what the mark of one of our texts says.
 pub(super) fn marked(body: &Value) -> Option<&str> {
-    let (mark, _) = body["body"].as_str()?.strip_prefix(MARK)?.split_once(" -->")?;
+    let (mark, _) = body["body"]
+        .as_str()?
+        .strip_prefix(MARK)?
+        .split_once(" -->")?;
     Some(mark)
 }
 
@@ -114,7 +117,8 @@ impl Work<'_> {
         // Who lost the lease must not post.
         self.keep().await?;
         let body = format!("{}\n{text}", mark(&review_mark(pass)));
-        let review = json!({"commit_id": pass.head, "event": "COMMENT", "body": body, "comments": comments});
+        let review =
+            json!({"commit_id": pass.head, "event": "COMMENT", "body": body, "comments": comments});
         let path = format!("pulls/{}/reviews", self.number);
         self.github.post(&path, &review).await?;
         Ok(())
@@ -253,5 +257,7 @@ impl Work<'_> {
 }
 
 fn review_mark(pass: &Pass) -> String {
-    format!("{} {}", pass.head, pass.cause).trim_end().to_owned()
+    format!("{} {}", pass.head, pass.cause)
+        .trim_end()
+        .to_owned()
 }

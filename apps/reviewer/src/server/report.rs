@@ -213,7 +213,8 @@ async fn findings(app: &App) -> Result<Value, sqlx::Error> {
     let rows = app.db.rows(sql, &[since.into()]).await?;
     let mut points = Vec::new();
     for row in &rows {
-        let day = Timestamp::from_second(row.int(0) * DAY_S).map(|at| at.strftime("%Y-%m-%d").to_string());
+        let day = Timestamp::from_second(row.int(0) * DAY_S)
+            .map(|at| at.strftime("%Y-%m-%d").to_string());
         for (at, label) in ["blocker", "warning", "suggestion", "nitpick"]
             .into_iter()
             .enumerate()

@@ -230,8 +230,14 @@ async fn what_github_takes_no_comment_on_stands_in_the_walkthrough_and_the_rest_
     assert_eq!((on_lines.len(), &on_lines[0]["path"]), (1, &json!("a.rs")));
     assert_eq!(world.repo.reviews(world.pull).len(), 1);
     let told = world.walkthrough();
-    assert!(told.contains("c.rs, line 1 (GitHub takes no comment there)"), "{told}");
-    assert!(told.contains("Kept: 2. Posted on lines: 1. In the walkthrough: 1."), "{told}");
+    assert!(
+        told.contains("c.rs, line 1 (GitHub takes no comment there)"),
+        "{told}"
+    );
+    assert!(
+        told.contains("Kept: 2. Posted on lines: 1. In the walkthrough: 1."),
+        "{told}"
+    );
     let rows = world.rows("SELECT posted, computed FROM rv_pass").await;
     assert_eq!((rows[0].int(0), rows[0].int(1)), (1, 2));
 }

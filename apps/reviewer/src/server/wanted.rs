@@ -42,7 +42,10 @@ pub(super) struct Comment {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wanted {
     /// A review of a pull request's head; `new` where commits came to a known one.
-    Review { number: i64, new: bool },
+    Review {
+        number: i64,
+        new: bool,
+    },
     /// Whatever a comment says.
     Comment(i64, Comment),
     /// Cancel what waits, and forget what is known of a pull request that is closed.

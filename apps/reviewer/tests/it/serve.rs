@@ -240,8 +240,17 @@ fn a_server_on_sqlite_that_is_killed_at_any_request_and_started_again_posts_one_
         let files = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
         for bytes in files.chain([said.into_bytes()]) {
             let text = String::from_utf8_lossy(&bytes);
-            for canary in world.github.tokens().iter().map(String::as_str).chain([DELIVERY]) {
-                assert!(!text.contains(canary), "a token is on the disk or in the log");
+            for canary in world
+                .github
+                .tokens()
+                .iter()
+                .map(String::as_str)
+                .chain([DELIVERY])
+            {
+                assert!(
+                    !text.contains(canary),
+                    "a token is on the disk or in the log"
+                );
             }
         }
     }
@@ -297,7 +306,11 @@ fn a_share_of_the_budget_is_a_line_of_the_log_once() {
 fn a_limit_that_is_no_number_or_has_no_price_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     for (name, value, expect) in [
-        ("REVIEWER_MONTH_TOKENS", "many", "REVIEWER_MONTH_TOKENS is no number"),
+        (
+            "REVIEWER_MONTH_TOKENS",
+            "many",
+            "REVIEWER_MONTH_TOKENS is no number",
+        ),
         ("REVIEWER_PULL_COST", "2", "set REVIEWER_PRICE_INPUT"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_reviewer"))

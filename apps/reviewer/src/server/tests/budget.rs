@@ -23,7 +23,12 @@ impl World {
         let repo = self.repo.pull(self.pull)["base"]["repo"]["id"].as_i64();
         let month = jiff::Timestamp::now().strftime("%Y-%m").to_string();
         let sql = "INSERT INTO rv_spend (repo, pull, what, month, tokens, cost, held_tokens, held_cost) VALUES ($1, $2, 'before', $3, $4, 0, 0, 0)";
-        let values = [repo.unwrap().into(), pull.into(), month.into(), tokens.into()];
+        let values = [
+            repo.unwrap().into(),
+            pull.into(),
+            month.into(),
+            tokens.into(),
+        ];
         self.app.db.execute(sql, &values).await.unwrap();
     }
 
@@ -61,7 +66,10 @@ async fn each_cap_is_looked_at_before_a_model_is_asked_and_the_refusal_is_told()
             assert_eq!(world.opened().await.1, "skipped\n");
             assert!(world.model.requests().is_empty());
             let told = world.walkthrough();
-            assert!(told.contains(&format!("Not reviewed: the budget of {whose}")), "{told}");
+            assert!(
+                told.contains(&format!("Not reviewed: the budget of {whose}")),
+                "{told}"
+            );
             let head = world.repo.pull(world.pull)["head"]["sha"].clone();
             let runs = world.repo.check_runs(head.as_str().unwrap());
             assert_eq!(runs[0]["conclusion"], "neutral");
@@ -102,21 +110,31 @@ async fn shares_of_the_budget_are_told_once_each() {
     world.spent_before(50_000, 77).await;
     world.opened().await;
     let told = world.walkthrough();
-    assert!(told.contains("50 % of the budget of this repository's month is used."), "{told}");
+    assert!(
+        told.contains("50 % of the budget of this repository's month is used."),
+        "{told}"
+    );
     world
         .repo
         .commit("feature", "More", &[("c.rs", Some("fn c() {}\n"))]);
     world.opened().await;
     assert!(!world.walkthrough().contains("% of the budget"));
     // From one review to the next, two shares are passed: the higher one is told.
-    world.sql("UPDATE rv_spend SET tokens = 90000 WHERE what = 'before'").await;
+    world
+        .sql("UPDATE rv_spend SET tokens = 90000 WHERE what = 'before'")
+        .await;
     world
         .repo
         .commit("feature", "More", &[("d.rs", Some("fn d() {}\n"))]);
     world.opened().await;
     let told = world.walkthrough();
-    assert!(told.contains("90 % of the budget of this repository's month is used."), "{told}");
-    let rows = world.rows("SELECT share FROM rv_alert ORDER BY share").await;
+    assert!(
+        told.contains("90 % of the budget of this repository's month is used."),
+        "{told}"
+    );
+    let rows = world
+        .rows("SELECT share FROM rv_alert ORDER BY share")
+        .await;
     let shares: Vec<i64> = rows.iter().map(|row| row.int(0)).collect();
     assert_eq!(shares, [50, 75, 90]);
 }
@@ -186,5 +204,9 @@ async fn two_at_once_cannot_both_spend_what_is_left() {
     purse("three").hold(1, 1).await.unwrap();
     let rows = world.rows("SELECT repo, tokens FROM rv_spend").await;
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].int(0), rows[0].int(1)), (0, 60), "the month's total stays");
+    assert_eq!(
+        (rows[0].int(0), rows[0].int(1)),
+        (0, 60),
+        "the month's total stays"
+    );
 }

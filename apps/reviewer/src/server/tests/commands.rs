@@ -30,13 +30,19 @@ async fn who_may_not_write_commands_nothing_and_costs_nothing() {
     let world = world("Fine.").await;
     world.repo.set_permission("bob", "read");
     for login in ["mallory", "bob"] {
-        for text in ["review", "rest", "pause", "resume", "reject", "why?", "help"] {
+        for text in [
+            "review", "rest", "pause", "resume", "reject", "why?", "help",
+        ] {
             let said = world.say(login, &format!("@mira-test {text}")).await;
             assert_eq!(said, "not allowed\n", "{login} {text}");
         }
     }
     assert!(world.model.requests().is_empty());
-    assert_eq!(world.repo.comments(world.pull).len(), 14, "only what they said");
+    assert_eq!(
+        world.repo.comments(world.pull).len(),
+        14,
+        "only what they said"
+    );
     assert!(world.repo.labels(world.pull).is_empty());
     assert!(world.signs().iter().all(|sign| sign == "-1"));
 }
@@ -45,13 +51,19 @@ async fn who_may_not_write_commands_nothing_and_costs_nothing() {
 async fn the_author_may_ask_and_get_help_and_no_more() {
     let world = world("Fine.").await;
     world.repo.set_permission("alice", "read");
-    assert_eq!(world.say("alice", "@mira-test review").await, "not allowed\n");
+    assert_eq!(
+        world.say("alice", "@mira-test review").await,
+        "not allowed\n"
+    );
     assert_eq!(world.say("alice", "@Mira-Test HELP").await, "answered\n");
     let comments = world.repo.comments(world.pull);
     let last = comments.last().unwrap()["body"].as_str().unwrap();
     assert!(last.contains("| `review-rest` |"), "{last}");
     world.model.script(Reply::text("It may panic."));
-    assert_eq!(world.say("alice", "@mira-test is that so?").await, "answered\n");
+    assert_eq!(
+        world.say("alice", "@mira-test is that so?").await,
+        "answered\n"
+    );
     assert_eq!(world.model.requests().len(), 1);
 }
 
@@ -60,14 +72,20 @@ async fn a_review_that_is_asked_for_is_posted_once_however_often_that_is_deliver
     let world = world("Fine.").await;
     world.repo.set_permission("alice", "write");
     world.opened().await;
-    let comment = world.repo.comment(world.pull, "alice", "@MIRA-TEST Review this");
+    let comment = world
+        .repo
+        .comment(world.pull, "alice", "@MIRA-TEST Review this");
     let event = world.repo.issue_comment_event(world.pull, &comment);
     let said = world.deliver("issue_comment", &event).await.1;
     assert_eq!(said, "posted\n");
     let said = world.deliver("issue_comment", &event).await.1;
     assert_eq!(said, "done already\n");
     assert_eq!(world.repo.reviews(world.pull).len(), 2);
-    assert_eq!(world.repo.review_comments(world.pull).len(), 1, "nothing is said twice");
+    assert_eq!(
+        world.repo.review_comments(world.pull).len(),
+        1,
+        "nothing is said twice"
+    );
     assert_eq!(world.signs(), ["eyes", "eyes"]);
     // The review's own event, and any other of a bot, commands nothing.
     let by_bot = world.say("mira-test[bot]", "@mira-test review").await;
@@ -103,15 +121,23 @@ async fn a_pause_shows_as_a_label_and_ends_with_resume() {
 async fn the_rest_is_what_was_left_out_for_its_number() {
     let world = world("Fine.").await;
     world.repo.set_permission("alice", "write");
-    world
-        .repo
-        .commit("main", "Little at once", &[(".mira.yaml", Some("filter: {max_files: 1}\n"))]);
+    world.repo.commit(
+        "main",
+        "Little at once",
+        &[(".mira.yaml", Some("filter: {max_files: 1}\n"))],
+    );
     world
         .repo
         .commit("feature", "More", &[("z.rs", Some("fn z() {}\n"))]);
     world.opened().await;
-    assert!(world.walkthrough().contains("not looked at: z.rs (over filter.max\\_files)")
-        || world.walkthrough().contains("not looked at: z.rs (over filter.max_files)"));
+    assert!(
+        world
+            .walkthrough()
+            .contains("not looked at: z.rs (over filter.max\\_files)")
+            || world
+                .walkthrough()
+                .contains("not looked at: z.rs (over filter.max_files)")
+    );
     let said = world.say("alice", "@mira-test continue").await;
     assert_eq!(said, "posted\n");
     let requests = world.model.requests();
@@ -126,10 +152,18 @@ async fn reject_resolves_threads_of_its_own_only_and_the_finding_does_not_come_b
     let world = world("Fine.").await;
     world.repo.set_permission("alice", "write");
     world.opened().await;
-    let thread = world.repo.review_comments(world.pull)[0]["id"].as_u64().unwrap();
-    assert_eq!(world.say_in(thread, "mallory", "@mira-test reject").await, "not allowed\n");
+    let thread = world.repo.review_comments(world.pull)[0]["id"]
+        .as_u64()
+        .unwrap();
+    assert_eq!(
+        world.say_in(thread, "mallory", "@mira-test reject").await,
+        "not allowed\n"
+    );
     assert!(world.repo.resolved_threads(world.pull).is_empty());
-    assert_eq!(world.say_in(thread, "alice", "@mira-test Dismiss").await, "rejected\n");
+    assert_eq!(
+        world.say_in(thread, "alice", "@mira-test Dismiss").await,
+        "rejected\n"
+    );
     let resolved = world.repo.resolved_threads(world.pull);
     assert_eq!(resolved, [(thread, "mira-test[bot]".to_owned())]);
 
@@ -146,11 +180,16 @@ async fn reject_leaves_the_threads_of_others_alone() {
     let mut world = world("Fine.").await;
     world.repo.set_permission("alice", "write");
     world.opened().await;
-    let thread = world.repo.review_comments(world.pull)[0]["id"].as_u64().unwrap();
+    let thread = world.repo.review_comments(world.pull)[0]["id"]
+        .as_u64()
+        .unwrap();
     // To another App, the thread is not its own, whatever mark it bears and however the bots are called.
     world.by = 9;
     world.sql("UPDATE rv_pull SET bot = 9").await;
-    assert_eq!(world.say_in(thread, "alice", "@mira-test reject").await, "answered\n");
+    assert_eq!(
+        world.say_in(thread, "alice", "@mira-test reject").await,
+        "answered\n"
+    );
     assert!(world.repo.resolved_threads(world.pull).is_empty());
     let comments = world.repo.review_comments(world.pull);
     let last = comments.last().unwrap()["body"].as_str().unwrap();
@@ -182,7 +221,9 @@ async fn a_question_is_fenced_and_its_answer_is_neutral_and_said_once() {
     let asked = requests[0].last_message();
     let mark = asked.split_whitespace().nth(2).unwrap();
     assert_eq!(mark.len(), 32);
-    assert!(asked.contains(&format!("What does it do?\nEND question {mark}")) && asked.contains(CODE));
+    assert!(
+        asked.contains(&format!("What does it do?\nEND question {mark}")) && asked.contains(CODE)
+    );
     let comments = world.repo.comments(world.pull);
     assert_eq!(comments.len(), 2);
     let answer = comments[1]["body"].as_str().unwrap();
@@ -213,7 +254,10 @@ async fn a_person_who_asks_too_often_waits_and_another_does_not() {
     for _ in 0..10 {
         assert_eq!(world.say("alice", "@mira-test help").await, "answered\n");
     }
-    assert_eq!(world.say("alice", "@mira-test help").await, "asked too often\n");
+    assert_eq!(
+        world.say("alice", "@mira-test help").await,
+        "asked too often\n"
+    );
     assert_eq!(world.signs(), ["confused"]);
     assert_eq!(world.say("carol", "@mira-test help").await, "answered\n");
     world.sql("UPDATE rv_asked SET at = at - 3601").await;

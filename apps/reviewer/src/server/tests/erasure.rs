@@ -74,7 +74,10 @@ async fn a_removed_repository_leaves_no_row_in_any_table_and_others_keep_theirs(
     world.fill().await;
     let id = world.id();
     let of = |id: i64| json!({"action": "removed", "installation": {"id": world.installation}, "repositories_removed": [{"id": id}]});
-    let said = world.deliver("installation_repositories", &of(id + 1)).await.1;
+    let said = world
+        .deliver("installation_repositories", &of(id + 1))
+        .await
+        .1;
     assert_eq!(said, "erased\n");
     assert!(world.counts().await.iter().all(|(_, count)| *count > 0));
     world.deliver("installation_repositories", &of(id)).await;
@@ -101,7 +104,11 @@ async fn a_closed_pull_request_is_not_reviewed_and_what_waited_for_it_is_gone() 
     let event = world.repo.pull_request_event(world.pull, "closed");
     assert_eq!(world.deliver("pull_request", &event).await.1, "closed\n");
     assert_eq!(world.model.requests().len(), 1);
-    assert!(world.walkthrough().contains("Not reviewed: the pull request was closed."));
+    assert!(
+        world
+            .walkthrough()
+            .contains("Not reviewed: the pull request was closed.")
+    );
     let counts = world.counts().await;
     let of = |name: &str| counts.iter().find(|(one, _)| *one == name).unwrap().1;
     assert_eq!((of("rv_pull"), of("rv_pass"), of("rv_alert")), (0, 0, 0));
@@ -114,15 +121,16 @@ async fn closing_ends_a_review_that_is_on_its_way() {
     world.model = ModelServer::start_with(None, held);
     let base = world.model.base_url();
     world.app().model.base_url = base;
-    let closes = async {
-        let model = &world.model;
-        tokio::task::block_in_place(|| model.wait_for_requests(1));
-        let event = world.repo.pull_request_event(world.pull, "closed");
-        let closed = world.deliver("pull_request", &event).await;
-        world.model.release();
-        closed
-    };
-    let (opened, closed) = tokio::join!(world.opened(), closes);
+    let world = Arc::new(world);
+    let review = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.opened().await }
+    });
+    tokio::task::block_in_place(|| drop(world.model.wait_for_requests(1)));
+    let event = world.repo.pull_request_event(world.pull, "closed");
+    let closed = world.deliver("pull_request", &event).await;
+    world.model.release();
+    let opened = review.await.unwrap();
     assert_eq!(closed.1, "closed\n");
     assert_eq!(opened.0, StatusCode::SERVICE_UNAVAILABLE);
     assert!(world.repo.reviews(world.pull).is_empty());
@@ -139,7 +147,8 @@ async fn a_push_brings_only_what_changed_into_the_index() {
     assert_eq!(world.push(&files).await, "indexed\n");
     let blobs = || {
         let all = world.github.asked().into_iter();
-        all.filter(|asked| asked.target.contains("/git/blobs/")).count()
+        all.filter(|asked| asked.target.contains("/git/blobs/"))
+            .count()
     };
     assert_eq!(blobs(), 3);
     let change = [("b.rs", Some("fn second() {}\n")), ("c.rs", None)];
@@ -151,8 +160,12 @@ async fn a_push_brings_only_what_changed_into_the_index() {
     let rows = world.rows("SELECT head FROM rv_repository").await;
     let main = world.repo.pull(world.pull)["base"]["sha"].clone();
     assert_eq!(rows[0].text(0), main);
-    let before = world.repo.commit("feature", "One", &[("o.rs", Some("fn o() {}\n"))]);
-    let after = world.repo.commit("feature", "Two", &[("p.rs", Some("fn p() {}\n"))]);
+    let before = world
+        .repo
+        .commit("feature", "One", &[("o.rs", Some("fn o() {}\n"))]);
+    let after = world
+        .repo
+        .commit("feature", "Two", &[("p.rs", Some("fn p() {}\n"))]);
     let side = world.repo.push_event("feature", &before, &after);
     assert_eq!(world.deliver("push", &side).await.1, "nothing to do\n");
 }

@@ -23,15 +23,23 @@ async fn round_two_looks_only_at_the_hunks_that_changed_since() {
     world.pull = world.repo.open_pull(&spec);
     assert_eq!(world.opened().await.1, "posted\n");
     let text = long("fn first() {}", "fn other() {}");
-    world
-        .repo
-        .commit("next", "Later", &[("l.rs", Some(&text)), ("n.rs", Some("fn n() {}\n"))]);
+    world.repo.commit(
+        "next",
+        "Later",
+        &[("l.rs", Some(&text)), ("n.rs", Some("fn n() {}\n"))],
+    );
     let event = world.repo.pull_request_event(world.pull, "synchronize");
     assert_eq!(world.deliver("pull_request", &event).await.1, "posted\n");
     let requests = world.model.requests();
     let (one, two) = (requests[0].last_message(), requests[1].last_message());
-    assert!(one.contains("fn first()") && one.contains("fn last()"), "{one}");
-    assert!(two.contains("fn other()") && two.contains("fn n()"), "{two}");
+    assert!(
+        one.contains("fn first()") && one.contains("fn last()"),
+        "{one}"
+    );
+    assert!(
+        two.contains("fn other()") && two.contains("fn n()"),
+        "{two}"
+    );
     assert!(!two.contains("fn first()"), "{two}");
 }
 
@@ -39,7 +47,9 @@ async fn round_two_looks_only_at_the_hunks_that_changed_since() {
 async fn after_a_forced_push_all_is_looked_at_and_nothing_said_twice() {
     let world = world("Fine.").await;
     world.opened().await;
-    world.sql("UPDATE rv_pull SET reviewed = '0123456789012345678901234567890123456789'").await;
+    world
+        .sql("UPDATE rv_pull SET reviewed = '0123456789012345678901234567890123456789'")
+        .await;
     world
         .repo
         .commit("feature", "More", &[("c.rs", Some("fn c() {}\n"))]);
@@ -54,7 +64,9 @@ async fn grave_findings_are_all_posted_and_suggestions_up_to_the_limit() {
     let world = world("Fine.").await;
     let lines: Vec<String> = (0..40).map(|at| format!("let v{at} = {at};")).collect();
     let text = lines.join("\n") + "\n";
-    world.repo.commit("feature", "Lines", &[("v.rs", Some(&text))]);
+    world
+        .repo
+        .commit("feature", "Lines", &[("v.rs", Some(&text))]);
     let kinds = ["blocker", "warning", "suggestion", "nitpick"];
     let all: Vec<Value> = lines
         .iter()
@@ -64,8 +76,13 @@ async fn grave_findings_are_all_posted_and_suggestions_up_to_the_limit() {
     world.model.script(findings(&all));
     world.opened().await;
     assert_eq!(world.repo.review_comments(world.pull).len(), 10 + 10 + 5);
-    let rows = world.rows("SELECT blocker, warning, suggestion + nitpick FROM rv_pass").await;
-    assert_eq!((rows[0].int(0), rows[0].int(1), rows[0].int(2)), (10, 10, 5));
+    let rows = world
+        .rows("SELECT blocker, warning, suggestion + nitpick FROM rv_pass")
+        .await;
+    assert_eq!(
+        (rows[0].int(0), rows[0].int(1), rows[0].int(2)),
+        (10, 10, 5)
+    );
 }
 
 #[tokio::test]
@@ -74,7 +91,12 @@ async fn a_diff_that_is_too_large_is_read_file_by_file() {
     world.github.set_diff_limits(1, 100);
     assert_eq!(world.opened().await.1, "posted\n");
     assert_eq!(world.repo.review_comments(world.pull).len(), 1);
-    let statuses: Vec<u16> = world.github.asked().iter().map(|asked| asked.status).collect();
+    let statuses: Vec<u16> = world
+        .github
+        .asked()
+        .iter()
+        .map(|asked| asked.status)
+        .collect();
     assert!(statuses.contains(&406));
 }
 
@@ -86,7 +108,10 @@ async fn what_is_binary_is_named_as_not_looked_at() {
         .commit_bytes("feature", "Logo", &[("logo.png", Some(b"\x89PNG\0\0"))]);
     world.opened().await;
     let told = world.walkthrough();
-    assert!(told.contains("logo.png (no lines changed, or it is binary)"), "{told}");
+    assert!(
+        told.contains("logo.png (no lines changed, or it is binary)"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -98,7 +123,9 @@ async fn what_is_asked_again_is_asked_with_its_tag_and_costs_nothing() {
     let path = format!("/pulls/{}", world.pull);
     let same: Vec<_> = asked
         .iter()
-        .filter(|one| one.is("GET", &path) && one.header("accept") == Some("application/vnd.github+json"))
+        .filter(|one| {
+            one.is("GET", &path) && one.header("accept") == Some("application/vnd.github+json")
+        })
         .collect();
     assert_eq!(same.len(), 2);
     assert_eq!((same[0].status, same[1].status), (200, 304));
@@ -144,7 +171,10 @@ async fn a_later_head_is_reviewed_instead_of_one_that_is_old() {
         .commit("feature", "More", &[("c.rs", Some("fn c() {}\n"))]);
     assert_eq!(world.deliver("pull_request", &old).await.1, "posted\n");
     let new = world.repo.pull_request_event(world.pull, "synchronize");
-    assert_eq!(world.deliver("pull_request", &new).await.1, "done already\n");
+    assert_eq!(
+        world.deliver("pull_request", &new).await.1,
+        "done already\n"
+    );
     assert_eq!(world.model.requests().len(), 1);
 }
 

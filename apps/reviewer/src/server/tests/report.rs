@@ -26,9 +26,10 @@ fn with(token: &str) -> HeaderMap {
 impl World {
     async fn report(&self) -> Value {
         let headers = with("delivery-token-1");
-        super::report(State(Arc::clone(&self.app)), headers)
+        panels(State(Arc::clone(&self.app)), headers)
             .await
             .unwrap()
+            .0
     }
 }
 
@@ -36,13 +37,19 @@ impl World {
 async fn the_report_is_for_the_deliverer_alone() {
     let world = world("Fine.").await;
     for headers in [HeaderMap::new(), with("wrong"), with("")] {
-        let answer = super::report(State(Arc::clone(&world.app)), headers).await;
+        let answer = panels(State(Arc::clone(&world.app)), headers).await;
         assert_eq!(answer.unwrap_err().0, StatusCode::UNAUTHORIZED);
     }
     let report = world.report().await;
-    let panels = report["panels"].as_array().unwrap();
-    let ids: Vec<_> = panels.iter().map(|panel| panel["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["repositories", "reviews", "queue", "index", "findings"]);
+    let all = report["panels"].as_array().unwrap();
+    let ids: Vec<_> = all
+        .iter()
+        .map(|panel| panel["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        ids,
+        ["repositories", "reviews", "queue", "index", "findings"]
+    );
 }
 
 #[tokio::test]
@@ -109,7 +116,10 @@ async fn the_index_is_reported_and_every_table_is_bounded() {
     let report = world.report().await;
     let index = panel(&report, "index");
     assert_eq!(*cell(index, "Commit"), json!(after.get(..12)));
-    assert_eq!((cell(index, "Files"), cell(index, "Symbols")), (&json!(1), &json!(2)));
+    assert_eq!(
+        (cell(index, "Files"), cell(index, "Symbols")),
+        (&json!(1), &json!(2))
+    );
     for at in 0..210 {
         let about = About {
             repo: 1_000 + at,
