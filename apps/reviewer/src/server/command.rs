@@ -33,7 +33,8 @@ impl Work<'_> {
     ) -> Result<&'static str, EventError> {
         let is_author = self.pull["user"]["id"] == comment.who;
         let asks = matches!(command, Command::Help | Command::Question(_));
-        if !(is_author && asks) && !self.github.may_write(&comment.login).await? {
+        let may = is_author && asks || self.github.may_write(&comment.login).await?;
+        if !may {
             self.sign(comment, "-1").await;
             return Ok("not allowed");
         }

@@ -88,6 +88,9 @@ impl Work<'_> {
         if cause.is_empty() && known.paused {
             return Ok("paused");
         }
+        if cause.is_empty() && self.was_asked_for().await? {
+            return Ok("done already");
+        }
         let mut pass = self.begin(self.head(), cause).await?;
         if pass.state == State::Posted && pass.draft.is_empty() {
             return Ok("done already");
@@ -99,6 +102,14 @@ impl Work<'_> {
             Err(error) => self.failed(&mut pass, &mut known, error).await?,
         }
         done
+    }
+
+    /// Returns whether a command got this head its review before the event came.
+    async fn was_asked_for(&self) -> Result<bool, EventError> {
+        let sql = "SELECT cause FROM rv_pass WHERE repo = $1 AND pull = $2 AND head = $3 AND cause <> '' AND state = 'posted' AND draft = ''";
+        let [repo, number] = self.key();
+        let values = [repo, number, self.head().into()];
+        Ok(!self.app.db.rows(sql, &values).await?.is_empty())
     }
 
     /// Tells what went wrong where people see it, so that nothing looks as if it went on.

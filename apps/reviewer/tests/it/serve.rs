@@ -75,6 +75,20 @@ impl Reviewer {
         stream
     }
 
+    /// Asks for the report.
+    fn report(&self) -> Value {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let head = format!(
+            "GET /report HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {DELIVERY}\r\n\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let (_, body) = text.split_once("\r\n\r\n").expect("it has a body");
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("{text}"))
+    }
+
     fn opened(&self, world: &World) -> TcpStream {
         let event = world.repo.pull_request_event(world.pull, "opened");
         self.send(world, "pull_request", &event)
@@ -123,10 +137,12 @@ impl World {
         assert_eq!(self.repo.review_comments(self.pull).len(), 1, "{when}");
         let comments = self.repo.comments(self.pull);
         assert_eq!(comments.len(), 1, "{when}");
-        let body = comments[0]["body"].as_str().unwrap();
+        let body = comments[0]["body"].as_str().expect("it is there");
         assert!(body.contains("## Walkthrough"), "{when}: {body}");
         let pull = self.repo.pull(self.pull);
-        let runs = self.repo.check_runs(pull["head"]["sha"].as_str().unwrap());
+        let runs = self
+            .repo
+            .check_runs(pull["head"]["sha"].as_str().expect("it is there"));
         assert_eq!(runs.len(), 1, "{when}");
         assert_eq!(runs[0]["status"], "completed", "{when}");
     }
@@ -147,14 +163,17 @@ fn sqlite(path: &Path, sql: &'static str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
+        .expect("it is there");
     runtime.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
         let mut connection = sqlx::SqliteConnection::connect_with(&options)
             .await
-            .unwrap();
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+            .expect("it is there");
+        sqlx::query(sql)
+            .execute(&mut connection)
+            .await
+            .expect("it is there");
+        connection.close().await.expect("it is there");
     });
 }
 
@@ -208,6 +227,48 @@ fn two_servers_on_one_postgres_that_get_the_same_event_at_once_post_one_review()
     }
     world.is_reviewed_once("after both");
     assert_eq!(model.requests().len(), 1);
+}
+
+#[test]
+fn pushes_commands_the_report_and_erasure_go_on_postgres_too() {
+    let world = World::new();
+    world.repo.set_permission("alice", "write");
+    let model = ModelServer::start_with(None, report);
+    let postgres = Postgres::start();
+    let limit = [("REVIEWER_TOTAL_TOKENS", "100000")];
+    let server = Reviewer::start(&model, &postgres.url("postgres"), &limit);
+    let before = world.repo.commit("other", "Begin", &[]);
+    let files = [("u.rs", Some("fn u() {}\nfn v() { u() }\n"))];
+    let after = world.repo.commit("main", "Code", &files);
+    let event = world.repo.push_event("main", &before, &after);
+    assert_eq!(status(server.send(&world, "push", &event)), 200);
+    assert_eq!(status(server.opened(&world)), 200);
+    for text in ["help", "pause", "resume", "what is it?", "review"] {
+        let text = format!("@mira-test {text}");
+        let comment = world.repo.comment(world.pull, "alice", &text);
+        let event = world.repo.issue_comment_event(world.pull, &comment);
+        assert_eq!(status(server.send(&world, "issue_comment", &event)), 200);
+    }
+    let report = server.report();
+    let rows = |at: usize| report["panels"][at]["rows"].as_array().unwrap();
+    assert_eq!((rows(0).len(), rows(1).len()), (1, 2), "{report}");
+    assert_eq!(rows(0)[0][4], 6, "three requests");
+    assert!(rows(2).is_empty(), "nothing waits");
+    assert_eq!((&rows(3)[0][2], &rows(3)[0][3]), (&json!(1), &json!(2)));
+    assert_eq!(report["panels"][4]["points"][0]["value"], 1);
+
+    let gone = json!({"action": "deleted", "installation": {"id": world.installation}});
+    assert_eq!(status(server.send(&world, "installation", &gone)), 200);
+    let tables = "SELECT string_agg(format('SELECT COUNT(*) FROM %I WHERE repo <> 0', tablename), ' UNION ALL ') \
+                  FROM pg_tables WHERE tablename LIKE 'rv_%'";
+    let counts = postgres.sql("postgres", tables);
+    let counts = postgres.sql("postgres", &counts);
+    assert!(
+        counts.lines().count() > 8 && counts.lines().all(|line| line == "0"),
+        "{counts}"
+    );
+    let total = postgres.sql("postgres", "SELECT tokens FROM rv_spend");
+    assert_eq!(total, "6", "the month's total of all stays");
 }
 
 #[test]

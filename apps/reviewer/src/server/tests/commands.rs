@@ -93,6 +93,22 @@ async fn a_review_that_is_asked_for_is_posted_once_however_often_that_is_deliver
 }
 
 #[tokio::test]
+async fn a_draft_that_somebody_had_reviewed_is_not_reviewed_again_when_it_is_ready() {
+    let world = world("Fine.").await;
+    world.repo.set_permission("alice", "write");
+    world.repo.set_draft(world.pull, true);
+    assert_eq!(world.opened().await.1, "skipped\n");
+    assert_eq!(world.say("alice", "@mira-test review").await, "posted\n");
+    world.repo.set_draft(world.pull, false);
+    let event = world
+        .repo
+        .pull_request_event(world.pull, "ready_for_review");
+    let said = world.deliver("pull_request", &event).await.1;
+    assert_eq!(said, "done already\n");
+    assert_eq!(world.repo.reviews(world.pull).len(), 1);
+}
+
+#[tokio::test]
 async fn a_command_in_the_text_of_a_review_counts() {
     let world = world("Fine.").await;
     world.repo.set_permission("alice", "write");
