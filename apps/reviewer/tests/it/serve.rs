@@ -189,14 +189,14 @@ fn of_two_servers_on_one_postgres_one_is_killed_in_the_middle_and_one_review_is_
     let first = Reviewer::start(&model, &url, &[]);
     let second = Reviewer::start(&model, &url, &[]);
     let lost = first.opened(&world);
-    let _ = model.wait_for_requests(1);
+    drop(model.wait_for_requests(1));
     assert_eq!(status(second.opened(&world)), 503, "somebody works on it");
     drop(first);
     drop(lost);
     assert_eq!(status(second.opened(&world)), 503, "its lease still runs");
     postgres.sql("postgres", EXPIRED);
     let taken_over = second.opened(&world);
-    let _ = model.wait_for_requests(2);
+    drop(model.wait_for_requests(2));
     model.release();
     model.release();
     assert_eq!(status(taken_over), 200);
@@ -289,7 +289,7 @@ fn a_server_on_sqlite_that_is_killed_at_any_request_and_started_again_posts_one_
         let world = World::new();
         let server = Reviewer::start(&model, database, &[]);
         let lost = server.opened(&world);
-        let _ = world.github.wait_for_asked(asked);
+        drop(world.github.wait_for_asked(asked));
         let said = server.kill();
         drop(lost);
         sqlite(&path, EXPIRED);
@@ -326,7 +326,7 @@ fn a_server_on_sqlite_that_is_killed_while_the_model_thinks_asks_it_again() {
     model.script(report_held());
     let server = Reviewer::start(&model, path.to_str().unwrap(), &[]);
     let lost = server.opened(&world);
-    let _ = model.wait_for_requests(1);
+    drop(model.wait_for_requests(1));
     drop(server);
     drop(lost);
     let server = Reviewer::start(&model, path.to_str().unwrap(), &[]);
