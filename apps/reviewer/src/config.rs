@@ -127,8 +127,14 @@ pub(crate) struct Index {
 pub(crate) struct Budget {
     /// Tokens of one pull request, in all its reviews.
     pub(crate) pull_request_tokens: Option<u64>,
+    /// What one pull request costs, in all its reviews, at the operator's prices.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) pull_request_cost: Option<f64>,
     /// Tokens of the repository in a calendar month (UTC).
     pub(crate) month_tokens: Option<u64>,
+    /// What the repository costs in a calendar month (UTC), at the operator's prices.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) month_cost: Option<f64>,
 }
 
 /// Returns the JSON Schema of the file.

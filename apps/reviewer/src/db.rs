@@ -21,8 +21,8 @@ const CONNECTIONS_MAX: u32 = 4;
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7239102)";
 
 /// All tables; those with `repo` are emptied of it by [`Db::erase`].
-const TABLES: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS rv_repository (repo BIGINT PRIMARY KEY, installation BIGINT NOT NULL, name TEXT NOT NULL, private BIGINT NOT NULL, head TEXT NOT NULL)",
+pub(crate) const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS rv_repository (repo BIGINT PRIMARY KEY, installation BIGINT NOT NULL, name TEXT NOT NULL, private BIGINT NOT NULL, head TEXT NOT NULL, indexed BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS rv_file (repo BIGINT NOT NULL, path TEXT NOT NULL, blob TEXT NOT NULL, language TEXT NOT NULL, PRIMARY KEY (repo, path))",
     "CREATE TABLE IF NOT EXISTS rv_symbol (repo BIGINT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, line BIGINT NOT NULL, end_line BIGINT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS rv_symbol_name ON rv_symbol (repo, name)",
@@ -32,11 +32,18 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS rv_reference_path ON rv_reference (repo, path)",
     "CREATE TABLE IF NOT EXISTS rv_import (repo BIGINT NOT NULL, path TEXT NOT NULL, what TEXT NOT NULL, line BIGINT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS rv_import_path ON rv_import (repo, path)",
-    "CREATE TABLE IF NOT EXISTS rv_pull (repo BIGINT NOT NULL, pull BIGINT NOT NULL, owner TEXT NOT NULL, until BIGINT NOT NULL, comment BIGINT NOT NULL, reviewed TEXT NOT NULL, PRIMARY KEY (repo, pull))",
-    "CREATE TABLE IF NOT EXISTS rv_pass (repo BIGINT NOT NULL, pull BIGINT NOT NULL, head TEXT NOT NULL, state TEXT NOT NULL, kept TEXT NOT NULL, dropped TEXT NOT NULL, tokens BIGINT NOT NULL, month TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (repo, pull, head))",
+    // `until` is when the lease of `owner` ends; `rest` names the files that were left out for a limit.
+    "CREATE TABLE IF NOT EXISTS rv_pull (repo BIGINT NOT NULL, pull BIGINT NOT NULL, owner TEXT NOT NULL, until BIGINT NOT NULL, comment BIGINT NOT NULL, bot BIGINT NOT NULL, reviewed TEXT NOT NULL, paused BIGINT NOT NULL, rest TEXT NOT NULL, PRIMARY KEY (repo, pull))",
+    // `cause` is empty for what an event asked for, else it names the comment; `draft` is what was computed, until all of it is posted.
+    "CREATE TABLE IF NOT EXISTS rv_pass (repo BIGINT NOT NULL, pull BIGINT NOT NULL, head TEXT NOT NULL, cause TEXT NOT NULL, state TEXT NOT NULL, draft TEXT NOT NULL, kept TEXT NOT NULL, dropped TEXT NOT NULL, computed BIGINT NOT NULL, posted BIGINT NOT NULL, blocker BIGINT NOT NULL, warning BIGINT NOT NULL, suggestion BIGINT NOT NULL, nitpick BIGINT NOT NULL, error TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (repo, pull, head, cause))",
+    // `held` is set aside for a request that is on its way; `cost` is in millionths.
+    "CREATE TABLE IF NOT EXISTS rv_spend (repo BIGINT NOT NULL, pull BIGINT NOT NULL, what TEXT NOT NULL, month TEXT NOT NULL, tokens BIGINT NOT NULL, cost BIGINT NOT NULL, held_tokens BIGINT NOT NULL, held_cost BIGINT NOT NULL, PRIMARY KEY (repo, pull, what, month))",
+    "CREATE TABLE IF NOT EXISTS rv_alert (repo BIGINT NOT NULL, pull BIGINT NOT NULL, month TEXT NOT NULL, share BIGINT NOT NULL, PRIMARY KEY (repo, pull, month, share))",
+    "CREATE TABLE IF NOT EXISTS rv_asked (repo BIGINT NOT NULL, cause TEXT NOT NULL, who BIGINT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (repo, cause))",
+    "CREATE TABLE IF NOT EXISTS rv_rejected (repo BIGINT NOT NULL, mark TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (repo, mark))",
 ];
 
-/// What [`Db::erase`] empties.
+/// What [`Db::erase`] does. What was spent stays in the month's total, which is of no repository.
 const ERASED: &[&str] = &[
     "DELETE FROM rv_file WHERE repo = $1",
     "DELETE FROM rv_symbol WHERE repo = $1",
@@ -44,6 +51,13 @@ const ERASED: &[&str] = &[
     "DELETE FROM rv_import WHERE repo = $1",
     "DELETE FROM rv_pull WHERE repo = $1",
     "DELETE FROM rv_pass WHERE repo = $1",
+    "INSERT INTO rv_spend (repo, pull, what, month, tokens, cost, held_tokens, held_cost) \
+     SELECT 0, 0, '', month, CAST(SUM(tokens) AS BIGINT), CAST(SUM(cost) AS BIGINT), 0, 0 FROM rv_spend WHERE repo = $1 GROUP BY month \
+     ON CONFLICT (repo, pull, what, month) DO UPDATE SET tokens = rv_spend.tokens + excluded.tokens, cost = rv_spend.cost + excluded.cost",
+    "DELETE FROM rv_spend WHERE repo = $1",
+    "DELETE FROM rv_alert WHERE repo = $1",
+    "DELETE FROM rv_asked WHERE repo = $1",
+    "DELETE FROM rv_rejected WHERE repo = $1",
     "DELETE FROM rv_repository WHERE repo = $1",
 ];
 

@@ -102,6 +102,28 @@ pub(crate) fn parse(text: &str) -> Result<Vec<FileDiff>, DiffError> {
     Ok(set.files().iter().map(file).collect())
 }
 
+/// Returns the files of a git diff that have no hunks: binary, renamed, empty, or of another mode.
+pub(crate) fn without_lines(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut current: Option<String> = None;
+    for line in text.lines() {
+        // Lines of a hunk begin with a space, a sign or a backslash: what begins like these is a header.
+        if let Some(names) = line.strip_prefix("diff --git ") {
+            found.extend(current.take());
+            // Both names are alike unless a line below says otherwise.
+            let half = names.get(names.len() / 2 + 1..).unwrap_or(names);
+            let name = unquoted(half);
+            current = Some(name.strip_prefix("b/").unwrap_or(&name).to_owned());
+        } else if let Some(name) = line.strip_prefix("rename to ") {
+            current = Some(unquoted(name));
+        } else if line.starts_with("@@ -") {
+            current = None;
+        }
+    }
+    found.extend(current);
+    found
+}
+
 fn check(text: &str) -> Result<(), DiffError> {
     let mut source = false;
     for (at, line) in text.lines().enumerate() {
@@ -221,6 +243,14 @@ mod tests {
             parse("@@ -1 +1 @@\n+a\n"),
             Err(DiffError::Format(_))
         ));
+    }
+
+    #[test]
+    fn files_without_hunks_are_named_too() {
+        let text = format!(
+            "diff --git a/l o.png b/l o.png\nBinary files a/l o.png and b/l o.png differ\ndiff --git a/x b/new\nsimilarity index 100%\nrename from x\nrename to new\n{DIFF}diff --git a/m b/m\nold mode 100644\nnew mode 100755\n"
+        );
+        assert_eq!(without_lines(&text), ["l o.png", "new", "m"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, all else to stderr. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something required is missing.
 
+mod budget;
 mod config;
 mod db;
 mod diff;
@@ -30,7 +31,7 @@ use db::Db;
 use index::Index;
 use model::ModelError;
 use output::Format;
-use review::{Change, ReviewError};
+use review::{Change, ReviewError, Skipped};
 use settings::Env;
 
 /// The largest diff that is read, in bytes.
@@ -52,9 +53,9 @@ enum Command {
         /// The diff: a file, or - for standard input
         #[arg(long, value_name = "FILE")]
         diff: PathBuf,
-        /// The repository's configuration
-        #[arg(long, value_name = "FILE", default_value = ".mira.yaml")]
-        config: PathBuf,
+        /// The repository's configuration (default: .mira.yaml, if it is there)
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// How findings are written
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -102,6 +103,9 @@ struct Rows {
     #[arg(long)]
     json: bool,
 }
+
+/// Where the configuration of a folder is.
+const CONFIG: &str = ".mira.yaml";
 
 /// The number of the repository of local commands: GitHub's begin with 1.
 const LOCAL: i64 = 0;
@@ -168,7 +172,7 @@ async fn run(command: Command) -> Result<String, Failure> {
             diff,
             config,
             format,
-        } => local(&diff, &config, format).await,
+        } => local(&diff, config.as_deref(), format).await,
         Command::Serve { port, rows } => serve(port, &rows).await,
         Command::Index { path, rows } => index(&path, &rows).await,
         Command::Search { text, rows } => {
@@ -225,7 +229,14 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
         github_api: env
             .text("REVIEWER_GITHUB_API_URL")
             .unwrap_or_else(|| "https://api.github.com".to_owned()),
-        month_tokens: env.number("REVIEWER_MONTH_TOKENS"),
+        limits: budget::Limits::of(&env).map_err(|error| Failure {
+            code: 3,
+            text: error.to_string(),
+        })?,
+        bot: env
+            .text("REVIEWER_BOT_NAME")
+            .unwrap_or_else(|| "mira-reviewer".to_owned()),
+        memory: std::sync::Arc::default(),
         id: data_encoding::HEXLOWER.encode(&id),
     };
     let port = port
@@ -233,7 +244,8 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
         .unwrap_or(8474);
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| Failure::failed(format!("port {port}: {error}")))?;
-    say(&format!("listening on 127.0.0.1:{port}"));
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    say(&format!("listening on {address}"));
     let ended = async {
         let term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
         match term {
@@ -279,14 +291,23 @@ async fn index(path: &Path, rows: &Rows) -> Result<String, Failure> {
     })
 }
 
-async fn local(diff: &Path, config: &Path, format: Format) -> Result<String, Failure> {
-    let config = match std::fs::read_to_string(config) {
+/// Reads the configuration of a folder; only one that was named has to be there.
+fn configuration(named: Option<&Path>) -> Result<Config, Failure> {
+    let path = named.unwrap_or(Path::new(CONFIG));
+    match std::fs::read_to_string(path) {
         Ok(text) => Config::read(&text).map_err(|faults| Failure {
             code: 2,
-            text: format!("{}: {}", config.display(), faults.join("; ")),
-        })?,
-        Err(_) => Config::default(),
-    };
+            text: format!("{}: {}", path.display(), faults.join("; ")),
+        }),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Config::default())
+        }
+        Err(error) => Err(Failure::failed(format!("{}: {error}", path.display()))),
+    }
+}
+
+async fn local(diff: &Path, config: Option<&Path>, format: Format) -> Result<String, Failure> {
+    let config = configuration(config)?;
     let mut bytes = Vec::new();
     let read = match diff.as_os_str() == "-" {
         true => std::io::stdin()
@@ -296,10 +317,18 @@ async fn local(diff: &Path, config: &Path, format: Format) -> Result<String, Fai
             .and_then(|file| file.take(DIFF_BYTES_MAX).read_to_end(&mut bytes)),
     };
     read.map_err(|error| Failure::failed(format!("{}: {error}", diff.display())))?;
-    let files = diff::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| Failure {
+    if bytes.len() as u64 == DIFF_BYTES_MAX {
+        return Err(Failure {
+            code: 2,
+            text: format!("the diff has {DIFF_BYTES_MAX} bytes or more; review it in parts"),
+        });
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let files = diff::parse(&text).map_err(|error| Failure {
         code: 2,
         text: error.to_string(),
     })?;
+    let skipped = diff::without_lines(&text).into_iter().map(Skipped::bare);
     let client = net::client().map_err(Failure::failed)?;
     let model = settings::model(&Env(&variable), client).map_err(|error| Failure {
         code: 3,
@@ -307,9 +336,10 @@ async fn local(diff: &Path, config: &Path, format: Format) -> Result<String, Fai
     })?;
     let change = Change {
         files,
+        skipped: skipped.collect(),
         ..Change::default()
     };
-    let outcome = review::review(&model, &config, change)
+    let outcome = review::review(&model, &config, change, None)
         .await
         .map_err(|error| Failure {
             code: if matches!(error, ReviewError::Model(ModelError::NoKey(_))) {

@@ -13,6 +13,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
+use crate::budget::{BudgetError, Purse};
 use crate::secret::Key;
 
 /// How long one request may take, unless the operator says otherwise.
@@ -25,6 +26,10 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a service may ask to wait.
 // LIMIT: a review takes minutes; who wants more is asked again with the next try of the whole job.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How many bytes a token has at least, on the average of a whole request.
+// LIMIT: code has some three; what is set aside must not be too little.
+const TOKEN_BYTES_MIN: u64 = 2;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -64,12 +69,14 @@ pub(crate) enum ModelError {
     Away(String),
     #[error("the model service answered with what is no answer of its API")]
     Nonsense,
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
 }
 
 impl ModelError {
     /// Returns whether it may go better later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Away(_))
+        matches!(self, Self::Away(_) | Self::Budget(BudgetError::Database(_)))
     }
 }
 
@@ -124,20 +131,25 @@ impl Model {
         }
     }
 
-    /// Asks the model, and the fallback where it stays away.
-    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, ModelError> {
-        let first = self.ask_one(&self.name, ask).await;
+    /// Asks the model, and the fallback where it stays away. Each request is paid from the purse, if there is one.
+    pub(crate) async fn ask(&self, ask: &Ask, purse: Option<&Purse>) -> Result<Answer, ModelError> {
+        let first = self.ask_one(&self.name, ask, purse).await;
         match (&first, &self.fallback) {
-            (Err(error), Some(fallback)) if error.may_pass() => self.ask_one(fallback, ask).await,
+            (Err(ModelError::Away(_)), Some(fallback)) => self.ask_one(fallback, ask, purse).await,
             _ => first,
         }
     }
 
-    async fn ask_one(&self, model: &str, ask: &Ask) -> Result<Answer, ModelError> {
+    async fn ask_one(
+        &self,
+        model: &str,
+        ask: &Ask,
+        purse: Option<&Purse>,
+    ) -> Result<Answer, ModelError> {
         let mut ask = ask.clone();
         let mut tries = 0;
         loop {
-            let (error, wait) = match self.once(model, &ask).await {
+            let (error, wait) = match self.paid(model, &ask, purse).await {
                 Ok(answer) => return Ok(answer),
                 // Some models take no temperature, or no forced tool: they are asked without.
                 Err((ModelError::Refused { status: 400, said }, _))
@@ -170,6 +182,35 @@ impl Model {
             let pause = wait.unwrap_or(backoff).min(WAIT_MAX);
             drop(tokio::time::timeout(pause, std::future::pending::<()>()).await);
         }
+    }
+
+    /// Sends one request, with what it takes at most set aside before and what it took counted after.
+    async fn paid(
+        &self,
+        model: &str,
+        ask: &Ask,
+        purse: Option<&Purse>,
+    ) -> Result<Answer, (ModelError, Option<Duration>)> {
+        let Some(purse) = purse else {
+            return self.once(model, ask).await;
+        };
+        let budget = |error| (ModelError::Budget(error), None);
+        let tool = ask
+            .tool
+            .as_ref()
+            .map_or(0, |(_, schema)| schema.to_string().len());
+        let bytes = (ask.system.len() + ask.user.len() + tool) as u64;
+        let held = purse
+            .hold(bytes / TOKEN_BYTES_MIN, ask.max_tokens.into())
+            .await;
+        held.map_err(budget)?;
+        let done = self.once(model, ask).await;
+        let counted = match &done {
+            Ok(answer) => purse.spend(answer.input_tokens, answer.output_tokens).await,
+            Err(_) => purse.release().await,
+        };
+        counted.map_err(|error| budget(error.into()))?;
+        done
     }
 
     async fn once(&self, model: &str, ask: &Ask) -> Result<Answer, (ModelError, Option<Duration>)> {
@@ -235,7 +276,7 @@ fn refusal(status: StatusCode, model: &str, body: &Value) -> ModelError {
             status: 429,
             said: "the account has no credit left".to_owned(),
         },
-        408 | 409 | 429 | 500.. => ModelError::Away(format!("status {}", status.as_u16())),
+        408 | 429 | 500.. => ModelError::Away(format!("status {}", status.as_u16())),
         code => {
             let said = body["error"]["message"]
                 .as_str()

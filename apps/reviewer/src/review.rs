@@ -3,11 +3,13 @@
 pub(crate) mod filter;
 pub(crate) mod finding;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::budget::Purse;
 use crate::config::Config;
 use crate::diff::FileDiff;
 use crate::model::{Ask, Model, ModelError};
@@ -16,7 +18,7 @@ use filter::{Filtered, filter};
 use finding::{Report, TOOL, tool_schema};
 
 /// The longest answer, in tokens, unless the repository says otherwise.
-const ANSWER_TOKENS: u32 = 8_000;
+pub(crate) const ANSWER_TOKENS: u32 = 8_000;
 
 /// A change, with what others wrote of it.
 #[derive(Clone, Debug, Default)]
@@ -31,17 +33,43 @@ pub(crate) struct Change {
     pub(crate) users: String,
     /// Marks of findings of earlier passes.
     pub(crate) said: BTreeSet<String>,
+    /// Marks of findings that people rejected.
+    pub(crate) rejected: BTreeSet<String>,
 }
 
 /// A file that was not looked at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Skipped {
     pub(crate) path: String,
-    pub(crate) why: &'static str,
+    pub(crate) why: Cow<'static, str>,
 }
 
+impl Skipped {
+    pub(crate) fn new(path: String, why: &'static str) -> Self {
+        Self {
+            path,
+            why: Cow::Borrowed(why),
+        }
+    }
+
+    /// Returns one of a file that the diff names without lines.
+    pub(crate) fn bare(path: String) -> Self {
+        Self::new(path, NO_LINES)
+    }
+
+    /// Returns whether it was left out for a limit, so that another pass may look at it.
+    pub(crate) fn is_for_a_limit(&self) -> bool {
+        [FILE_SIZE, FILES, DIFF_SIZE].contains(&&*self.why)
+    }
+}
+
+const NO_LINES: &str = "no lines changed, or it is binary";
+const FILE_SIZE: &str = "larger than review.max_file_size";
+const FILES: &str = "over filter.max_files";
+const DIFF_SIZE: &str = "over review.max_diff_size";
+
 /// What came of a pass.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) summary: String,
     pub(crate) filtered: Filtered,
@@ -69,6 +97,7 @@ pub(crate) async fn review(
     model: &Model,
     config: &Config,
     change: Change,
+    purse: Option<&Purse>,
 ) -> Result<Outcome, ReviewError> {
     let (files, skipped) = chosen(config, change.files, change.skipped);
     let mut outcome = Outcome {
@@ -93,20 +122,29 @@ pub(crate) async fn review(
         .data("diff", &numbered(&files))
         .for_review();
     let answer = model
-        .ask(&Ask {
-            system,
-            user,
-            tool: Some((TOOL, tool_schema())),
-            temperature: config.llm.temperature,
-            max_tokens: config.llm.max_tokens.unwrap_or(ANSWER_TOKENS),
-        })
+        .ask(
+            &Ask {
+                system,
+                user,
+                tool: Some((TOOL, tool_schema())),
+                temperature: config.llm.temperature,
+                max_tokens: config.llm.max_tokens.unwrap_or(ANSWER_TOKENS),
+            },
+            purse,
+        )
         .await?;
     let report = answer
         .call
         .as_ref()
         .and_then(Report::read)
         .ok_or(ReviewError::NoReview)?;
-    outcome.filtered = filter(&report, &files, &config.filter, &change.said);
+    outcome.filtered = filter(
+        &report,
+        &files,
+        &config.filter,
+        &change.said,
+        &change.rejected,
+    );
     outcome.summary = report.summary;
     outcome.model = answer.model;
     outcome.input_tokens = answer.input_tokens;
@@ -131,22 +169,19 @@ fn chosen(
         {
             "excluded by .mira.yaml"
         } else if file.hunks.is_empty() {
-            "no lines changed, or it is binary"
+            NO_LINES
         } else if size > config.review.max_file_size {
-            "larger than review.max_file_size"
+            FILE_SIZE
         } else if kept.len() >= config.filter.max_files {
-            "over filter.max_files"
+            FILES
         } else if bytes + size > config.review.max_diff_size {
-            "over review.max_diff_size"
+            DIFF_SIZE
         } else {
             bytes += size;
             kept.push(file);
             continue;
         };
-        skipped.push(Skipped {
-            path: file.path,
-            why,
-        });
+        skipped.push(Skipped::new(file.path, why));
     }
     (kept, skipped)
 }
@@ -191,7 +226,7 @@ mod tests {
         assert_eq!(kept.len(), 1);
         let whys: Vec<_> = skipped
             .iter()
-            .map(|one| (one.path.as_str(), one.why))
+            .map(|one| (one.path.as_str(), &*one.why))
             .collect();
         assert_eq!(whys[0], ("gen/a.rs", "excluded by .mira.yaml"));
         assert_eq!(whys[1].1, "excluded by .mira.yaml");

@@ -1,26 +1,37 @@
 //! The deliveries: `POST /events` is answered 2xx once the work is done, and 503 where it should come again.
 //!
 //! The queue, its order and its retries are the deliverer's. What is kept here makes a repeat harmless: a lease per pull request, and a row per
-//! head commit. INVARIANT: each head commit gets one review, whoever dies on the way and however often it is delivered.
+//! review. INVARIANT: each head commit gets one review, and each command one more, whoever dies on the way and however often it is delivered.
 
+mod change;
+mod command;
+mod mention;
+mod post;
 mod pull;
 mod push;
+mod report;
+mod wanted;
 mod words;
+mod work;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::Value;
 
+use crate::budget::Limits;
 use crate::db::Db;
-use crate::github::{GitHub, GitHubError};
+use crate::github::{GitHub, GitHubError, Memory};
 use crate::model::Model;
 use crate::review::ReviewError;
 use crate::secret::Key;
+use change::Scope;
+use wanted::{About, Wanted, about, wanted};
+use work::Work;
 
 /// The longest event, in bytes.
 // LIMIT: GitHub's own.
@@ -36,8 +47,11 @@ pub(crate) struct App {
     pub(crate) delivery_token: Option<Key>,
     /// The API of deliveries that name none.
     pub(crate) github_api: String,
-    /// Tokens of one repository in a month; the operator's limit.
-    pub(crate) month_tokens: Option<u64>,
+    /// The operator's limits.
+    pub(crate) limits: Limits,
+    /// The name that people call it by.
+    pub(crate) bot: String,
+    pub(crate) memory: Arc<Memory>,
     /// Which server this is, for leases.
     pub(crate) id: String,
 }
@@ -75,8 +89,35 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/events", post(events))
+        .route("/report", get(panels))
         .layer(DefaultBodyLimit::max(EVENT_BYTES_MAX))
         .with_state(app)
+}
+
+fn is_the_deliverer(app: &App, headers: &HeaderMap) -> bool {
+    let Some(expected) = &app.delivery_token else {
+        return true;
+    };
+    let shown = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
+    shown.is_some_and(|shown| expected.is(shown))
+}
+
+/// Reports to the one who delivers, and to nobody else.
+async fn panels(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    if !is_the_deliverer(&app, &headers) {
+        return Err((StatusCode::UNAUTHORIZED, "not the deliverer\n".to_owned()));
+    }
+    report::report(&app).await.map(Json).map_err(|error| {
+        crate::say(&format!("the report: {error}"));
+        let text = "the database cannot be read\n".to_owned();
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    })
 }
 
 async fn events(
@@ -85,28 +126,29 @@ async fn events(
     body: Bytes,
 ) -> (StatusCode, String) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(expected) = &app.delivery_token {
-        let shown = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        if !shown.is_some_and(|shown| expected.is(shown)) {
-            return (StatusCode::UNAUTHORIZED, "not a delivery\n".to_owned());
-        }
+    if !is_the_deliverer(&app, &headers) {
+        return (StatusCode::UNAUTHORIZED, "not a delivery\n".to_owned());
     }
     let Ok(event) = serde_json::from_slice::<Value>(&body) else {
         return (StatusCode::BAD_REQUEST, "the event is no JSON\n".to_owned());
     };
     let kind = header("x-github-event").unwrap_or_default();
+    let by = header("x-github-hook-installation-target-id").and_then(|id| id.parse().ok());
+    let about = about(&event);
     let github = GitHub {
         client: app.client.clone(),
         base: header("x-mira-github-api")
             .unwrap_or(&app.github_api)
             .to_owned(),
         token: header("x-mira-github-token").map(|token| Key::new(token.to_owned())),
-        repository: event["repository"]["full_name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        repository: about
+            .as_ref()
+            .map(|about| about.name.clone())
+            .unwrap_or_default(),
+        memory: Arc::clone(&app.memory),
     };
-    match take(&app, kind, &event, &github).await {
+    let wanted = wanted(kind, &event, by);
+    match take(&app, about.as_ref(), &github, wanted, by).await {
         Ok(said) => (StatusCode::OK, format!("{said}\n")),
         Err(error) if error.may_pass() => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         // It would fail each time: it was told where it happened, and is not to come again.
@@ -116,74 +158,70 @@ async fn events(
 
 async fn take(
     app: &App,
-    kind: &str,
-    event: &Value,
+    about: Option<&About>,
     github: &GitHub,
+    wanted: Wanted,
+    by: Option<i64>,
 ) -> Result<&'static str, EventError> {
-    match (kind, event["action"].as_str().unwrap_or_default()) {
-        ("pull_request", "opened" | "synchronize" | "reopened" | "ready_for_review") => {
-            pull::review(app, event, github).await
-        }
-        ("push", _) => push::update(app, event, github).await,
-        ("repository", "deleted") => {
-            let id = event["repository"]["id"]
-                .as_i64()
-                .ok_or(EventError::Odd("repository"))?;
-            app.db.erase(id).await?;
-            Ok("erased")
-        }
-        ("installation_repositories", "removed") => {
-            for repository in event["repositories_removed"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                app.db
-                    .erase(repository["id"].as_i64().unwrap_or_default())
-                    .await?;
+    let about = || about.ok_or(EventError::Odd("repository"));
+    match wanted {
+        Wanted::Nothing => Ok("nothing to do"),
+        Wanted::Review { number, new } => {
+            let work = Work::open(app, github, about()?, by, number).await?;
+            if work.text("/state") != "open" {
+                // It was closed while this waited.
+                work.give_up().await?;
+                return Ok("closed");
             }
-            Ok("erased")
+            work.alone(work.review("", Scope::Since { new })).await
         }
-        ("installation", "deleted") => {
-            let id = event["installation"]["id"]
-                .as_i64()
-                .ok_or(EventError::Odd("installation"))?;
-            for row in app
-                .db
-                .rows(
-                    "SELECT repo FROM rv_repository WHERE installation = $1",
-                    &[id.into()],
-                )
-                .await?
-            {
-                app.db.erase(row.int(0)).await?;
+        Wanted::Comment(number, comment) => {
+            let Some(command) = mention::read(&comment.body, &app.bot) else {
+                return Ok("nothing to do");
+            };
+            let work = Work::open(app, github, about()?, by, number).await?;
+            work.command(&comment, &command).await
+        }
+        Wanted::Close(number) => {
+            let about = about()?;
+            // Also where the code host does not answer: what waits is cancelled.
+            match Work::open(app, github, about, by, number).await {
+                Ok(work) => work.give_up().await?,
+                Err(_) => pull::close(app, about.repo, number).await?,
             }
-            Ok("erased")
+            Ok("closed")
         }
-        _ => Ok("nothing to do"),
+        Wanted::Index(after) => push::update(app, about()?, github, &after).await,
+        Wanted::EraseRepositories(repositories) => erase(app, &repositories).await,
+        Wanted::EraseInstallation(installation) => {
+            let sql = "SELECT repo FROM rv_repository WHERE installation = $1";
+            let rows = app.db.rows(sql, &[installation.into()]).await?;
+            let repositories: Vec<i64> = rows.iter().map(|row| row.int(0)).collect();
+            erase(app, &repositories).await
+        }
     }
 }
 
-/// Notes which repository and installation the rows of an event belong to; returns its number.
-async fn note(app: &App, event: &Value) -> Result<i64, EventError> {
-    let repository = &event["repository"];
-    let id = repository["id"]
-        .as_i64()
-        .ok_or(EventError::Odd("repository"))?;
-    let installation = event["installation"]["id"].as_i64().unwrap_or_default();
-    let name = repository["full_name"]
-        .as_str()
-        .ok_or(EventError::Odd("repository"))?;
-    let private = i64::from(repository["private"].as_bool().unwrap_or(true));
-    let sql = "INSERT INTO rv_repository (repo, installation, name, private, head) VALUES ($1, $2, $3, $4, '') \
+async fn erase(app: &App, repositories: &[i64]) -> Result<&'static str, EventError> {
+    for repo in repositories {
+        app.db.erase(*repo).await?;
+    }
+    app.memory.forget();
+    Ok("erased")
+}
+
+/// Notes which installation the rows of a repository belong to, and what it is called now.
+async fn note(app: &App, about: &About) -> Result<(), EventError> {
+    let sql = "INSERT INTO rv_repository (repo, installation, name, private, head, indexed) VALUES ($1, $2, $3, $4, '', 0) \
                ON CONFLICT (repo) DO UPDATE SET installation = excluded.installation, name = excluded.name, private = excluded.private";
-    app.db
-        .execute(
-            sql,
-            &[id.into(), installation.into(), name.into(), private.into()],
-        )
-        .await?;
-    Ok(id)
+    let values = [
+        about.repo.into(),
+        about.installation.into(),
+        about.name.as_str().into(),
+        i64::from(about.private).into(),
+    ];
+    app.db.execute(sql, &values).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,6 +23,31 @@ impl Env<'_> {
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.text(name)?.parse().ok()
     }
+
+    /// Returns a number of which something depends: one that cannot be read is no default.
+    pub(crate) fn count(&self, name: &'static str) -> Result<Option<u64>, SettingError> {
+        let number = self.text(name).map(|text| text.trim().parse());
+        number.transpose().map_err(|_| SettingError::NoNumber(name))
+    }
+
+    /// The same for a sum of money.
+    pub(crate) fn money(&self, name: &'static str) -> Result<Option<f64>, SettingError> {
+        let sum = self.text(name).map(|text| text.trim().parse::<f64>());
+        let sum = sum.transpose().map_err(|_| SettingError::NoNumber(name))?;
+        match sum {
+            Some(sum) if !sum.is_finite() || sum < 0.0 => Err(SettingError::NoNumber(name)),
+            other => Ok(other),
+        }
+    }
+}
+
+/// What is wrong with a setting.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(crate) enum SettingError {
+    #[error("{0} is no number; give one, or leave it empty")]
+    NoNumber(&'static str),
+    #[error("a limit of money wants prices: set REVIEWER_PRICE_INPUT and REVIEWER_PRICE_OUTPUT")]
+    NoPrices,
 }
 
 /// Returns the model service that the environment names.

@@ -43,7 +43,7 @@ async fn a_service_that_is_away_is_asked_again_and_then_the_fallback_model() {
         server.script(reply);
     }
     let answer = model(&server, Api::OpenAi { key: None })
-        .ask(&ask())
+        .ask(&ask(), None)
         .await
         .unwrap();
     assert_eq!(
@@ -62,7 +62,7 @@ async fn a_service_that_is_away_is_asked_again_and_then_the_fallback_model() {
 async fn a_refusal_is_told_at_once_and_holds_no_key() {
     let server = ModelServer::start_with(Some("other"), |_| Reply::text("x"));
     let error = model(&server, Api::OpenAi { key: Some(key()) })
-        .ask(&ask())
+        .ask(&ask(), None)
         .await
         .unwrap_err();
     assert_eq!(server.requests().len(), 1);
@@ -81,7 +81,7 @@ async fn a_model_that_takes_no_tool_or_temperature_is_asked_without() {
     ));
     server.script(Reply::text("Here:\n```json\n{\"a\": 2}\n```"));
     let answer = model(&server, Api::OpenAi { key: None })
-        .ask(&ask())
+        .ask(&ask(), None)
         .await
         .unwrap();
     assert_eq!(answer.call, Some(json!({"a": 2})));
@@ -95,7 +95,7 @@ async fn anthropic_is_asked_in_its_own_words() {
         Reply::json(&json!({"b": 3}))
     });
     let answer = model(&server, Api::Anthropic { key: key() })
-        .ask(&ask())
+        .ask(&ask(), None)
         .await
         .unwrap();
     assert_eq!(answer.call, Some(json!({"b": 3})));

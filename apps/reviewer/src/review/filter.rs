@@ -4,14 +4,16 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::finding::{Finding, Report, Severity};
 use crate::config::Filter;
 use crate::diff::FileDiff;
 
 /// Why a finding was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Dropped {
     NotInDiff,
@@ -19,6 +21,7 @@ pub(crate) enum Dropped {
     Unsure,
     TooMinor,
     SaidTwice,
+    Rejected,
     TooMany,
     Unreadable,
 }
@@ -32,6 +35,7 @@ impl Dropped {
             Self::Unsure => "below the confidence threshold",
             Self::TooMinor => "below the minimum severity",
             Self::SaidTwice => "said already",
+            Self::Rejected => "rejected by a person before",
             Self::TooMany => "over the limit for suggestions",
             Self::Unreadable => "not readable",
         }
@@ -39,7 +43,7 @@ impl Dropped {
 }
 
 /// What stays, the gravest first, and what does not.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Filtered {
     pub(crate) kept: Vec<Finding>,
     pub(crate) dropped: Vec<(Dropped, String)>,
@@ -47,12 +51,13 @@ pub(crate) struct Filtered {
     pub(crate) confidence: u8,
 }
 
-/// Checks a report against the diff. `said` holds the [`mark`]s of findings of earlier passes.
+/// Checks a report against the diff. `said` holds the [`mark`]s of findings of earlier passes, `rejected` those that people did not want.
 pub(crate) fn filter(
     report: &Report,
     files: &[FileDiff],
     rules: &Filter,
     said: &BTreeSet<String>,
+    rejected: &BTreeSet<String>,
 ) -> Filtered {
     let mut out = Filtered::default();
     let mut seen = said.clone();
@@ -70,6 +75,8 @@ pub(crate) fn filter(
             drop(Dropped::Unsure);
         } else if placed.severity < rules.min_severity {
             drop(Dropped::TooMinor);
+        } else if rejected.contains(&mark(&placed)) {
+            drop(Dropped::Rejected);
         } else if !seen.insert(mark(&placed)) {
             drop(Dropped::SaidTwice);
         } else {
@@ -101,14 +108,13 @@ pub(crate) fn filter(
     out
 }
 
-/// Returns what makes a finding the same as another: its file, its code and its category, wherever the lines have moved to.
+/// Returns what makes a finding the same as another: its file, its code and its category, wherever the lines have moved to. It is a digest, so
+/// that what is kept of a finding says nothing of the code.
 pub(crate) fn mark(finding: &Finding) -> String {
     let code: String = finding.quote.split_whitespace().collect();
-    format!(
-        "{}\n{}\n{code}",
-        finding.path,
-        finding.category.to_lowercase()
-    )
+    let category = finding.category.to_lowercase();
+    let digest = Sha256::digest(format!("{}\n{category}\n{code}", finding.path));
+    HEXLOWER.encode(digest.get(..16).unwrap_or_default())
 }
 
 /// Returns the finding where the diff has its code: on the lines that it names, or on the only other ones that read the same.
@@ -192,7 +198,13 @@ mod tests {
             ..Report::default()
         };
         let files = crate::diff::parse(DIFF).unwrap();
-        filter(&report, &files, &Config::default().filter, &BTreeSet::new())
+        filter(
+            &report,
+            &files,
+            &Config::default().filter,
+            &BTreeSet::new(),
+            &BTreeSet::new(),
+        )
     }
 
     #[track_caller]
@@ -232,18 +244,23 @@ mod tests {
         let mut findings = Vec::new();
         for (at, quote) in code.iter().enumerate() {
             for category in 0..5 {
-                let severity = [Severity::Blocker, Severity::Suggestion][at % 2];
+                let severity = [
+                    Severity::Blocker,
+                    Severity::Suggestion,
+                    Severity::Warning,
+                    Severity::Nitpick,
+                ][at];
                 let mut one = finding(9 + at as u32, quote, severity);
                 one.category = format!("c{category}");
                 findings.push(one);
             }
         }
         let out = filtered(findings);
-        let blockers = out
+        let grave = out
             .kept
             .iter()
-            .filter(|one| one.severity == Severity::Blocker);
-        assert_eq!(blockers.count(), 10);
+            .filter(|one| one.severity >= Severity::Warning);
+        assert_eq!(grave.count(), 10);
         assert_eq!(out.kept.len(), 15);
         assert_eq!(out.confidence, 2);
         assert!(out.dropped.iter().all(|(why, _)| *why == Dropped::TooMany));

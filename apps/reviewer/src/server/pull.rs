@@ -1,454 +1,368 @@
-//! A pull request: from its event to one posted review, with an honest word on each state in between.
+//! A review: from its cause to one that is posted, with an honest word on each state in between.
+//!
+//! What the model said is kept until all of it is posted, so that no failure on the way to the code host asks and pays for it twice.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::words::{inline, said, walkthrough};
-use super::{App, EventError, note};
+use super::change::Scope;
+use super::post;
+use super::words::{counts, inline, walkthrough};
+use super::work::{Known, Pass, State, Work};
+use super::{App, EventError};
+use crate::budget::BudgetError;
 use crate::config::Config;
-use crate::db::Value as Column;
-use crate::diff::FileDiff;
-use crate::github::{GitHub, GitHubError};
-use crate::index::{Index, lines};
-use crate::neutral::Rules;
+use crate::model::ModelError;
 use crate::review::filter::mark;
-use crate::review::{Change, Outcome, Skipped, review as pass};
+use crate::review::finding::Severity;
+use crate::review::{Outcome, ReviewError, Skipped, review};
 
-/// How long a lease lasts, in seconds, unless its server renews it.
-// LIMIT: so long a killed server keeps a pull request from the others.
-const LEASE_S: i64 = 60;
-
-/// How often it is renewed.
-const RENEWAL: Duration = Duration::from_secs(15);
-
-/// Reviews the head commit of an event.
-pub(super) async fn review(
-    app: &App,
-    event: &Value,
-    github: &GitHub,
-) -> Result<&'static str, EventError> {
-    let repo = note(app, event).await?;
-    let pull = &event["pull_request"];
-    let number = pull["number"]
-        .as_i64()
-        .ok_or(EventError::Odd("pull request"))?;
-    let head = pull["head"]["sha"]
-        .as_str()
-        .ok_or(EventError::Odd("commit"))?;
-    let work = Work {
-        app,
-        github,
-        event,
-        repo,
-        number,
-        head,
-    };
-    work.lease().await?;
-    let renew = async {
-        let mut ticks = tokio::time::interval(RENEWAL);
-        loop {
-            ticks.tick().await;
-            // Another server has it: what this one does must not be posted.
-            if work.lease().await.is_err() {
-                return;
-            }
-        }
-    };
-    let done = tokio::select! {
-        done = work.run() => done,
-        () = renew => Err(EventError::Busy),
-    };
-    let mine = [repo.into(), number.into(), app.id.as_str().into()];
-    app.db
-        .execute(
-            "UPDATE rv_pull SET until = 0 WHERE repo = $1 AND pull = $2 AND owner = $3",
-            &mine,
-        )
-        .await?;
-    done
+/// What is to be posted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Draft {
+    pub(super) outcome: Outcome,
+    /// Whether lines are commented on one by one, because GitHub refused one of them.
+    pub(super) single: bool,
+    /// Which findings GitHub takes no comment on; they stand in the walkthrough.
+    pub(super) lost: Vec<usize>,
+    /// What is to be told besides: shares of the budget that were reached, faults of `.mira.yaml`.
+    pub(super) notes: Vec<String>,
+    /// Whether the walkthrough lists what was left out.
+    pub(super) lists: bool,
 }
 
-/// Reads `.mira.yaml` as of a commit of the base branch, and what is wrong with it.
-pub(super) async fn config(
-    github: &GitHub,
-    commit: &str,
-) -> Result<(Config, Vec<String>), EventError> {
-    Ok(
-        match github
-            .file(".mira.yaml", commit)
-            .await?
-            .map(|text| Config::read(&text))
-        {
-            Some(Ok(config)) => (config, Vec::new()),
-            Some(Err(faults)) => (Config::default(), faults),
-            None => (Config::default(), Vec::new()),
-        },
-    )
+impl Draft {
+    /// Returns how many findings the model reported.
+    pub(super) fn computed(&self) -> usize {
+        let filtered = &self.outcome.filtered;
+        filtered.kept.len() + filtered.dropped.len()
+    }
+
+    /// Returns how many stand on their lines.
+    pub(super) fn posted(&self) -> usize {
+        self.outcome.filtered.kept.len() - self.lost.len()
+    }
 }
 
-struct Work<'a> {
-    app: &'a App,
-    github: &'a GitHub,
-    event: &'a Value,
-    repo: i64,
-    number: i64,
-    head: &'a str,
+/// Cancels what waits for a pull request that is closed, and forgets it; what was posted stays in the report, and what it took in the budget.
+pub(super) async fn close(app: &App, repo: i64, number: i64) -> Result<(), EventError> {
+    let key = vec![repo.into(), number.into()];
+    let statements = [
+        "UPDATE rv_spend SET held_tokens = 0, held_cost = 0 WHERE repo = $1 AND pull = $2",
+        "DELETE FROM rv_pass WHERE repo = $1 AND pull = $2 AND state IN ('started', 'waiting', 'computed', 'posting')",
+        "UPDATE rv_pass SET draft = '' WHERE repo = $1 AND pull = $2",
+        "DELETE FROM rv_alert WHERE repo = $1 AND pull = $2",
+        "DELETE FROM rv_pull WHERE repo = $1 AND pull = $2",
+    ];
+    let all: Vec<_> = statements.map(|sql| (sql.into(), key.clone())).into();
+    app.db.all(&all).await?;
+    Ok(())
 }
 
 impl Work<'_> {
-    fn pull(&self) -> [Column; 2] {
-        [self.repo.into(), self.number.into()]
-    }
-
-    fn pass(&self) -> [Column; 3] {
-        [self.repo.into(), self.number.into(), self.head.into()]
-    }
-
-    /// Takes the pull request for this server, or keeps it.
-    async fn lease(&self) -> Result<(), EventError> {
-        let now = Timestamp::now().as_second();
-        let sql = "INSERT INTO rv_pull (repo, pull, owner, until, comment, reviewed) VALUES ($1, $2, $3, $4, 0, '') \
-                   ON CONFLICT (repo, pull) DO UPDATE SET owner = excluded.owner, until = excluded.until \
-                   WHERE rv_pull.owner = excluded.owner OR rv_pull.until < $5";
-        let [repo, number] = self.pull();
-        let values = [
-            repo,
-            number,
-            self.app.id.as_str().into(),
-            (now + LEASE_S).into(),
-            now.into(),
-        ];
-        match self.app.db.execute(sql, &values).await? {
-            0 => Err(EventError::Busy),
-            _ => Ok(()),
+    /// Says below a pull request that was closed before its review that there will be none.
+    pub(super) async fn give_up(&self) -> Result<(), EventError> {
+        let sql = "SELECT p.comment FROM rv_pull p JOIN rv_pass s ON s.repo = p.repo AND s.pull = p.pull \
+                   WHERE p.repo = $1 AND p.pull = $2 AND p.comment <> 0 AND s.head <> '' AND s.state <> 'posted'";
+        if let Some(row) = self.app.db.rows(sql, &self.key()).await?.first() {
+            let mut known = Known {
+                comment: row.int(0),
+                ..Known::default()
+            };
+            // What counts is that the work ends, also where this cannot be told.
+            drop(
+                self.tell(&mut known, "Not reviewed: the pull request was closed.")
+                    .await,
+            );
         }
+        close(self.app, self.about.repo, self.number).await
     }
 
-    async fn state(&self, state: &str, error: &str) -> Result<(), EventError> {
-        let month = Timestamp::now().strftime("%Y-%m").to_string();
-        let sql = "INSERT INTO rv_pass (repo, pull, head, state, kept, dropped, tokens, month, error) VALUES ($1, $2, $3, $4, '[]', '[]', 0, $5, $6) \
-                   ON CONFLICT (repo, pull, head) DO UPDATE SET state = excluded.state, error = excluded.error";
-        let [repo, number, head] = self.pass();
-        let values = [repo, number, head, state.into(), month.into(), error.into()];
-        self.app.db.execute(sql, &values).await?;
-        Ok(())
-    }
-
-    async fn run(&self) -> Result<&'static str, EventError> {
-        let db = &self.app.db;
-        let sql = "SELECT state FROM rv_pass WHERE repo = $1 AND pull = $2 AND head = $3";
-        let rows = db.rows(sql, &self.pass()).await?;
-        let before = rows.first().map_or("", |row| row.text(0));
-        if before == "posted" || before == "skipped" && self.event["action"] == "synchronize" {
+    /// Reviews the head once for a cause, or takes up where an earlier try ended.
+    pub(super) async fn review(
+        &self,
+        cause: &str,
+        scope: Scope,
+    ) -> Result<&'static str, EventError> {
+        let mut known = self.known().await?;
+        if cause.is_empty() && known.paused {
+            return Ok("paused");
+        }
+        if cause.is_empty() && self.was_asked_for().await? {
             return Ok("done already");
         }
-        let sql = "SELECT comment, reviewed FROM rv_pull WHERE repo = $1 AND pull = $2";
-        let known = db.rows(sql, &self.pull()).await?;
-        let (mut comment, reviewed) = known
-            .first()
-            .map_or((0, ""), |row| (row.int(0), row.text(1)));
-        if comment == 0 {
-            let path = format!("issues/{}/comments", self.number);
-            let made = self
-                .github
-                .post(&path, &json!({"body": "A review is on its way."}))
-                .await?;
-            comment = made["id"].as_i64().unwrap_or_default();
-            let [repo, number] = self.pull();
-            let sql = "UPDATE rv_pull SET comment = $3 WHERE repo = $1 AND pull = $2";
-            db.execute(sql, &[repo, number, comment.into()]).await?;
+        let mut pass = self.begin(self.head(), cause).await?;
+        if pass.state == State::Posted && pass.draft.is_empty() {
+            return Ok("done already");
         }
-        if before == "posting" && self.is_posted().await? {
-            self.state("posted", "").await?;
-            return Ok("posted already");
-        }
-        let done = self.decide(comment, reviewed).await;
-        if let Err(error) = &done {
-            let state = if error.may_pass() {
-                "waiting"
-            } else {
-                "failed"
-            };
-            // After a crash or a broken connection the review may be there: the next try has to look.
-            if before != "posting" && !matches!(error, EventError::GitHub(_)) {
-                self.state(state, &error.to_string()).await?;
-            }
-            let text = self.rules().await?.line(&error.to_string());
-            let text = format!("The review is {state}: {text}");
-            // The error itself is what counts, also where this cannot be told.
-            drop(self.say(comment, &text).await);
-            if state == "failed" {
-                drop(self.check("failure", &text).await);
-            }
+        self.placeholder(&mut known).await?;
+        let done = self.go_on(&mut pass, &mut known, scope).await;
+        match &done {
+            Err(EventError::Busy) | Ok(_) => {}
+            Err(error) => self.failed(&mut pass, &mut known, error).await?,
         }
         done
     }
 
-    async fn decide(&self, comment: i64, reviewed: &str) -> Result<&'static str, EventError> {
-        let base = self.event["pull_request"]["base"]["sha"].as_str();
-        let (config, faults) = config(self.github, base.ok_or(EventError::Odd("base"))?).await?;
-        if let Some(why) = self.skipped(&config).await? {
-            self.say(comment, &format!("Not reviewed: {why}.")).await?;
-            self.state("skipped", why).await?;
-            return Ok("skipped");
+    /// Returns whether a command got this head its review before the event came.
+    async fn was_asked_for(&self) -> Result<bool, EventError> {
+        let sql = "SELECT cause FROM rv_pass WHERE repo = $1 AND pull = $2 AND head = $3 AND cause <> '' AND state = 'posted' AND draft = ''";
+        let [repo, number] = self.key();
+        let values = [repo, number, self.head().into()];
+        Ok(!self.app.db.rows(sql, &values).await?.is_empty())
+    }
+
+    /// Tells what went wrong where people see it, so that nothing looks as if it went on.
+    async fn failed(
+        &self,
+        pass: &mut Pass,
+        known: &mut Known,
+        error: &EventError,
+    ) -> Result<(), EventError> {
+        let text = self.rules().await?.line(&error.to_string());
+        let state = match (error.may_pass(), pass.draft.is_empty()) {
+            (true, true) => State::Waiting,
+            // What is computed is posted with the next try.
+            (true, false) => pass.state,
+            (false, _) => {
+                pass.draft.clear();
+                State::Failed
+            }
+        };
+        self.advance(pass, state, &text).await?;
+        let word = match state {
+            State::Failed => "failed",
+            _ => "waiting",
+        };
+        let text = format!("The review is {word}: {text}");
+        // The error itself is what counts, also where this cannot be told.
+        drop(self.tell(known, &text).await);
+        if state == State::Failed {
+            drop(self.check(&pass.head, "failure", &text).await);
         }
-        let outcome = pass(&self.app.model, &config, self.change(reviewed).await?).await?;
-        self.computed(&outcome).await?;
-        let rules = self.rules().await?;
-        let lost = self.post(&rules, &outcome).await?;
-        self.state("posted", "").await?;
-        let sql = "UPDATE rv_pull SET reviewed = $3 WHERE repo = $1 AND pull = $2";
-        self.app.db.execute(sql, &self.pass()).await?;
-        self.say(
-            comment,
-            &walkthrough(&rules, &config, &outcome, &faults, lost),
-        )
-        .await?;
-        let filtered = &outcome.filtered;
-        let text = format!(
-            "{} findings posted, confidence {} of 5",
-            filtered.kept.len(),
-            filtered.confidence
-        );
-        self.check(
-            if filtered.confidence <= 2 {
-                "neutral"
-            } else {
-                "success"
-            },
-            &text,
-        )
-        .await?;
+        Ok(())
+    }
+
+    async fn go_on(
+        &self,
+        pass: &mut Pass,
+        known: &mut Known,
+        scope: Scope,
+    ) -> Result<&'static str, EventError> {
+        let mut draft = match serde_json::from_str(&pass.draft) {
+            Ok(draft) => draft,
+            Err(_) => {
+                let (mut config, faults) = self.config().await?;
+                if let Some(why) = self.unwanted(&config, scope) {
+                    return self.skip(pass, known, why).await;
+                }
+                if scope == Scope::Rest {
+                    config.review.max_file_size = config.review.max_diff_size;
+                }
+                match self.compute(pass, known, scope, &config).await {
+                    Ok(mut draft) => {
+                        let faults = faults.into_iter();
+                        let faults =
+                            faults.map(|fault| format!("`.mira.yaml` is not used: {fault}"));
+                        draft.notes.extend(faults);
+                        self.computed(pass, &draft).await?;
+                        draft
+                    }
+                    Err(EventError::Review(ReviewError::Model(ModelError::Budget(
+                        why @ BudgetError::UsedUp(_),
+                    )))) => {
+                        let why = why.to_string();
+                        let head = pass.head.clone();
+                        let done = self.skip(pass, known, &why).await?;
+                        self.check(&head, "neutral", &format!("Not reviewed: {why}"))
+                            .await?;
+                        return Ok(done);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        self.publish(pass, known, &mut draft, scope).await?;
         Ok("posted")
     }
 
-    /// Returns why the pull request is not reviewed, if it is not.
-    async fn skipped(&self, config: &Config) -> Result<Option<&'static str>, EventError> {
-        let pull = &self.event["pull_request"];
-        let author = pull["user"]["login"].as_str().unwrap_or_default();
+    async fn skip(
+        &self,
+        pass: &mut Pass,
+        known: &mut Known,
+        why: &str,
+    ) -> Result<&'static str, EventError> {
+        self.tell(known, &format!("Not reviewed: {why}.")).await?;
+        self.advance(pass, State::Skipped, why).await?;
+        Ok("skipped")
+    }
+
+    /// Returns why nobody gets a review that only an event asked for, if that is so.
+    fn unwanted(&self, config: &Config, scope: Scope) -> Option<&'static str> {
+        let author = self.text("/user/login");
         let named = |list: &[String]| list.iter().any(|one| one.eq_ignore_ascii_case(author));
         let filter = &config.filter;
-        if pull["draft"] == true && !config.review.drafts {
-            return Ok(Some("it is a draft"));
+        let Scope::Since { new } = scope else {
+            return None;
+        };
+        if self.pull["draft"] == true && !config.review.drafts {
+            return Some("it is a draft");
         }
-        if self.event["action"] == "synchronize" && !config.review.review_on_synchronize {
-            return Ok(Some("review.review_on_synchronize is off"));
+        if new && !config.review.review_on_synchronize {
+            return Some("review.review_on_synchronize is off");
         }
         if named(&filter.blocked_authors)
             || !filter.allowed_authors.is_empty() && !named(&filter.allowed_authors)
         {
-            return Ok(Some("its author is filtered out by .mira.yaml"));
+            return Some("its author is filtered out by .mira.yaml");
         }
-        let month = Timestamp::now().strftime("%Y-%m").to_string();
-        let sql = "SELECT CAST(COALESCE(SUM(tokens), 0) AS BIGINT) FROM rv_pass WHERE repo = $1 AND month = $2";
-        let rows = self
-            .app
-            .db
-            .rows(sql, &[self.repo.into(), month.into()])
-            .await?;
-        let spent = rows.first().map_or(0, |row| row.int(0)).unsigned_abs();
-        let limits = [config.budget.month_tokens, self.app.month_tokens];
-        if limits.into_iter().flatten().any(|most| spent >= most) {
-            return Ok(Some("the month's budget of this repository is used up"));
-        }
-        let sql = "SELECT CAST(COALESCE(SUM(tokens), 0) AS BIGINT) FROM rv_pass WHERE repo = $1 AND pull = $2";
-        let rows = self.app.db.rows(sql, &self.pull()).await?;
-        let spent = rows.first().map_or(0, |row| row.int(0)).unsigned_abs();
-        let over = config
-            .budget
-            .pull_request_tokens
-            .is_some_and(|most| spent >= most);
-        Ok(over.then_some("this pull request's budget is used up"))
+        None
     }
 
-    /// Keeps what came of the model; from here on, whoever comes after a crash looks whether the review is there.
-    async fn computed(&self, outcome: &Outcome) -> Result<(), EventError> {
-        let marks: Vec<String> = outcome.filtered.kept.iter().map(mark).collect();
-        let tokens = outcome.input_tokens.saturating_add(outcome.output_tokens);
-        self.lease().await?;
-        self.state("posting", "").await?;
-        let [repo, number, head] = self.pass();
+    async fn compute(
+        &self,
+        pass: &Pass,
+        known: &Known,
+        scope: Scope,
+        config: &Config,
+    ) -> Result<Draft, EventError> {
+        let change = self.change(known, scope).await?;
+        let what = format!("{} {}", pass.head, pass.cause);
+        let purse = self.purse(config, what);
+        let outcome = review(&self.app.model, config, change, Some(&purse)).await?;
+        let notes = purse.alerts().await?;
+        for note in &notes {
+            crate::say(&format!("{}: {note}", self.about.name));
+        }
+        Ok(Draft {
+            outcome,
+            notes,
+            lists: config.review.walkthrough,
+            ..Draft::default()
+        })
+    }
+
+    /// Keeps what came of the model.
+    async fn computed(&self, pass: &mut Pass, draft: &Draft) -> Result<(), EventError> {
+        self.keep().await?;
+        self.store(pass, draft, State::Computed).await?;
+        let filtered = &draft.outcome.filtered;
+        let marks: Vec<String> = filtered.kept.iter().map(mark).collect();
+        let mut dropped = serde_json::Map::new();
+        for (why, _) in &filtered.dropped {
+            let count = dropped.entry(why.reason()).or_insert(json!(0));
+            *count = json!(count.as_u64().unwrap_or(0) + 1);
+        }
+        let of = |severity| {
+            let of = filtered.kept.iter().filter(|one| one.severity == severity);
+            i64::try_from(of.count()).unwrap_or(i64::MAX).into()
+        };
+        let sql = "UPDATE rv_pass SET kept = $5, dropped = $6, computed = $7, blocker = $8, warning = $9, suggestion = $10, nitpick = $11 \
+                   WHERE repo = $1 AND pull = $2 AND head = $3 AND cause = $4";
+        let [repo, number, head, cause] = self.pass_key(pass);
         let values = [
             repo,
             number,
             head,
+            cause,
             json!(marks).to_string().into(),
-            json!(outcome.filtered.dropped).to_string().into(),
-            i64::try_from(tokens).unwrap_or(i64::MAX).into(),
+            Value::Object(dropped).to_string().into(),
+            i64::try_from(draft.computed()).unwrap_or(i64::MAX).into(),
+            of(Severity::Blocker),
+            of(Severity::Warning),
+            of(Severity::Suggestion),
+            of(Severity::Nitpick),
         ];
-        let sql = "UPDATE rv_pass SET kept = $4, dropped = $5, tokens = tokens + $6 WHERE repo = $1 AND pull = $2 AND head = $3";
         self.app.db.execute(sql, &values).await?;
         Ok(())
     }
 
-    /// Gathers the change; from the second pass on, of the files that changed since the last one.
-    async fn change(&self, reviewed: &str) -> Result<Change, EventError> {
-        let pull = &self.event["pull_request"];
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut since: Option<BTreeSet<String>> = None;
-        if !reviewed.is_empty() && reviewed != self.head {
-            match self
-                .github
-                .get(&format!("compare/{reviewed}...{}", self.head))
-                .await
-            {
-                Ok(compared) => {
-                    let files = compared["files"].as_array().into_iter().flatten();
-                    since = Some(files.map(|file| text(&file["filename"])).collect());
-                }
-                // After a forced push the old head may be gone: then all is looked at.
-                Err(GitHubError::NotFound(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let mut change = Change {
-            title: text(&pull["title"]),
-            description: text(&pull["body"]),
-            ..Change::default()
-        };
-        let index = Index {
-            db: self.app.db.clone(),
-            repo: self.repo,
-        };
-        let mut touched = BTreeSet::new();
-        for file in self
-            .github
-            .list(&format!("pulls/{}/files", self.number))
-            .await?
-        {
-            let path = text(&file["filename"]);
-            let diff = match file["patch"].as_str() {
-                _ if since.as_ref().is_some_and(|since| !since.contains(&path)) => {
-                    Err("unchanged since the last review")
-                }
-                None => Err("binary, renamed, or too large for GitHub to show"),
-                Some(patch) => FileDiff::of_patch(&path, file["status"] == "removed", patch)
-                    .map_err(|_| "its diff cannot be read"),
+    async fn store(&self, pass: &mut Pass, draft: &Draft, state: State) -> Result<(), EventError> {
+        pass.draft = json!(draft).to_string();
+        self.advance(pass, state, "").await
+    }
+
+    /// Posts what is kept of a pass, unless it is posted already.
+    async fn publish(
+        &self,
+        pass: &mut Pass,
+        known: &mut Known,
+        draft: &mut Draft,
+        scope: Scope,
+    ) -> Result<(), EventError> {
+        let rules = self.rules().await?;
+        if pass.state != State::Posted {
+            let kept = &draft.outcome.filtered.kept;
+            let on_line = |finding| {
+                let mut comment = inline(&rules, finding);
+                let text = comment["body"].as_str().unwrap_or_default();
+                let mark = post::mark(&format!("finding {}", mark(finding)));
+                comment["body"] = format!("{mark}\n{text}").into();
+                comment
             };
-            match diff {
-                Ok(diff) => {
-                    let numbers: Vec<u32> = diff.new_lines().map(|(number, _)| number).collect();
-                    touched.extend(index.symbols_at(&path, &numbers).await?);
-                    change.files.push(diff);
-                }
-                Err(why) => change.skipped.push(Skipped { path, why }),
-            }
+            let comments: Vec<Value> = kept.iter().map(on_line).collect();
+            self.lines(pass, known, draft, &comments).await?;
+            self.store(pass, draft, State::Posted).await?;
+            let sql = "UPDATE rv_pass SET posted = $5 WHERE repo = $1 AND pull = $2 AND head = $3 AND cause = $4";
+            let [repo, number, head, cause] = self.pass_key(pass);
+            let posted = i64::try_from(draft.posted()).unwrap_or(i64::MAX);
+            let values = [repo, number, head, cause, posted.into()];
+            self.app.db.execute(sql, &values).await?;
         }
-        for commit in self
-            .github
-            .list(&format!("pulls/{}/commits", self.number))
-            .await?
-        {
-            change
-                .commits
-                .push_str(&format!("{}\n", text(&commit["commit"]["message"])));
+        let outcome = &draft.outcome;
+        known.reviewed.clone_from(&pass.head);
+        let left = outcome
+            .skipped
+            .iter()
+            .filter(|one| one.is_for_a_limit())
+            .map(|one: &Skipped| one.path.clone());
+        if scope == Scope::All {
+            known.rest.clear();
         }
-        change.users = lines(&index.users(touched).await?);
-        let sql = "SELECT kept FROM rv_pass WHERE repo = $1 AND pull = $2 AND state = 'posted'";
-        for row in self.app.db.rows(sql, &self.pull()).await? {
-            change
-                .said
-                .extend(serde_json::from_str::<Vec<String>>(row.text(0)).unwrap_or_default());
+        known.rest.extend(left);
+        for path in &outcome.reviewed {
+            known.rest.remove(path);
         }
-        Ok(change)
-    }
-
-    /// Returns what text of the model may refer to.
-    async fn rules(&self) -> Result<Rules, EventError> {
-        let rows = self
-            .app
-            .db
-            .rows(
-                "SELECT name FROM rv_repository WHERE repo <> $1",
-                &[self.repo.into()],
-            )
-            .await?;
-        let page = self.event["repository"]["html_url"].as_str();
-        let page = page.and_then(|url| reqwest::Url::parse(url).ok());
-        let host = page.and_then(|url| url.host_str().map(str::to_owned));
-        let keys = self
-            .app
-            .model
-            .keys()
-            .into_iter()
-            .chain(self.github.token.clone());
-        Ok(Rules {
-            host: host.unwrap_or_else(|| "github.com".to_owned()),
-            repository: self.github.repository.clone(),
-            others: rows.iter().map(|row| row.text(0).to_owned()).collect(),
-            secrets: keys.chain(self.app.delivery_token.clone()).collect(),
-        })
-    }
-
-    fn marker(&self) -> String {
-        format!("<!-- mira-review {} -->", self.head)
-    }
-
-    /// Looks whether the review of this head is there: one by an App, for others could write the marker too.
-    async fn is_posted(&self) -> Result<bool, EventError> {
-        let reviews = self
-            .github
-            .list(&format!("pulls/{}/reviews", self.number))
-            .await?;
-        let marker = self.marker();
-        let ours = |review: &Value| {
-            let body = review["body"].as_str().unwrap_or_default();
-            review["user"]["type"] == "Bot" && body.starts_with(&marker)
+        self.remember(known).await?;
+        self.tell(known, &walkthrough(&rules, draft)).await?;
+        let conclusion = match outcome.filtered.confidence {
+            ..=2 => "neutral",
+            _ => "success",
         };
-        Ok(reviews.iter().any(ours))
+        self.check(&pass.head, conclusion, &counts(draft)).await?;
+        pass.draft.clear();
+        self.advance(pass, State::Posted, "").await
     }
 
-    /// Posts the review; returns whether the lines could not be commented on, so that the findings stand in its text.
-    async fn post(&self, rules: &Rules, outcome: &Outcome) -> Result<bool, EventError> {
-        let kept = &outcome.filtered.kept;
-        let confidence = outcome.filtered.confidence;
-        let body = format!(
-            "{}\n{} findings; confidence {confidence} of 5.",
-            self.marker(),
-            kept.len()
-        );
-        let comments: Vec<Value> = kept.iter().map(|finding| inline(rules, finding)).collect();
-        let path = format!("pulls/{}/reviews", self.number);
-        let mut review =
-            json!({"commit_id": self.head, "event": "COMMENT", "body": body, "comments": comments});
-        match self.github.post(&path, &review).await {
-            Ok(_) => Ok(false),
-            Err(GitHubError::Refused { status: 422, .. }) if !kept.is_empty() => {
-                let mut body = format!(
-                    "{body}\n\nGitHub takes no comment on these lines, so the findings stand here."
-                );
-                for finding in kept {
-                    let path = rules.line(&finding.path);
-                    body.push_str(&format!(
-                        "\n\n{path}, line {}\n{}",
-                        finding.line,
-                        said(rules, finding)
-                    ));
-                }
-                review["comments"] = json!([]);
-                review["body"] = body.into();
-                self.github.post(&path, &review).await?;
-                Ok(true)
-            }
-            Err(error) => Err(error.into()),
+    /// Posts the review; where GitHub refuses it for a line, its text first and then each line by itself.
+    async fn lines(
+        &self,
+        pass: &mut Pass,
+        known: &Known,
+        draft: &mut Draft,
+        comments: &[Value],
+    ) -> Result<(), EventError> {
+        if draft.outcome.reviewed.is_empty() {
+            return Ok(());
         }
-    }
-
-    async fn say(&self, comment: i64, text: &str) -> Result<(), EventError> {
-        let path = format!("issues/comments/{comment}");
-        self.github.patch(&path, &json!({"body": text})).await?;
-        Ok(())
-    }
-
-    async fn check(&self, conclusion: &str, text: &str) -> Result<(), EventError> {
-        let run = json!({
-            "name": "Mira review", "head_sha": self.head, "status": "completed", "conclusion": conclusion,
-            "output": {"title": "Review", "summary": text},
-        });
-        self.github.post("check-runs", &run).await?;
+        let text = counts(draft);
+        let there = pass.state == State::Posting && self.is_posted(pass, known).await?;
+        if !there {
+            if !draft.single {
+                self.store(pass, draft, State::Posting).await?;
+                match self.post_review(pass, &text, comments).await {
+                    Err(EventError::GitHub(error)) if error.is(422) && !comments.is_empty() => {
+                        draft.single = true;
+                    }
+                    other => return other,
+                }
+            }
+            self.store(pass, draft, State::Posting).await?;
+            self.post_review(pass, &text, &[]).await?;
+        }
+        if draft.single {
+            draft.lost = self.post_each(pass, comments, known).await?;
+        }
         Ok(())
     }
 }

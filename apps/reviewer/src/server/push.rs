@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use jiff::Timestamp;
 
+use super::wanted::About;
+use super::work::config;
 use super::{App, EventError, note};
 use crate::github::GitHub;
 use crate::index::{FILE_BYTES_MAX, Index, Language, Source};
@@ -15,26 +17,21 @@ const FILES_MAX: usize = 1_000;
 
 pub(super) async fn update(
     app: &App,
-    event: &Value,
+    about: &About,
     github: &GitHub,
+    after: &str,
 ) -> Result<&'static str, EventError> {
-    let branch = event["repository"]["default_branch"]
-        .as_str()
-        .unwrap_or_default();
-    let after = event["after"].as_str().ok_or(EventError::Odd("commit"))?;
-    if event["ref"].as_str() != Some(&format!("refs/heads/{branch}")) || event["deleted"] == true {
-        return Ok("not the default branch");
-    }
-    let repo = note(app, event).await?;
+    let repo = about.repo;
     let index = Index {
         db: app.db.clone(),
         repo,
     };
-    let (config, _) = super::pull::config(github, after).await?;
+    let (config, _) = config(github, after).await?;
     let excluded = patterns(&config.index.exclude);
     let tree = github
         .get(&format!("git/trees/{after}?recursive=1"))
         .await?;
+    note(app, about).await?;
     let mut now = BTreeMap::new();
     for entry in tree["tree"].as_array().into_iter().flatten() {
         let (Some(path), Some(blob)) = (entry["path"].as_str(), entry["sha"].as_str()) else {
@@ -55,9 +52,11 @@ pub(super) async fn update(
         }
     }
     let known = index.blobs().await?;
+    // A tree that GitHub cut off says nothing of what is not in it.
+    let is_whole = tree["truncated"] != true;
     let gone: Vec<String> = known
         .keys()
-        .filter(|path| !now.contains_key(*path))
+        .filter(|path| is_whole && !now.contains_key(*path))
         .cloned()
         .collect();
     let mut changed = Vec::new();
@@ -69,9 +68,15 @@ pub(super) async fn update(
         changed.push(Source { path, blob, bytes });
     }
     index.update(changed, &gone).await?;
-    let head = [repo.into(), after.into()];
-    app.db
-        .execute("UPDATE rv_repository SET head = $2 WHERE repo = $1", &head)
-        .await?;
+    let head = [
+        repo.into(),
+        after.into(),
+        Timestamp::now().as_second().into(),
+    ];
+    let sql = "UPDATE rv_repository SET head = $2, indexed = $3 WHERE repo = $1";
+    if app.db.execute(sql, &head).await? == 0 {
+        // It was erased while this went on.
+        app.db.erase(repo).await?;
+    }
     Ok("indexed")
 }

@@ -1,5 +1,11 @@
 //! Deliveries against a GitHub and a model that speak the real protocols.
 
+mod budget;
+mod commands;
+mod erasure;
+mod limits;
+mod report;
+
 use mira_testkit::github::{GitHub as FakeGitHub, PullSpec, Refusal, Repo};
 use mira_testkit::model_server::{ModelServer, Reply};
 use serde_json::json;
@@ -13,11 +19,23 @@ struct World {
     model: ModelServer,
     app: Arc<App>,
     pull: u64,
+    /// The number of the App that events are delivered to.
+    by: u64,
     _folder: tempfile::TempDir,
 }
 
+fn finding(path: &str, line: u32, quote: &str, severity: &str) -> Value {
+    json!({"path": path, "line": line, "quote": quote, "severity": severity, "category": "bug", "title": "It panics", "body": "Fine.", "confidence": 0.9})
+}
+
+fn findings(findings: &[Value]) -> Reply {
+    let report = json!({"summary": "Fine.", "confidence": 4, "findings": findings});
+    Reply::tool_call("report_review", &report)
+}
+
 fn report(body: &str) -> Reply {
-    let finding = json!({"path": "a.rs", "line": 1, "quote": "fn a() { b().unwrap() }", "severity": "warning", "category": "bug", "title": "It panics", "body": body, "confidence": 0.9});
+    let mut finding = finding("a.rs", 1, "fn a() { b().unwrap() }", "warning");
+    finding["body"] = body.into();
     Reply::tool_call(
         "report_review",
         &json!({"summary": body, "confidence": 4, "findings": [finding]}),
@@ -50,10 +68,13 @@ async fn world(said: &'static str) -> World {
         client,
         delivery_token: Some(Key::new("delivery-token-1".to_owned())),
         github_api: github.url(),
-        month_tokens: None,
+        limits: Limits::default(),
+        bot: "mira-test".to_owned(),
+        memory: Arc::default(),
         id: "one".to_owned(),
     });
     World {
+        by: github.app().id,
         github,
         repo,
         installation,
@@ -66,11 +87,23 @@ async fn world(said: &'static str) -> World {
 
 impl World {
     async fn deliver(&self, kind: &'static str, event: &Value) -> (StatusCode, String) {
+        let token = self.github.token(self.installation, &["octo-org/app"]);
+        self.deliver_with(&token, kind, event).await
+    }
+
+    async fn deliver_with(
+        &self,
+        token: &str,
+        kind: &'static str,
+        event: &Value,
+    ) -> (StatusCode, String) {
         let mut headers = HeaderMap::new();
         headers.insert("x-github-event", kind.parse().unwrap());
         headers.insert("authorization", "Bearer delivery-token-1".parse().unwrap());
-        let token = self.github.token(self.installation, &["octo-org/app"]);
         headers.insert("x-mira-github-token", token.parse().unwrap());
+        let by = self.by.to_string();
+        let name = "x-github-hook-installation-target-id";
+        headers.insert(name, by.parse().unwrap());
         events(
             State(Arc::clone(&self.app)),
             headers,
@@ -86,6 +119,32 @@ impl World {
 
     async fn sql(&self, sql: &'static str) {
         self.app.db.execute(sql, &[]).await.unwrap();
+    }
+
+    async fn rows(&self, sql: &'static str) -> Vec<crate::db::Row> {
+        self.app.db.rows(sql, &[]).await.unwrap()
+    }
+
+    /// Delivers what somebody says below the pull request; returns what became of it.
+    async fn say(&self, login: &str, text: &str) -> String {
+        let comment = self.repo.comment(self.pull, login, text);
+        let event = self.repo.issue_comment_event(self.pull, &comment);
+        self.deliver("issue_comment", &event).await.1
+    }
+
+    /// Returns the comment with the walkthrough, of which there must be one.
+    fn walkthrough(&self) -> String {
+        let comments = self.repo.comments(self.pull);
+        let texts = comments.iter().filter_map(|one| one["body"].as_str());
+        let mut texts = texts.filter(|text| text.starts_with("<!-- mira-review walkthrough -->"));
+        let text = texts.next().unwrap_or_default().to_owned();
+        assert_eq!(texts.next(), None);
+        text
+    }
+
+    /// Changes the server while nobody works with it.
+    fn app(&mut self) -> &mut App {
+        Arc::get_mut(&mut self.app).unwrap()
     }
 }
 
@@ -115,8 +174,12 @@ async fn an_opened_pull_request_gets_one_review_however_often_it_is_delivered() 
 async fn a_crash_after_the_review_was_posted_posts_no_second_one() {
     let world = world("Fine.").await;
     world.opened().await;
-    world.sql("UPDATE rv_pass SET state = 'posting'").await;
-    assert_eq!(world.opened().await.1, "posted already\n");
+    // As if it had died before it noted the post.
+    let draft = json!(pull::Draft::default()).to_string();
+    let values = [draft.into()];
+    let sql = "UPDATE rv_pass SET state = 'posting', draft = $1";
+    world.app.db.execute(sql, &values).await.unwrap();
+    assert_eq!(world.opened().await.1, "posted\n");
     assert_eq!(world.repo.reviews(world.pull).len(), 1);
 }
 
@@ -145,32 +208,38 @@ async fn a_model_that_is_down_makes_the_delivery_wait_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_github_takes_no_comment_on_stands_in_the_text() {
+async fn what_github_takes_no_comment_on_stands_in_the_walkthrough_and_the_rest_on_its_lines() {
     let world = world("Fine.").await;
-    let message = "Unprocessable Entity".to_owned();
-    world.github.refuse_next(
-        "POST",
-        "/reviews",
-        Refusal::Error {
-            status: 422,
-            message,
-        },
-    );
+    world.model.script(findings(&[
+        finding("a.rs", 1, "fn a() { b().unwrap() }", "warning"),
+        finding("c.rs", 1, "fn c() {}", "blocker"),
+    ]));
+    world
+        .repo
+        .commit("feature", "Add c", &[("c.rs", Some("fn c() {}\n"))]);
+    let refused = || Refusal::Error {
+        status: 422,
+        message: "Unprocessable Entity".to_owned(),
+    };
+    // The whole review is refused, and then one of its lines.
+    world.github.refuse_next("POST", "/reviews", refused());
+    let path = format!("pulls/{}/comments", world.pull);
+    world.github.refuse_next("POST", &path, refused());
     assert_eq!(world.opened().await.1, "posted\n");
-    assert!(format!("{:?}", world.repo.reviews(world.pull)).contains("It panics"));
-}
-
-#[tokio::test]
-async fn a_rate_limit_makes_the_delivery_come_again() {
-    let world = world("Fine.").await;
-    world.github.refuse_next(
-        "POST",
-        "/reviews",
-        Refusal::SecondaryRateLimit { retry_after_s: 1 },
-    );
-    assert_eq!(world.opened().await.0, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(world.opened().await.1, "posted\n");
+    let on_lines = world.repo.review_comments(world.pull);
+    assert_eq!((on_lines.len(), &on_lines[0]["path"]), (1, &json!("a.rs")));
     assert_eq!(world.repo.reviews(world.pull).len(), 1);
+    let told = world.walkthrough();
+    assert!(
+        told.contains("c.rs, line 1 (GitHub takes no comment there)"),
+        "{told}"
+    );
+    assert!(
+        told.contains("Kept: 2. Posted on lines: 1. In the walkthrough: 1."),
+        "{told}"
+    );
+    let rows = world.rows("SELECT posted, computed FROM rv_pass").await;
+    assert_eq!((rows[0].int(0), rows[0].int(1)), (1, 2));
 }
 
 #[tokio::test]
@@ -243,8 +312,12 @@ async fn a_model_that_obeys_every_injection_reaches_nobody_and_tells_nothing() {
     app.model.api = crate::model::Api::OpenAi {
         key: Some(Key::new("sk-canary-model-key-0001".to_owned())),
     };
-    let other =
-        json!({"repository": {"id": 99, "full_name": "octo-org/secret-project", "private": true}});
+    let other = About {
+        repo: 99,
+        name: "octo-org/secret-project".to_owned(),
+        private: true,
+        ..About::default()
+    };
     note(&world.app, &other).await.unwrap();
     let index = crate::index::Index {
         db: world.app.db.clone(),
@@ -262,11 +335,13 @@ async fn a_model_that_obeys_every_injection_reaches_nobody_and_tells_nothing() {
         )
         .await
         .unwrap();
-    let mut event = world.repo.pull_request_event(world.pull, "opened");
     for (number, injection) in corpus.iter().enumerate() {
-        event["pull_request"]["body"] = injection.as_str().into();
-        world.sql("DELETE FROM rv_pass").await;
-        let (status, said) = world.deliver("pull_request", &event).await;
+        let spec = PullSpec {
+            body: Some(injection),
+            ..PullSpec::default()
+        };
+        world.pull = world.repo.open_pull(&spec);
+        let (status, said) = world.opened().await;
         assert_eq!(
             (status, said.as_str()),
             (StatusCode::OK, "posted\n"),

@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use super::pull::Draft;
 use crate::neutral::Rules;
-use crate::review::Outcome;
 use crate::review::finding::Finding;
 
-/// How many files that were not looked at are listed.
+/// How many findings that were left out, and files that were not looked at, are listed.
 // LIMIT: a comment has at most 65,536 characters.
-const SKIPPED_MAX: usize = 100;
+const LISTED_MAX: usize = 100;
 
 /// Returns the text of a finding.
 pub(super) fn said(rules: &Rules, finding: &Finding) -> String {
@@ -37,42 +36,52 @@ pub(super) fn inline(rules: &Rules, finding: &Finding) -> Value {
     comment
 }
 
-/// Returns the text of the one comment that tells of the whole review.
-pub(super) fn walkthrough(
-    rules: &Rules,
-    config: &Config,
-    outcome: &Outcome,
-    faults: &[String],
-    lost: bool,
-) -> String {
-    let filtered = &outcome.filtered;
-    let summary = rules.markdown(&outcome.summary);
+/// Returns in one line what became of the findings.
+pub(super) fn counts(draft: &Draft) -> String {
+    let filtered = &draft.outcome.filtered;
     let mut out = format!(
-        "## Walkthrough\n\n{summary}\n\nConfidence: {} of 5. Posted: {} findings. Left out: {}.\n",
-        filtered.confidence,
-        filtered.kept.len(),
-        filtered.dropped.len()
+        "Computed: {} findings. Kept: {}.",
+        draft.computed(),
+        filtered.kept.len()
     );
-    if lost {
-        out.push_str(
-            "\nGitHub took no comments on the lines; the findings stand in the review's text.\n",
-        );
-    }
-    for fault in faults {
+    if !draft.lost.is_empty() {
         out.push_str(&format!(
-            "\n`.mira.yaml` is not used: {}\n",
-            rules.line(fault)
+            " Posted on lines: {}. In the walkthrough: {}.",
+            draft.posted(),
+            draft.lost.len()
         ));
     }
-    if config.review.walkthrough {
-        for (why, title) in &filtered.dropped {
+    out.push_str(&format!(" Confidence: {} of 5.", filtered.confidence));
+    out
+}
+
+/// Returns the text of the one comment that tells of the whole review.
+pub(super) fn walkthrough(rules: &Rules, draft: &Draft) -> String {
+    let outcome = &draft.outcome;
+    let filtered = &outcome.filtered;
+    let summary = rules.markdown(&outcome.summary);
+    let mut out = format!("## Walkthrough\n\n{summary}\n\n{}\n", counts(draft));
+    for note in &draft.notes {
+        out.push_str(&format!("\n{}\n", rules.line(note)));
+    }
+    let lost = draft.lost.iter().filter_map(|at| filtered.kept.get(*at));
+    for finding in lost {
+        out.push_str(&format!(
+            "\n{}, line {} (GitHub takes no comment there)\n\n{}\n\n",
+            rules.line(&finding.path),
+            finding.line,
+            said(rules, finding)
+        ));
+    }
+    if draft.lists {
+        for (why, title) in filtered.dropped.iter().take(LISTED_MAX) {
             out.push_str(&format!(
                 "- left out: {} ({})\n",
                 rules.line(title),
                 why.reason()
             ));
         }
-        for skipped in outcome.skipped.iter().take(SKIPPED_MAX) {
+        for skipped in outcome.skipped.iter().take(LISTED_MAX) {
             out.push_str(&format!(
                 "- not looked at: {} ({})\n",
                 rules.line(&skipped.path),
