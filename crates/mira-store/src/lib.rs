@@ -36,7 +36,7 @@ pub use settings::{SETTING_BYTES_MAX, Setting};
 pub use shared::{
     Actor, ApiToken, ApiTokenEntry, ApiTokenId, AuditAction, AuditCursor, AuditEntry, AuditFilter,
     AuditPage, AuditRow, Bearer, ClaimedHook, CursorError, DatabaseUrl, DumpError, HookAcceptance,
-    HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd, HookEvent, HookEventId, HookFilter,
+    HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd, HookEvent, HookEventId, HookFilter, HookMark,
     HookPurge, HookState, HookStats, Identity, LinkPurpose, LinkToken, Loaded, Location, Login,
     LoginAttempt, NewApiToken, NewHookDelivery, NewHookEvent, NewSession, NewUser, Outcome,
     PasswordHash, Role, RowIdError, SHARED_TABLES, ServerError, Session, SessionId, SessionKind,

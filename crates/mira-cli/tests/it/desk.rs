@@ -18,11 +18,11 @@ use crate::mcp::client::installed;
 use crate::support::{MIRA, VALUE, mira, set};
 
 /// A desk that serves, and is told to end when the test does.
-struct Served {
-    child: Child,
+pub(crate) struct Served {
+    pub(crate) child: Child,
     /// What it said until it was ready.
     said: String,
-    url: String,
+    pub(crate) url: String,
     /// Takes what it says from then on.
     rest: Option<JoinHandle<String>>,
 }
@@ -35,9 +35,14 @@ impl Served {
             .args(args)
             .env_clear()
             .envs(house.home.env().iter().cloned())
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
+            .envs(variables.iter().copied());
+        Self::by(command)
+    }
+
+    /// Starts one by a command that is prepared.
+    #[track_caller]
+    pub(crate) fn by(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -70,7 +75,7 @@ impl Served {
     }
 
     /// Ends it; returns all that it said too.
-    fn end_and_tell(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end_and_tell(mut self) -> (Option<i32>, String) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
         let code = self.child.wait().unwrap().code();
