@@ -123,9 +123,10 @@ impl Source {
     /// Forgets the tokens of a placeholder's installation if any server was told since that they may not count any more. Then GitHub is asked
     /// for new ones, and knows what the installation may still do. So it is, too, where the database does not answer.
     async fn catch_up(&self, placeholder: &str) {
-        let (Some(shared), Some(installation)) =
-            (self.others.get(), self.placeholders.installation(placeholder))
-        else {
+        let (Some(shared), Some(installation)) = (
+            self.others.get(),
+            self.placeholders.installation(placeholder),
+        ) else {
             return;
         };
         let mark = match i64::try_from(installation) {
@@ -190,7 +191,7 @@ impl mira_hooks::Placeholders for Source {
             }
             let repository = grant.repository?.parse().ok()?;
             let placeholder = self.placeholders.issue(
-                grant.target,
+                grant.instance,
                 grant.installation,
                 &repository,
                 grant.permissions,

@@ -204,7 +204,7 @@ impl Worker {
                 let placeholder = match installation {
                     Some(installation) if !endpoint.permissions.is_empty() => {
                         let grant = Grant {
-                            target: &claimed.target,
+                            instance: &endpoint.instance,
                             app: claimed.sent_to.as_deref(),
                             installation,
                             repository: claimed.repository.as_deref(),

@@ -36,9 +36,9 @@ pub use settings::{SETTING_BYTES_MAX, Setting};
 pub use shared::{
     Actor, ApiToken, ApiTokenEntry, ApiTokenId, AuditAction, AuditCursor, AuditEntry, AuditFilter,
     AuditPage, AuditRow, Bearer, ClaimedHook, CursorError, DatabaseUrl, DumpError, HookAcceptance,
-    HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd, HookEvent, HookEventId, HookFilter, HookMark,
-    HookPurge, HookState, HookStats, Identity, LinkPurpose, LinkToken, Loaded, Location, Login,
-    LoginAttempt, NewApiToken, NewHookDelivery, NewHookEvent, NewSession, NewUser, Outcome,
+    HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd, HookEvent, HookEventId, HookFilter,
+    HookMark, HookPurge, HookState, HookStats, Identity, LinkPurpose, LinkToken, Loaded, Location,
+    Login, LoginAttempt, NewApiToken, NewHookDelivery, NewHookEvent, NewSession, NewUser, Outcome,
     PasswordHash, Role, RowIdError, SHARED_TABLES, ServerError, Session, SessionId, SessionKind,
     SessionOf, SessionToken, Shared, SharedError, SharedOpenError, SignedIn, TokenError,
     TokenScope, USER_NAME_CHARS_MAX, UrlError, User, UserId, UserName, UserNameError, Who,

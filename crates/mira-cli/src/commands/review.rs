@@ -103,13 +103,18 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     };
     let gate = begin(&network, value, ui)?;
     let mut environment = Environment::inherit(
-        std::env::vars_os().filter(|(name, _)| ["PATH", "LANG", "TZ"].iter().any(|one| name == one)),
+        std::env::vars_os()
+            .filter(|(name, _)| ["PATH", "LANG", "TZ"].iter().any(|one| name == one)),
     );
     let kept = apps.wait(apps.instances.store().settings(&instance.id))?;
     for setting in &unpacked.manifest.settings {
         let own = kept.iter().find(|own| own.name == setting.name);
         let value = own.map_or(&setting.default, |own| &own.value);
-        add(&mut environment, setting.name.as_str().as_ref(), value.as_bytes())?;
+        add(
+            &mut environment,
+            setting.name.as_str().as_ref(),
+            value.as_bytes(),
+        )?;
     }
     for (name, value) in gate.variables() {
         add(&mut environment, &name, value.as_encoded_bytes())?;
@@ -181,9 +186,13 @@ fn values(
         false => None,
     };
     let names: Vec<SecretName> = sealed.iter().map(|(name, _)| name.clone()).collect();
-    let resolved = apps.instances.resolve(instance, manifest, vault.as_ref(), &names);
+    let resolved = apps
+        .instances
+        .resolve(instance, manifest, vault.as_ref(), &names);
     let resolution = apps.wait(resolved)?;
-    let mut values = apps.instances.values(instance, &resolution, vault.as_ref(), sealed)?;
+    let mut values = apps
+        .instances
+        .values(instance, &resolution, vault.as_ref(), sealed)?;
     values.retain(|value| {
         let mut declared = manifest.secrets.iter();
         declared.any(|one| one.name == value.name && one.deliver == Delivery::Brokered)
@@ -201,11 +210,8 @@ fn network(
     let manifest = &unpacked.manifest;
     let home = apps.instances.home();
     let (user, path) = (std::env::var_os("HOME"), std::env::var_os("PATH"));
-    let mut visible = Visible::of_instance(
-        user.as_deref().map(Path::new),
-        home.path(),
-        path.as_deref(),
-    );
+    let mut visible =
+        Visible::of_instance(user.as_deref().map(Path::new), home.path(), path.as_deref());
     visible.readable.push(unpacked.folder.clone());
     let brokered = manifest.secrets.iter().filter_map(|declared| {
         let value = values.iter().find(|value| value.name == declared.name)?;

@@ -281,11 +281,7 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
 type Unlocked = (Option<Hooks>, Option<Arc<github::Source>>);
 
 /// Takes out of the vault, which is opened once, what webhooks are checked with and what the App on GitHub signs with.
-fn unlocked(
-    args: &Args,
-    home: &Home,
-    ui: &Ui,
-) -> Result<Unlocked, CommandError> {
+fn unlocked(args: &Args, home: &Home, ui: &Ui) -> Result<Unlocked, CommandError> {
     let settings = Settings::read(home)?.github;
     if !args.hooks && settings.is_none() {
         return Ok((None, None));

@@ -43,9 +43,15 @@ fn a_signed_delivery_becomes_one_review_and_no_secret_is_where_the_reviewer_is()
     let reviews = town.repo.reviews(town.pull);
     assert_eq!(reviews.len(), 1, "{reviews:?}");
     let comments = town.repo.review_comments(town.pull);
-    assert!(comments[0]["body"].as_str().unwrap().contains("It panics"), "{comments:?}");
+    assert!(
+        comments[0]["body"].as_str().unwrap().contains("It panics"),
+        "{comments:?}"
+    );
     assert_eq!(town.repo.comments(town.pull).len(), 1);
-    let head = town.repo.pull(town.pull)["head"]["sha"].as_str().unwrap().to_owned();
+    let head = town.repo.pull(town.pull)["head"]["sha"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(town.repo.check_runs(&head).len(), 1);
     // The same commit by another event.
     server.send("reopened", "e-2");
@@ -59,7 +65,11 @@ fn a_signed_delivery_becomes_one_review_and_no_secret_is_where_the_reviewer_is()
     let bearer = format!("Bearer {}", tokens[0]);
     for asked in town.github.asked() {
         let is_mint = asked.is("POST", "/access_tokens");
-        assert!(is_mint || asked.header("authorization") == Some(&bearer), "{}", asked.target);
+        assert!(
+            is_mint || asked.header("authorization") == Some(&bearer),
+            "{}",
+            asked.target
+        );
     }
     let log = server.mira(&["net", "log", "reviewer", "--json"], 0);
     let logs = server.mira(&["logs", "reviewer"], 0);
@@ -69,6 +79,8 @@ fn a_signed_delivery_becomes_one_review_and_no_secret_is_where_the_reviewer_is()
     for (name, bytes) in [("net log", &log.stdout), ("logs", &logs.stdout)] {
         secrets.bytes(name, bytes).assert_clean();
     }
-    secrets.bytes("the server's log", said.as_bytes()).assert_clean();
+    secrets
+        .bytes("the server's log", said.as_bytes())
+        .assert_clean();
     secrets.folder(server.house.home.path()).assert_clean();
 }

@@ -49,7 +49,7 @@ impl Placeholders for Stand {
         let repository = grant.repository.unwrap_or("-");
         let text = format!(
             "{}:{}:{repository}:{}",
-            grant.target,
+            grant.instance,
             grant.installation,
             permissions.len()
         );
@@ -153,7 +153,7 @@ async fn an_event_arrives_as_it_was_signed_with_all_that_belongs_to_it(ground: G
         ("x-github-delivery", "guid-1"),
         ("x-mira-attempt", "1"),
         ("x-mira-github-api", "https://api.github.example"),
-        ("x-mira-github-token", "org.example.app/app:11:octo/repo:20"),
+        ("x-mira-github-token", "app-1:11:octo/repo:20"),
         ("authorization", &format!("Bearer {TOKEN}")),
     ] {
         assert_eq!(seen.header(name), Some(value), "{name}");

@@ -49,7 +49,9 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         .collect();
     ui.data(&table(["RULE", "HOSTS", "FROM"], &rows))?;
     if rules.iter().any(|rule| rule.origin == Origin::CodeHost) {
-        ui.say("the code host is called under `mira serve --listen` alone, which has the App's key");
+        ui.say(
+            "the code host is called under `mira serve --listen` alone, which has the App's key",
+        );
     }
     ui.say("of the rules that fit a host the last one decides; what none fits is refused");
     Ok(())

@@ -48,7 +48,10 @@ fn a_diff_is_reviewed_by_the_instance_with_its_key_whether_it_runs_or_not() {
     let asked = town.model.wait_for_requests(1);
     assert_eq!(asked[0].bearer.as_deref(), Some(KEY));
     server.mira(&["stop", "reviewer"], 0);
-    let found = review(&server, &["--diff", "change.diff", "--format", "json", "reviewer"]);
+    let found = review(
+        &server,
+        &["--diff", "change.diff", "--format", "json", "reviewer"],
+    );
     let findings: Value = serde_json::from_slice(&found.stdout).unwrap();
     assert!(findings.to_string().contains("It panics"), "{findings}");
     let found = review(&server, &["--diff", "change.diff", "--format", "sarif"]);
@@ -60,11 +63,15 @@ fn a_diff_is_reviewed_by_the_instance_with_its_key_whether_it_runs_or_not() {
     fs::write(&config, "filter: {confidence_threshold: 0.99}\n").unwrap();
     let found = review(&server, &["--diff", "-"]);
     assert!(found.status.success(), "{found:?}");
-    assert!(!text(&found.stdout).contains("It panics where"), "{found:?}");
+    assert!(
+        !text(&found.stdout).contains("It panics where"),
+        "{found:?}"
+    );
     fs::remove_file(config).unwrap();
 
     // A service that tells the key does not tell it to the person.
-    town.model.script(Reply::error(400, "invalid_value", "No:").echoes_key());
+    town.model
+        .script(Reply::error(400, "invalid_value", "No:").echoes_key());
     let failed = review(&server, &["--diff", "-"]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     let sweep = Sweep::new(&[Canary::new("KEY", KEY)]);
@@ -74,7 +81,10 @@ fn a_diff_is_reviewed_by_the_instance_with_its_key_whether_it_runs_or_not() {
     }
     let missing = review(&server, &["--diff", "nothing.diff"]);
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
-    assert!(text(&missing.stderr).contains("nothing.diff"), "{missing:?}");
+    assert!(
+        text(&missing.stderr).contains("nothing.diff"),
+        "{missing:?}"
+    );
 }
 
 #[test]
@@ -83,12 +93,24 @@ fn without_a_key_it_is_said_how_to_save_one() {
     let server = Server::start(&town, &[]);
     server.open_reviewer(&[]);
     server.mira(&["stop", "reviewer"], 0);
-    server.mira(&["secret", "rm", "--instance", "reviewer", "OPENAI_API_KEY"], 0);
+    server.mira(
+        &[
+            "secret",
+            "rm",
+            "--instance",
+            "reviewer",
+            "OPENAI_API_KEY",
+            "--yes",
+        ],
+        0,
+    );
     let failed = review(&server, &["--diff", "-"]);
     assert_eq!(failed.status.code(), Some(3), "{failed:?}");
     let told = text(&failed.stderr);
     assert!(told.contains("OPENAI_API_KEY"), "{told}");
-    assert!(told.contains("mira secret set --instance reviewer"), "{told}");
+    assert!(
+        told.contains("mira secret set --instance reviewer"),
+        "{told}"
+    );
     assert!(town.model.requests().is_empty());
-
 }

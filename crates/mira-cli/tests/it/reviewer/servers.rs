@@ -28,7 +28,9 @@ impl<'a> Pair<'a> {
     fn at_work(&self) -> (usize, usize) {
         let called = |server: &Server<'_>| {
             let log = server.mira(&["net", "log", "reviewer", "--json"], 0);
-            String::from_utf8(log.stdout).unwrap().contains("api.openai.com")
+            String::from_utf8(log.stdout)
+                .unwrap()
+                .contains("api.openai.com")
         };
         match self.servers.each_ref().map(called) {
             [true, false] => (0, 1),
@@ -53,8 +55,12 @@ fn of_two_servers_one_is_killed_in_the_middle_and_one_review_is_posted() {
     assert!(town.repo.reviews(town.pull).is_empty());
 
     // A minute later: nobody has given a sign of life.
-    pair.postgres.sql("postgres", "UPDATE hook_deliveries SET lease_until_ms = 0 WHERE state = 'running'");
-    pair.postgres.sql("reviewer", "UPDATE rv_pull SET until = 0");
+    pair.postgres.sql(
+        "postgres",
+        "UPDATE hook_deliveries SET lease_until_ms = 0 WHERE state = 'running'",
+    );
+    pair.postgres
+        .sql("reviewer", "UPDATE rv_pull SET until = 0");
     pair.servers[living].until_delivered("e-1", "done");
     let reviews = town.repo.reviews(town.pull);
     assert_eq!(reviews.len(), 1, "{reviews:?}");
@@ -70,7 +76,9 @@ fn of_two_servers_one_is_killed_in_the_middle_and_one_review_is_posted() {
     assert_eq!(town.model.requests().len(), 2);
     // Nothing of the database's password is in a file of the servers.
     for server in &pair.servers {
-        town.secrets().folder(server.house.home.path()).assert_clean();
+        town.secrets()
+            .folder(server.house.home.path())
+            .assert_clean();
     }
 }
 
@@ -93,7 +101,12 @@ fn a_server_keeps_no_token_of_an_installation_that_another_was_told_is_suspended
     // The installation is asked for anew, which GitHub would refuse were it suspended there too.
     let bearer = format!("Bearer {}", tokens[0]);
     for asked in town.github.asked().iter().skip(before) {
-        assert_ne!(asked.header("authorization"), Some(&*bearer), "{}", asked.target);
+        assert_ne!(
+            asked.header("authorization"),
+            Some(&*bearer),
+            "{}",
+            asked.target
+        );
     }
     assert_eq!(town.github.mints(), 2);
 }

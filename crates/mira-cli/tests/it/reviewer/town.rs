@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use mira_testkit::canary::{Canary, Sweep};
-use mira_testkit::github::{Asked, GitHub, PullSpec, Repo};
+use mira_testkit::github::{GitHub, PullSpec, Repo};
 use mira_testkit::model_server::{ModelServer, Reply};
 use mira_testkit::postgres::{PASSWORD, Postgres, USER};
 use mira_testkit::world::World;
@@ -122,15 +122,6 @@ impl Town {
         Sweep::new(&canaries)
     }
 
-    /// Waits until GitHub was asked something.
-    #[track_caller]
-    pub(crate) fn until_asked(&self, what: impl Fn(&Asked) -> bool) {
-        let mut count = 0;
-        while !self.github.asked().iter().any(&what) {
-            count = self.github.wait_for_asked(count + 1).len();
-        }
-    }
-
     /// Prepares `mira` in the world, in a home.
     pub(crate) fn command(&self, house: &House, args: &[&str]) -> Command {
         let mut command = self.world.command(MIRA);
@@ -180,7 +171,12 @@ impl<'a> Server<'a> {
         let webhook = file("webhook", WEBHOOK);
         let url = format!("https://{}", GITHUB.0);
         let setup = ["github", "setup", "--app-id", "4711", "--api-url", &url];
-        let files = ["--private-key-file", &key, "--webhook-secret-file", &webhook];
+        let files = [
+            "--private-key-file",
+            &key,
+            "--webhook-secret-file",
+            &webhook,
+        ];
         server.mira(&[&setup[..], &files].concat(), 0);
         server.serve();
         server
@@ -188,7 +184,14 @@ impl<'a> Server<'a> {
 
     /// Begins to take webhooks.
     pub(crate) fn serve(&mut self) {
-        let serve = ["serve", "--listen", "127.0.0.1:0", "--hooks", "--log", "json"];
+        let serve = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--hooks",
+            "--log",
+            "json",
+        ];
         self.served = Some(Served::by(self.command(&serve)));
     }
 
@@ -217,7 +220,10 @@ impl<'a> Server<'a> {
         let folder = reviewer(&self.house);
         // A model on one's own machine wants no key, so it comes up without; nobody is there to be asked for one.
         let local = "REVIEWER_MODEL_BASE_URL=http://127.0.0.1:11434/v1";
-        self.mira(&["open", folder.to_str().unwrap(), "-d", "--with", local], 0);
+        self.mira(
+            &["open", folder.to_str().unwrap(), "-d", "--with", local],
+            0,
+        );
         self.mira(&["stop", "reviewer"], 0);
         self.house.save("reviewer", "OPENAI_API_KEY", KEY);
         for (name, value) in secrets {
@@ -271,7 +277,9 @@ impl<'a> Server<'a> {
         let theirs = network(service).unwrap();
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let room: Vec<u32> = pids.filter(|pid| network(*pid).as_ref() == Some(&theirs)).collect();
+        let room: Vec<u32> = pids
+            .filter(|pid| network(*pid).as_ref() == Some(&theirs))
+            .collect();
         assert!(room.contains(&service) && !room.contains(&std::process::id()));
         room
     }
@@ -284,9 +292,17 @@ fn reviewer(house: &House) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps/reviewer/mira.yaml");
     fs::copy(source, folder.join("mira.yaml")).unwrap();
     let built = Path::new(MIRA).with_file_name("reviewer");
-    assert!(built.exists(), "`cargo build --package mira-reviewer` makes {}", built.display());
+    assert!(
+        built.exists(),
+        "`cargo build --package mira-reviewer` makes {}",
+        built.display()
+    );
     // Without what debuggers want, it is packed and unpacked in a moment.
-    let strip = Command::new("strip").arg("-o").arg(folder.join("bin/reviewer")).arg(built).status();
+    let strip = Command::new("strip")
+        .arg("-o")
+        .arg(folder.join("bin/reviewer"))
+        .arg(built)
+        .status();
     assert!(strip.unwrap().success());
     folder
 }
