@@ -14,9 +14,12 @@ use town::{KEY, Server, TITLE, Town};
 fn a_signed_delivery_becomes_one_review_and_no_secret_is_where_the_reviewer_is() {
     let town = Town::new();
     let mut server = Server::start(&town, &[]);
-    server.open_reviewer(&[]);
+    server.open_reviewer(None);
     let ps = server.house.ps("reviewer");
     assert_eq!(ps["network"]["mode"], "enforced", "{ps}");
+    let rules = server.json(&["net", "rules", "reviewer", "--json"]);
+    assert_eq!(rules[0]["hosts"], "api.github.test", "{rules}");
+    assert_eq!(rules[0]["origin"], "code host", "{rules}");
     town.model.script(town::report().held());
     server.send("opened", "e-1");
     let asked = town.model.wait_for_requests(1);

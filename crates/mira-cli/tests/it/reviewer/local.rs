@@ -40,7 +40,7 @@ fn a_diff_is_reviewed_by_the_instance_with_its_key_whether_it_runs_or_not() {
     let none = review(&server, &["--diff", "-"]);
     assert_eq!(none.status.code(), Some(3), "{none:?}");
     assert!(text(&none.stderr).contains("mira open"), "{none:?}");
-    server.open_reviewer(&[]);
+    server.open_reviewer(None);
 
     let found = review(&server, &["--diff", "-"]);
     assert!(found.status.success(), "{found:?}");
@@ -91,7 +91,7 @@ fn a_diff_is_reviewed_by_the_instance_with_its_key_whether_it_runs_or_not() {
 fn without_a_key_it_is_said_how_to_save_one() {
     let town = Town::new();
     let server = Server::start(&town, &[]);
-    server.open_reviewer(&[]);
+    server.open_reviewer(None);
     server.mira(&["stop", "reviewer"], 0);
     server.mira(
         &[

@@ -18,7 +18,7 @@ impl<'a> Pair<'a> {
         let (reviewers, ours) = town.connect(&postgres);
         let servers = [(), ()].map(|()| {
             let server = Server::start(town, &[("DATABASE_URL", ours.clone())]);
-            server.open_reviewer(&[("DATABASE_URL", &reviewers)]);
+            server.open_reviewer(Some(&reviewers));
             server
         });
         Self { servers, postgres }

@@ -215,19 +215,20 @@ impl<'a> Server<'a> {
         serde_json::from_slice(&self.mira(args, 0).stdout).unwrap()
     }
 
-    /// Opens the reviewer, with its key of the model service and these secrets.
-    pub(crate) fn open_reviewer(&self, secrets: &[(&str, &str)]) {
+    /// Opens the reviewer, with its key of the model service, and with a database that it shares with others.
+    pub(crate) fn open_reviewer(&self, database: Option<&str>) {
         let folder = reviewer(&self.house);
         // A model on one's own machine wants no key, so it comes up without; nobody is there to be asked for one.
         let local = "REVIEWER_MODEL_BASE_URL=http://127.0.0.1:11434/v1";
-        self.mira(
-            &["open", folder.to_str().unwrap(), "-d", "--with", local],
-            0,
-        );
+        let open = ["open", folder.to_str().unwrap(), "-d", "--with", local];
+        let told = String::from_utf8(self.mira(&open, 0).stderr).unwrap();
+        assert!(told.contains(GITHUB.0), "{told}");
         self.mira(&["stop", "reviewer"], 0);
         self.house.save("reviewer", "OPENAI_API_KEY", KEY);
-        for (name, value) in secrets {
-            self.house.save("reviewer", name, *value);
+        if let Some(url) = database {
+            self.house.save("reviewer", "DATABASE_URL", url);
+            let host = format!("{}:5432", DATABASE.0);
+            self.mira(&["net", "allow", "reviewer", &host], 0);
         }
         let model = format!("REVIEWER_MODEL_BASE_URL=https://{}/v1", MODEL.0);
         self.mira(&["start", "reviewer", "-d", "--with", &model], 0);
