@@ -96,7 +96,7 @@ enum Command {
 /// Where rows are, and how they are shown.
 #[derive(Debug, clap::Args)]
 struct Rows {
-    /// A SQLite file, or postgres://… (default: DATABASE_URL, else reviewer.db)
+    /// A SQLite file, or postgres://… (default: DATABASE_URL, else reviewer.db in REVIEWER_DATA or here)
     #[arg(long, value_name = "FILE|URL")]
     db: Option<String>,
     /// Write JSON
@@ -112,8 +112,12 @@ const LOCAL: i64 = 0;
 
 impl Rows {
     async fn open(&self) -> Result<Index, Failure> {
-        let named = self.db.clone().or_else(|| variable("DATABASE_URL"));
-        let url = named.unwrap_or_else(|| "reviewer.db".to_owned());
+        let env = Env(&variable);
+        let named = self.db.clone().or_else(|| env.text("DATABASE_URL"));
+        let url = named.unwrap_or_else(|| match env.text("REVIEWER_DATA") {
+            Some(folder) => format!("{folder}/reviewer.db"),
+            None => "reviewer.db".to_owned(),
+        });
         // The error of a connection names no address, which may hold a password.
         let db = Db::open(&url)
             .await

@@ -1,18 +1,21 @@
 //! The App on GitHub, as this home has it: its number and API among the settings, its key in the vault; and what stands for its
 //! tokens, between the webhooks that hand it out and the gates that ask what it is worth.
 //!
-//! INVARIANT: the vault is read once for the key, which then is in locked memory of this process alone.
+//! INVARIANT: the vault is read once for the key, which then is in locked memory of this process alone. Where several servers take webhooks, none uses a
+//! token that it kept from before one of them accepted that something was taken from the installation.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mira_desk::Opened;
-use mira_gate::{Asking, TokenRequest, TokenSource};
+use mira_gate::{Asking, Origin, Rule, TokenRequest, TokenSource};
 use mira_github::{ApiBase, App, DEFAULT_API, Placeholders, Repository, Tokens, Wanted};
 use mira_hooks::{Event, Grant, Later, Watcher};
-use mira_package::manifest::HostPattern;
+use mira_package::manifest::{HostPattern, Manifest};
 use mira_provider::Settings;
 use mira_provider::settings::GithubSettings;
 use mira_secret::{Scope, SecretBytes};
+use mira_store::{HookMark, Shared};
 use mira_vault::Vault;
 use mira_vault::home::Home;
 use serde::Deserialize;
@@ -60,13 +63,40 @@ pub(crate) fn make(settings: &GithubSettings, key: &SecretBytes) -> Result<App, 
     let id = settings.app_id.to_string().parse();
     let id =
         id.map_err(|_| CommandError::usage("an App's number is its App ID, such as 123456"))?;
+    App::new(id, key, base(settings)?).map_err(|error| CommandError::failed(error.to_string()))
+}
+
+/// Returns where the API is.
+fn base(settings: &GithubSettings) -> Result<ApiBase, CommandError> {
     let url = settings.api_url.as_ref().map(ToString::to_string);
-    let base: ApiBase = url
-        .as_deref()
-        .unwrap_or(DEFAULT_API)
-        .parse()
-        .map_err(|error: mira_github::ApiBaseError| CommandError::usage(error.to_string()))?;
-    App::new(id, key, base).map_err(|error| CommandError::failed(error.to_string()))
+    let base = url.as_deref().unwrap_or(DEFAULT_API).parse();
+    base.map_err(|error: mira_github::ApiBaseError| CommandError::usage(error.to_string()))
+}
+
+/// Returns the hosts that requests with tokens go to.
+fn hosts(base: &ApiBase) -> Vec<HostPattern> {
+    let mut hosts = vec![base.host(), base.git_host()];
+    hosts.dedup();
+    let spelled = hosts
+        .into_iter()
+        .map(|host| format!("{host}:{}", base.port()));
+    // A host of a URL is one that a rule can name.
+    spelled.filter_map(|host| host.parse().ok()).collect()
+}
+
+/// Returns the rules by which an app with permissions on GitHub calls it, under a server with this home's App: they come before all others.
+pub(crate) fn rules(home: &Home, manifest: &Manifest) -> Result<Vec<Rule>, CommandError> {
+    let settings = match manifest.github.is_empty() {
+        true => None,
+        false => Settings::read(home)?.github,
+    };
+    let hosts = settings.map(|settings| base(&settings).map(|base| hosts(&base)));
+    let rules = hosts.transpose()?.into_iter().flatten().map(|hosts| Rule {
+        hosts,
+        allow: true,
+        origin: Origin::CodeHost,
+    });
+    Ok(rules.collect())
 }
 
 /// The placeholders, as gates ask for what they stand for.
@@ -75,6 +105,10 @@ pub(crate) struct Source {
     placeholders: Placeholders,
     /// Hears of each token that is handed to a gate.
     opened: Opened,
+    /// Where it is seen what other servers were told, if there are any.
+    others: OnceLock<Shared>,
+    /// How far the events of each installation were when its tokens were last used.
+    marks: Mutex<HashMap<u64, HookMark>>,
 }
 
 impl Source {
@@ -83,6 +117,40 @@ impl Source {
         Self {
             placeholders: Placeholders::new(Arc::new(Tokens::new(app))),
             opened,
+            others: OnceLock::new(),
+            marks: Mutex::default(),
+        }
+    }
+
+    /// Heeds from now on what other servers of this database are told.
+    pub(crate) fn heed(&self, shared: &Shared) {
+        if !shared.is_of_one_server() {
+            // It is called once.
+            self.others.get_or_init(|| shared.clone());
+        }
+    }
+
+    /// Forgets the tokens of a placeholder's installation if any server was told since that they may not count any more. Then GitHub is asked
+    /// for new ones, and knows what the installation may still do. So it is, too, where the database does not answer.
+    async fn catch_up(&self, placeholder: &str) {
+        let (Some(shared), Some(installation)) = (
+            self.others.get(),
+            self.placeholders.installation(placeholder),
+        ) else {
+            return;
+        };
+        let mark = match i64::try_from(installation) {
+            Ok(number) => shared.hook_mark(number).await.ok(),
+            Err(_) => None,
+        };
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match mark {
+            Some(mark) => marks.insert(installation, mark),
+            None => marks.remove(&installation),
+        };
+        drop(marks);
+        if mark.is_none() || before != mark {
+            self.placeholders.tokens().forget(installation, None);
         }
     }
 
@@ -94,14 +162,7 @@ impl Source {
 
 impl TokenSource for Source {
     fn hosts(&self) -> Vec<HostPattern> {
-        let base = self.app().base();
-        let mut hosts = vec![base.host(), base.git_host()];
-        hosts.dedup();
-        let spelled = hosts
-            .into_iter()
-            .map(|host| format!("{host}:{}", base.port()));
-        // A host of a URL is one that a rule can name.
-        spelled.filter_map(|host| host.parse().ok()).collect()
+        hosts(self.app().base())
     }
 
     fn token<'a>(&'a self, asked: TokenRequest<'a>) -> Asking<'a> {
@@ -113,6 +174,7 @@ impl TokenSource for Source {
                 secure: asked.secure,
                 path: asked.path,
             };
+            self.catch_up(asked.placeholder).await;
             let token = self.placeholders.token_for(asked.placeholder, wanted).await;
             match token {
                 Ok(token) => {
@@ -144,7 +206,7 @@ impl mira_hooks::Placeholders for Source {
             }
             let repository = grant.repository?.parse().ok()?;
             let placeholder = self.placeholders.issue(
-                grant.target,
+                grant.instance,
                 grant.installation,
                 &repository,
                 grant.permissions,

@@ -68,14 +68,6 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .with(Exchange::default())
         .add(
             "GET",
-            "/api/v1/instances/{id}/report",
-            viewer,
-            "what an app tells of how it fares; its secrets were taken out",
-            report_of_instance,
-        )
-        .with(None, schema::<Report>())
-        .add(
-            "GET",
             "/api/v1/network",
             VIEWER,
             "list what was called",

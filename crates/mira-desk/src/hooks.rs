@@ -285,6 +285,7 @@ impl HookTargets {
             (name.clone(), access.to_owned())
         });
         Ok(Some(Endpoint {
+            instance: instance.id.to_string(),
             address: SocketAddr::from(([127, 0, 0, 1], port.number)),
             path: hook.to.path.clone(),
             token,

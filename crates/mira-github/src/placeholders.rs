@@ -146,6 +146,15 @@ impl Placeholders {
         placeholder
     }
 
+    /// Returns the installation that a placeholder is for, if there is such a placeholder.
+    #[must_use]
+    pub fn installation(&self, placeholder: &str) -> Option<u64> {
+        let table = self.table();
+        table
+            .get(placeholder)
+            .map(|issued| issued.scope.installation)
+    }
+
     /// Returns the token that a request may carry in the place of its placeholder.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Where an instance takes an event.
 #[derive(Debug)]
 pub struct Endpoint {
+    /// The instance's id on this server, by which its gate knows it.
+    pub instance: String,
     /// The service's port on this machine.
     pub address: SocketAddr,
     /// The path there.
@@ -45,8 +47,8 @@ pub trait Targets: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Grant<'a> {
-    /// Whose requests it is put into.
-    pub target: &'a str,
+    /// The instance whose requests it is put into, by its id on this server.
+    pub instance: &'a str,
     /// The App, by the sender's id, if the event was sent to one.
     pub app: Option<&'a str>,
     /// The installation.

@@ -1,7 +1,7 @@
 //! Deliveries are made: claimed from the queue, posted, and ended, as many at once as there is room for.
 //!
-//! INVARIANT: a delivery that this process makes is claimed by it; when the process dies, the claim ends by itself; an attempt whose
-//! claim was lost ends nothing.
+//! INVARIANT: a delivery that this process makes is claimed by it; when the process dies, the claim ends by itself. An attempt ends with its claim, so
+//! that the next one, whoever makes it, does not run beside it; and one whose claim was lost ends nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use mira_store::{ClaimedHook, HookClaim, HookEnd, HookPurge, Shared};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::backoff::delay;
 use crate::deliver::{Along, post};
@@ -106,6 +106,8 @@ impl Worker {
         let (mut poll, mut purge) = (ticks(self.options.poll), ticks(PURGE_EVERY));
         let mut renew = ticks(self.options.lease / 3);
         let mut running = JoinSet::new();
+        // Until when all that is claimed is held.
+        let held = watch::Sender::new(Instant::now());
         let mut until = std::pin::pin!(until);
         loop {
             tokio::select! {
@@ -116,9 +118,11 @@ impl Worker {
                 Some(_) = running.join_next() => {}
                 _ = renew.tick() => {
                     if !running.is_empty() {
-                        // Where it fails, another server may make the delivery again, and this one ends nothing.
-                        let until = from_now(self.options.lease);
-                        self.shared.renew_hooks(&self.owner, until).await.ok();
+                        // Where it fails, what is being delivered ends with its claim, and is delivered again.
+                        let (now, until) = (Instant::now(), from_now(self.options.lease));
+                        if self.shared.renew_hooks(&self.owner, until).await.is_ok() {
+                            held.send_replace(now + self.options.lease);
+                        }
                     }
                     continue;
                 }
@@ -128,9 +132,15 @@ impl Worker {
                 }
             }
             // What cannot be claimed now is claimed at the next tick.
+            let claimed_until = Instant::now() + self.options.lease;
             for claimed in self.claim(running.len()).await.unwrap_or_default() {
-                let worker = self.clone();
-                running.spawn(async move { worker.deliver(claimed).await });
+                let (worker, held) = (self.clone(), held.subscribe());
+                running.spawn(async move {
+                    tokio::select! {
+                        () = worker.deliver(claimed) => {}
+                        () = lost(claimed_until, held) => {}
+                    }
+                });
             }
         }
         running.shutdown().await;
@@ -194,7 +204,7 @@ impl Worker {
                 let placeholder = match installation {
                     Some(installation) if !endpoint.permissions.is_empty() => {
                         let grant = Grant {
-                            target: &claimed.target,
+                            instance: &endpoint.instance,
                             app: claimed.sent_to.as_deref(),
                             installation,
                             repository: claimed.repository.as_deref(),
@@ -224,6 +234,18 @@ impl Worker {
         };
         // What is too old is so in an hour too.
         self.shared.purge_hooks(&purge, now).await.ok();
+    }
+}
+
+/// Waits until a claim has ended that holds until a time, and is prolonged with all others.
+async fn lost(claimed_until: Instant, mut held: watch::Receiver<Instant>) {
+    loop {
+        let until = claimed_until.max(*held.borrow_and_update());
+        match timeout_at(until, held.changed()).await {
+            Ok(Ok(())) => {}
+            // Nobody prolongs it any more: the worker ends, and this with it.
+            Ok(Err(_)) | Err(_) => return,
+        }
     }
 }
 

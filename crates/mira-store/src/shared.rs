@@ -45,7 +45,8 @@ pub use dump::{DumpError, Loaded, TABLES as SHARED_TABLES};
 pub use error::{ServerError, SharedError, SharedOpenError};
 pub use hooks::{
     ClaimedHook, HookAcceptance, HookBacklog, HookClaim, HookCount, HookDelivery, HookEnd,
-    HookEvent, HookFilter, HookPurge, HookState, HookStats, NewHookDelivery, NewHookEvent,
+    HookEvent, HookFilter, HookMark, HookPurge, HookState, HookStats, NewHookDelivery,
+    NewHookEvent,
 };
 pub use id::{ApiTokenId, HookEventId, RowIdError, SessionId, UserId};
 pub use identities::Identity;

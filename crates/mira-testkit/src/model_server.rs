@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
+use rustls::ServerConfig;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::server::{Arrivals, Server, lock};
 
@@ -141,8 +143,23 @@ impl ModelServer {
         key: Option<&str>,
         respond: impl Fn(&ChatRequest) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .expect("a loopback port can be had");
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port can be had");
+        Self::start_on(listener, None, key, respond)
+    }
+
+    /// Starts such a server behind a listener, with TLS where a configuration for it is given.
+    ///
+    /// # Panics
+    ///
+    /// As [`ModelServer::start_with`].
+    #[must_use]
+    pub fn start_on(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        key: Option<&str>,
+        respond: impl Fn(&ChatRequest) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("a bound socket has one");
         let shared = Arc::new(Shared {
             key: key.map(str::to_owned),
@@ -156,7 +173,9 @@ impl ModelServer {
         });
         let server = Server::start("model-server", listener, {
             let shared = Arc::clone(&shared);
-            async move |listener| http::accept(&listener, &shared).await
+            async move |listener| {
+                http::accept(&listener, tls.map(TlsAcceptor::from), &shared).await;
+            }
         });
         Self {
             address,

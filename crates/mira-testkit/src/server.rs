@@ -6,7 +6,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 // LIMIT: a request comes within a second of its cause; a minute tells a loaded machine from a client that never asks.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -67,6 +70,34 @@ impl Drop for Server {
         self.stop = None;
         // Where it panicked, a test has failed for it already.
         drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// A connection of a client, with or without TLS around it.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// Serves each connection, with TLS where there is something to do it with; dropped, it closes all of them.
+pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: &tokio::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    serve: impl Fn(Box<dyn Connection>) -> F + Clone + Send + 'static,
+) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (tls, serve) = (tls.clone(), serve.clone());
+        connections.spawn(async move {
+            match tls {
+                None => serve(Box::new(stream)).await,
+                // A client that does not trust us is part of a test.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(Box::new(stream)).await;
+                    }
+                }
+            }
+        });
     }
 }
 

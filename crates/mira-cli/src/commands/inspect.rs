@@ -152,7 +152,7 @@ impl View {
         if self.is_encrypted {
             told.push(("encrypted", "as a whole".to_owned()));
         }
-        told.push(("network", calls(self.manifest())));
+        told.push(("network", calls(self.manifest(), Vec::new())));
         told.extend(list("volumes", &self.manifest().state.volumes));
         let webhooks = self.manifest().webhooks.iter();
         told.extend(webhooks.map(|hook| {

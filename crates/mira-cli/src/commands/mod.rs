@@ -48,6 +48,8 @@ mod rekey;
 mod restart;
 #[cfg(target_os = "linux")]
 mod restore;
+#[cfg(target_os = "linux")]
+mod review;
 mod rm;
 mod run;
 #[cfg(target_os = "linux")]
@@ -151,6 +153,9 @@ pub(crate) enum Command {
     /// Show what the services of an instance wrote, redacted
     #[cfg(target_os = "linux")]
     Logs(logs::Args),
+    /// Review a diff with the reviewer that is opened here
+    #[cfg(target_os = "linux")]
+    Review(review::Args),
     /// Show where instances call, and decide where they may
     #[cfg(target_os = "linux")]
     Net(net::Args),
@@ -251,6 +256,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<ExitCode, CommandError> {
         Command::Restart(args) => restart::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Logs(args) => logs::run(&args, ui),
+        #[cfg(target_os = "linux")]
+        Command::Review(args) => return review::run(&args, ui),
         #[cfg(target_os = "linux")]
         Command::Net(args) => return net::run(&args, ui),
         #[cfg(target_os = "linux")]

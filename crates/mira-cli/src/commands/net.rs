@@ -8,12 +8,13 @@ mod test;
 use std::process::ExitCode;
 
 use mira_gate::{Origin, Rule};
-use mira_package::manifest::DEFAULT_PORT;
+use mira_package::manifest::{DEFAULT_PORT, Manifest};
 use mira_store::Instance;
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
 use crate::error::CommandError;
+use crate::github;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -65,6 +66,17 @@ fn apply(apps: &Apps, ui: &Ui, instance: &Instance) -> Result<(), CommandError> 
         ui.detail("it takes effect at once");
     }
     Ok(())
+}
+
+/// Returns what an instance may call, the code host included that its permissions are for.
+fn all_rules(
+    apps: &Apps,
+    instance: &Instance,
+    manifest: &Manifest,
+) -> Result<Vec<Rule>, CommandError> {
+    let mut rules = github::rules(apps.instances.home(), manifest)?;
+    rules.extend(apps.wait(apps.instances.policy_rules(instance, manifest))?);
+    Ok(rules)
 }
 
 /// Spells a host and port as a rule does.

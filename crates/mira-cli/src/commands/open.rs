@@ -10,6 +10,7 @@ use mira_store::{Instance, InstanceName};
 
 use crate::apps::{Apps, LaunchArgs, launch, prepare};
 use crate::error::CommandError;
+use crate::github;
 use crate::packaging::{calls, joined};
 use crate::render::count;
 use crate::ui::Ui;
@@ -125,7 +126,7 @@ fn open_package(apps: &Apps, ui: &Ui, args: &Args, path: &Path) -> Result<Opened
         (None, None) => only_instance(apps, &candidate.manifest)?,
     };
     let Some(instance) = known else {
-        tell_asks(ui, &candidate);
+        tell_asks(apps, ui, &candidate)?;
         let agreed = agree(ui, args, None, &candidate)?;
         let created = apps
             .instances
@@ -230,7 +231,7 @@ pub(crate) fn unpacked(
 }
 
 /// Shows what an app asks for, before anything of it runs.
-fn tell_asks(ui: &Ui, candidate: &Candidate) {
+fn tell_asks(apps: &Apps, ui: &Ui, candidate: &Candidate) -> Result<(), CommandError> {
     let Manifest {
         id,
         name,
@@ -259,5 +260,7 @@ fn tell_asks(ui: &Ui, candidate: &Candidate) {
         };
         ui.detail(&format!("{need} {}{only}", secret.name));
     }
-    ui.detail(&calls(&candidate.manifest));
+    let code_host = github::rules(apps.instances.home(), &candidate.manifest)?;
+    ui.detail(&calls(&candidate.manifest, code_host));
+    Ok(())
 }

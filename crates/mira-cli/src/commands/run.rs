@@ -25,6 +25,8 @@ use crate::session::{self, UnlockArgs, parse_names, parse_scope};
 use crate::ui::Ui;
 
 pub(crate) use self::choose::{Inherited, delivery, inherited};
+#[cfg(target_os = "linux")]
+pub(crate) use self::gate::begin;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -172,7 +172,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     }
     let desk = options(args)?;
     let opened = args.log.map(log::begin).unwrap_or_default();
-    let (hooks, tokens) = match desk {
+    let (hooks, source) = match desk {
         Some(_) => unlocked(args, &home, &opened, ui)?,
         None => (None, None),
     };
@@ -181,14 +181,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         _ => Vec::new(),
     };
     let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
-    if let Some(source) = tokens {
+    if let Some(source) = &source {
         let app = source.app();
         ui.say(&format!(
             "apps act on GitHub as App {} at {}",
             app.id(),
             app.base()
         ));
-        config.tokens = Some(source);
+        config.tokens = Some(Arc::clone(source) as _);
     }
     let options = ServeOptions {
         place,
@@ -211,7 +211,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         }
     };
     let served = serve(options, ready, async |leaving: Leaving| match desk {
-        Some(options) => serve_desk(options, hooks, &home, opened, ui, leaving).await,
+        Some(options) => serve_desk(options, (hooks, source), &home, opened, ui, leaving).await,
         None => Ok(()),
     });
     tracing::info!(target: "mira::server", "the supervisor has ended");
@@ -281,13 +281,11 @@ fn options(args: &Args) -> Result<Option<DeskOptions>, CommandError> {
     Ok(Some(options))
 }
 
+/// How webhooks are taken, and what knows the App's tokens; each where it is wanted.
+type Unlocked = (Option<Hooks>, Option<Arc<github::Source>>);
+
 /// Takes out of the vault, which is opened once, what webhooks are checked with and what the App on GitHub signs with.
-fn unlocked(
-    args: &Args,
-    home: &Home,
-    opened: &Opened,
-    ui: &Ui,
-) -> Result<(Option<Hooks>, Option<Arc<github::Source>>), CommandError> {
+fn unlocked(args: &Args, home: &Home, opened: &Opened, ui: &Ui) -> Result<Unlocked, CommandError> {
     let settings = Settings::read(home)?.github;
     if !args.hooks && settings.is_none() {
         return Ok((None, None));
@@ -333,7 +331,7 @@ fn hooks(args: &Args, vault: &Vault, opened: &Opened) -> Result<Hooks, CommandEr
 
 async fn serve_desk(
     options: DeskOptions,
-    hooks: Option<Hooks>,
+    (hooks, source): Unlocked,
     home: &Home,
     opened: Opened,
     ui: &Ui,
@@ -346,6 +344,9 @@ async fn serve_desk(
         }
     }
     let shared = shared(home).await?;
+    if let Some(source) = source {
+        source.heed(&shared);
+    }
     let scheme = match options.certificate {
         Some(_) => "https",
         None => "http",

@@ -1,5 +1,6 @@
 //! Parts of a manifest as they are shown: in its own words, and such that no terminal obeys them.
 
+use mira_gate::Rule;
 use mira_host::instances::Instances;
 use mira_package::manifest::{HostPattern, Hosts, Manifest, Part, Reference, Template};
 use serde_json::{Value, json};
@@ -26,10 +27,11 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
-/// Says which hosts an app calls by its own account, those of its brokered secrets included.
-pub(crate) fn calls(manifest: &Manifest) -> String {
+/// Says which hosts an app calls by its own account, those of its brokered secrets included, and those of its permissions on a code host.
+pub(crate) fn calls(manifest: &Manifest, code_host: Vec<Rule>) -> String {
     let mut hosts: Vec<HostPattern> = Vec::new();
-    for rule in Instances::manifest_rules(manifest) {
+    let rules = Instances::manifest_rules(manifest);
+    for rule in rules.into_iter().chain(code_host) {
         if !hosts.contains(&rule.hosts) {
             hosts.push(rule.hosts);
         }

@@ -12,7 +12,8 @@ mod webhooks;
 use std::time::Instant;
 
 use self::browser::Browser;
-use self::served::{Served, curl, post};
+pub(crate) use self::served::Served;
+use self::served::{curl, post};
 use crate::apps::house::{House, PATIENCE};
 use crate::mcp::client::installed;
 use crate::support::{VALUE, mira, set};

@@ -31,6 +31,8 @@ mod provider;
 mod providers;
 mod recovery;
 mod redact;
+#[cfg(target_os = "linux")]
+mod reviewer;
 mod run;
 #[cfg(target_os = "linux")]
 mod snapshots;

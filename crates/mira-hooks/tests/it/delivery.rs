@@ -49,7 +49,7 @@ impl Placeholders for Stand {
         let repository = grant.repository.unwrap_or("-");
         let text = format!(
             "{}:{}:{repository}:{}",
-            grant.target,
+            grant.instance,
             grant.installation,
             permissions.len()
         );
@@ -153,7 +153,7 @@ async fn an_event_arrives_as_it_was_signed_with_all_that_belongs_to_it(ground: G
         ("x-github-delivery", "guid-1"),
         ("x-mira-attempt", "1"),
         ("x-mira-github-api", "https://api.github.example"),
-        ("x-mira-github-token", "org.example.app/app:11:octo/repo:20"),
+        ("x-mira-github-token", "app-1:11:octo/repo:20"),
         ("authorization", &format!("Bearer {TOKEN}")),
     ] {
         assert_eq!(seen.header(name), Some(value), "{name}");
@@ -272,7 +272,12 @@ async fn a_server_that_dies_loses_nothing_and_keeps_the_order(ground: Ground) {
     // It is at one of each pull request, and none of the next has come.
     let held = app.wait_for(3);
     assert_eq!(held.len(), 3);
-    let living = Running::start(&two, &apps, quick());
+    // What it claims stays its own, however busy the machine is.
+    let patient = WorkerOptions {
+        lease: PATIENCE,
+        ..quick()
+    };
+    let living = Running::start(&two, &apps, patient);
     for n in 0..12_u64 {
         let sent_id = format!("1-{n}");
         let ingress = if n % 2 == 0 { &first } else { &second };
@@ -284,15 +289,13 @@ async fn a_server_that_dies_loses_nothing_and_keeps_the_order(ground: Ground) {
     assert_eq!(events.len(), 18);
     let is_done = |event: &HookEvent| event.delivery.as_ref().unwrap().state == HookState::Done;
     assert!(events.iter().all(is_done));
-    // Held ones come twice; of what was answered, each pull request's events are in the order in which they were accepted.
+    // Each pull request's events were answered in the order in which they were accepted; one that came again came at once.
     let answered = app.answered();
     for (number, expected) in expected {
         let of_pull = answered.iter().filter(|seen| seen.body == pull(number));
         let of_pull: Vec<Seen> = of_pull.cloned().collect();
         let mut made = ids(&of_pull);
-        // At least once: one that took too long on a busy machine may have come again.
-        let mut seen = std::collections::HashSet::new();
-        made.retain(|id| seen.insert(*id));
+        made.dedup();
         assert_eq!(made, expected, "#{number}");
     }
     living.end().await;

@@ -172,6 +172,9 @@ pub(crate) struct Apps {
 
 pub(crate) const APP: &str = "org.example.app/app";
 
+/// What the instance is called on this server.
+pub(crate) const INSTANCE: &str = "app-1";
+
 /// What the instances' services know Mira by.
 pub(crate) const TOKEN: &str = "delivery-token-0123456789";
 
@@ -211,6 +214,7 @@ impl Targets for Apps {
         let address = *self.address.lock().unwrap();
         let is_ours = self.names.iter().any(|name| name == target);
         let endpoint = address.filter(|_| is_ours).map(|address| Endpoint {
+            instance: INSTANCE.to_owned(),
             address,
             path: "/hooks/github?x=1".to_owned(),
             token: SecretBytes::copy_from(TOKEN.as_bytes()),

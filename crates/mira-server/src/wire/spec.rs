@@ -25,7 +25,7 @@ pub(crate) struct Spec {
     report: Option<ReportSpec>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ReportSpec {
     service: String,

@@ -19,7 +19,7 @@ use crate::shared::words::words;
 pub use accept::{HookAcceptance, HookBacklog, NewHookDelivery, NewHookEvent};
 pub use queue::{ClaimedHook, HookClaim, HookEnd};
 pub use upkeep::HookPurge;
-pub use view::{HookCount, HookFilter, HookStats};
+pub use view::{HookCount, HookFilter, HookMark, HookStats};
 
 words! {
     /// How far a delivery is.

@@ -14,13 +14,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::state::{State, Token};
 use super::{Asked, Refusal, Shared, app, graphql, repository};
-use crate::server::lock;
+use crate::server::{self, Connection, lock};
 
 // LIMIT: reviews have some hundred kilobytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -242,26 +240,12 @@ pub(super) async fn accept(
     tls: Option<TlsAcceptor>,
     shared: &Arc<Shared>,
 ) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let (tls, shared) = (tls.clone(), Arc::clone(shared));
-        connections.spawn(async move {
-            match tls {
-                None => requests(stream, shared).await,
-                // A client that does not trust us is part of a test.
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => requests(stream, shared).await,
-                    Err(_) => drop(shared),
-                },
-            }
-        });
-    }
+    let shared = Arc::clone(shared);
+    let serve = move |stream| requests(stream, Arc::clone(&shared));
+    server::accept(listener, tls, serve).await;
 }
 
-async fn requests(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    shared: Arc<Shared>,
-) {
+async fn requests(stream: Box<dyn Connection>, shared: Arc<Shared>) {
     let service = service_fn(move |request| answer(Arc::clone(&shared), request));
     let server = auto::Builder::new(TokioExecutor::new());
     // How it ends is the client's affair.

@@ -7,17 +7,17 @@ use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::dialect::{Asked, Dialect};
 use super::reply::{Content, Reply, events};
 use super::{ChatRequest, Shared};
-use crate::server::lock;
+use crate::server::{self, Connection, lock};
 
 /// A hang-up: the connection ends before the body does.
 #[derive(Debug)]
@@ -39,17 +39,21 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 const PIECES_WAITING: usize = 8;
 
 /// Serves what comes; dropped, it closes all connections.
-pub(super) async fn accept(listener: &tokio::net::TcpListener, shared: &Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(shared);
-        connections.spawn(async move {
-            let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // A client that hangs up, or is hung up on, is part of the script.
-            drop(connection.await);
-        });
-    }
+pub(super) async fn accept(
+    listener: &tokio::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: &Arc<Shared>,
+) {
+    let shared = Arc::clone(shared);
+    let serve = move |stream| connection(stream, Arc::clone(&shared));
+    server::accept(listener, tls, serve).await;
+}
+
+async fn connection(stream: Box<dyn Connection>, shared: Arc<Shared>) {
+    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+    let server = auto::Builder::new(TokioExecutor::new());
+    // A client that hangs up, or is hung up on, is part of the script.
+    drop(server.serve_connection(TokioIo::new(stream), service).await);
 }
 
 async fn answer(

@@ -1,8 +1,9 @@
 //! `mira net rules`: what an instance may call, and why.
 
+use mira_gate::Origin;
 use serde_json::Value;
 
-use super::rule_json;
+use super::{all_rules, rule_json};
 use crate::apps::Apps;
 use crate::error::CommandError;
 use crate::render::table;
@@ -24,7 +25,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     let apps = Apps::open()?;
     let instance = apps.find(&args.instance)?;
     let manifest = apps.unpacked(&instance)?.manifest;
-    let rules = apps.wait(apps.instances.policy_rules(&instance, &manifest))?;
+    let rules = all_rules(&apps, &instance, &manifest)?;
     if args.json {
         return ui.json(&rules.iter().map(rule_json).collect::<Value>());
     }
@@ -47,6 +48,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         })
         .collect();
     ui.data(&table(["RULE", "HOSTS", "FROM"], &rows))?;
+    if rules.iter().any(|rule| rule.origin == Origin::CodeHost) {
+        ui.say(
+            "the code host is called under `mira serve --listen` alone, which has the App's key",
+        );
+    }
     ui.say("of the rules that fit a host the last one decides; what none fits is refused");
     Ok(())
 }

@@ -7,7 +7,7 @@ use mira_gate::{Policy, Reason, Rule, Verdict};
 use mira_package::manifest::{DEFAULT_PORT, Delivery, Host, Manifest};
 use serde_json::json;
 
-use super::rule_json;
+use super::{all_rules, rule_json};
 use crate::apps::Apps;
 use crate::error::{CommandError, Kind};
 use crate::packaging::shown;
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     let instance = apps.find(&args.instance)?;
     let manifest = apps.unpacked(&instance)?.manifest;
     let mut policy = Policy::builder(instance.name.as_str());
-    for rule in apps.wait(apps.instances.policy_rules(&instance, &manifest))? {
+    for rule in all_rules(&apps, &instance, &manifest)? {
         policy.rule(rule);
     }
     let policy = policy.build();

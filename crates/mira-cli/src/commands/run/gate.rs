@@ -8,7 +8,7 @@ use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkM
 use mira_host::run::RunRoom;
 use mira_package::manifest::{HostPattern, Hosts};
 use mira_sandbox::Helper;
-use mira_secret::SecretName;
+use mira_secret::{SecretName, SecretValue};
 use mira_vault::home::Home;
 
 use super::Chosen;
@@ -86,7 +86,7 @@ impl GateArgs {
 }
 
 /// The gate of a program.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     network: CommandNetwork,
     placeholders: Vec<(OsString, OsString)>,
 }
@@ -149,18 +149,28 @@ pub(super) fn open(
         brokered,
         has_tokens: false,
     };
+    begin(&network, value, ui).map(Some)
+}
+
+/// Opens the gate of a network, and says if it is only recorded.
+pub(crate) fn begin<'a>(
+    network: &Network,
+    value: impl Fn(&SecretName) -> Option<&'a SecretValue>,
+    ui: &Ui,
+) -> Result<Gate, CommandError> {
     let placeholders = network.brokered.iter().map(Broker::variable).collect();
-    let opened = CommandNetwork::open(&network, value, &Helper::this_program(ROOM));
-    let (network, mode) = opened.map_err(|error| not_opened(&error))?;
+    let opened = CommandNetwork::open(network, value, &Helper::this_program(ROOM));
+    let (opened, mode) = opened.map_err(|error| not_opened(&error))?;
     if let NetworkMode::Recorded { why } = mode {
         ui.say(&format!(
-            "the network is recorded, not enforced: {program} is told to use the gate, and nothing keeps it from doing otherwise ({why})"
+            "the network is recorded, not enforced: {} is told to use the gate, and nothing keeps it from doing otherwise ({why})",
+            network.name
         ));
     }
-    Ok(Some(Gate {
-        network,
+    Ok(Gate {
+        network: opened,
         placeholders,
-    }))
+    })
 }
 
 fn not_opened(error: &NetworkError) -> CommandError {
@@ -175,19 +185,19 @@ fn not_opened(error: &NetworkError) -> CommandError {
 
 impl Gate {
     /// Returns the program's variables: placeholders, and what leads to the gate.
-    pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
+    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
         let mut variables = self.placeholders.clone();
         variables.extend(self.network.variables());
         variables
     }
 
     /// Returns the room that the program runs in, if there is one.
-    pub(super) fn room(&self) -> Result<Option<RunRoom>, CommandError> {
+    pub(crate) fn room(&self) -> Result<Option<RunRoom>, CommandError> {
         Ok(self.network.room()?)
     }
 
     /// Closes the gate, and says what it refused.
-    pub(super) fn close(self, ui: &Ui) {
+    pub(crate) fn close(self, ui: &Ui) {
         let refused = self.network.close();
         if refused.is_empty() {
             return;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Served, curl};
+use super::served::{Served, curl};
 use crate::apps::house::House;
 use crate::support::VALUE;
 

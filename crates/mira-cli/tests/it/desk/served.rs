@@ -13,11 +13,11 @@ use crate::support::MIRA;
 pub(super) const ADMIN: &str = "four words that hold";
 
 /// A desk that serves, and is told to end when the test does.
-pub(super) struct Served {
-    pub(super) child: Child,
+pub(crate) struct Served {
+    pub(crate) child: Child,
     /// What it said until it was ready.
     pub(super) said: String,
-    pub(super) url: String,
+    pub(crate) url: String,
     /// Takes what it says from then on.
     rest: Option<JoinHandle<String>>,
 }
@@ -30,9 +30,14 @@ impl Served {
             .args(args)
             .env_clear()
             .envs(house.home.env().iter().cloned())
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
+            .envs(variables.iter().copied());
+        Self::by(command)
+    }
+
+    /// Starts one by a command that is prepared.
+    #[track_caller]
+    pub(crate) fn by(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -65,7 +70,7 @@ impl Served {
     }
 
     /// Ends it; returns all that it said too.
-    pub(super) fn end_and_tell(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end_and_tell(mut self) -> (Option<i32>, String) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
         let code = self.child.wait().unwrap().code();

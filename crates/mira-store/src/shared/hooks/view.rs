@@ -48,7 +48,27 @@ pub struct HookStats {
     pub oldest: Option<Timestamp>,
 }
 
+/// How many events may have taken something from an installation, and when the latest did. It is another one after each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookMark(i64, Option<Timestamp>);
+
 impl Shared {
+    /// Returns how far the events are that change what an installation may do: by whichever server they were accepted.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the database reports.
+    pub async fn hook_mark(&self, installation: i64) -> Result<HookMark, SharedError> {
+        let work = async {
+            let sql = "SELECT count(*) AS number, max(accepted_ms) AS latest FROM hook_events
+                WHERE installation = $1 AND event IN ('installation', 'installation_repositories', 'repository')";
+            let row = self.pools().row(sql, &[installation.into()]).await?;
+            let row = row.ok_or(sqlx::Error::RowNotFound)?;
+            Ok(HookMark(row.int("number")?, row.time_if_any("latest")?))
+        };
+        self.told(work).await
+    }
+
     /// Returns events, the newest first, with a row for each delivery.
     ///
     /// # Errors
