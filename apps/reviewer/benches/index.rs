@@ -154,14 +154,17 @@ impl Ground {
 
 /// Collects the files of Rust below a folder that the index would take.
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let fits = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|is| is.len() <= 1 << 20);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, kind) = (entry.path(), entry.file_type());
-        match kind {
+        let path = entry.path();
+        match entry.file_type() {
             Ok(kind) if kind.is_dir() => rust_files(&path, found),
-            Ok(kind) if kind.is_file() && path.extension().is_some_and(|end| end == "rs") => {
-                if entry.metadata().is_ok_and(|is| is.len() <= 1 << 20) {
-                    found.push(path);
-                }
+            Ok(kind) if kind.is_file() && fits(&entry) => {
+                found.extend(
+                    path.extension()
+                        .is_some_and(|end| end == "rs")
+                        .then_some(path),
+                );
             }
             _ => {}
         }
