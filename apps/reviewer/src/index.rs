@@ -9,11 +9,11 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 
 use crate::db::{Db, Sql, Value, from_json};
 pub(crate) use language::Language;
-pub(crate) use parse::{Parsed, parse};
+pub(crate) use parse::{Parsed, Reference, parse};
 pub(crate) use walk::{FILE_BYTES_MAX, files};
 
 /// How many rows one statement brings.
@@ -55,7 +55,7 @@ const SYMBOLS: Sql = from_json!(
     ""
 );
 const REFERENCES: Sql = from_json!(
-    "INSERT INTO rv_reference (repo, path, name, line, inside) SELECT CAST($1 AS BIGINT), v.value ->> 0, v.value ->> 1, CAST(v.value ->> 2 AS BIGINT), v.value ->> 3 FROM",
+    "INSERT INTO rv_reference (repo, path, name, places) SELECT CAST($1 AS BIGINT), v.value ->> 0, v.value ->> 1, v.value ->> 2 FROM",
     ""
 );
 const IMPORTS: Sql = from_json!(
@@ -63,8 +63,8 @@ const IMPORTS: Sql = from_json!(
     ""
 );
 const USERS: Sql = from_json!(
-    "SELECT DISTINCT path, line, name, inside FROM rv_reference WHERE repo = $1 AND name IN (SELECT v.value ->> 0 FROM",
-    ") ORDER BY path, line, name LIMIT 200"
+    "SELECT path, name, places FROM rv_reference WHERE repo = $1 AND name IN (SELECT v.value ->> 0 FROM",
+    ") ORDER BY path, name LIMIT 200"
 );
 
 /// A file to index: its path, the id of its content, and the content.
@@ -119,53 +119,32 @@ impl Index {
         let parsed = tokio::task::spawn_blocking(move || parse_all(&changed))
             .await
             .unwrap_or_default();
-        let paths: Vec<Json> = parsed
-            .iter()
-            .map(|(path, ..)| json!([path]))
-            .chain(gone.iter().map(|path| json!([path])))
-            .collect();
-        let mut statements: Vec<(Sql, Vec<Value>)> = Vec::new();
-        let mut add = |sql: Sql, rows: &[Json]| {
-            for rows in rows.chunks(ROWS_MAX) {
-                let list = serde_json::to_string(rows).unwrap_or_default();
-                statements.push((sql, vec![self.repo.into(), list.into()]));
-            }
+        let mut statements = Statements {
+            repo: self.repo,
+            all: Vec::new(),
         };
+        let changed = parsed.iter().map(|(path, ..)| [path.as_str()]);
+        let gone = gone.iter().map(|path| [path.as_str()]);
+        let paths: Vec<_> = changed.chain(gone).collect();
         for sql in FORGET {
-            add(sql, &paths);
+            statements.add(sql, &paths);
         }
         let (mut files, mut symbols, mut references, mut imports) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (path, blob, parsed) in &parsed {
-            files.push(json!([
-                path,
-                blob,
-                parsed.language.map_or("", Language::name)
-            ]));
-            symbols.extend(
-                parsed
-                    .symbols
-                    .iter()
-                    .map(|one| json!([path, one.name, one.kind, one.line, one.end_line])),
-            );
-            references.extend(
-                parsed
-                    .references
-                    .iter()
-                    .map(|one| json!([path, one.name, one.line, one.inside])),
-            );
-            imports.extend(
-                parsed
-                    .imports
-                    .iter()
-                    .map(|(what, line)| json!([path, what, line])),
-            );
+            files.push((path, blob, parsed.language.map_or("", Language::name)));
+            let found = parsed.symbols.iter();
+            symbols.extend(found.map(|one| (path, &one.name, one.kind, one.line, one.end_line)));
+            let found = places(&parsed.references).into_iter();
+            references.extend(found.map(|(name, places)| (path, name, places)));
+            let found = parsed.imports.iter();
+            imports.extend(found.map(|(what, line)| (path, what, line)));
         }
-        add(FILES, &files);
-        add(SYMBOLS, &symbols);
-        add(REFERENCES, &references);
-        add(IMPORTS, &imports);
-        self.db.all(&statements).await?;
+        statements.add(FILES, &files);
+        statements.add(SYMBOLS, &symbols);
+        statements.add(REFERENCES, &references);
+        statements.add(IMPORTS, &imports);
+        self.db.all(&statements.all).await?;
         Ok(())
     }
 
@@ -226,30 +205,64 @@ impl Index {
             if next.is_empty() || users.len() >= USERS_MAX {
                 break;
             }
-            let list: Vec<Json> = next.iter().map(|name| json!([name])).collect();
-            let list = Json::from(list).to_string();
+            let list: Vec<[&String; 1]> = next.iter().map(|name| [name]).collect();
+            let list = serde_json::to_string(&list).unwrap_or_default();
             next = BTreeSet::new();
-            for row in self
+            let rows = self
                 .db
                 .rows(USERS, &[self.repo.into(), list.into()])
-                .await?
-            {
-                let inside = row.text(3).to_owned();
-                if !inside.is_empty() && seen.insert(inside.clone()) {
-                    next.insert(inside.clone());
+                .await?;
+            let first = users.len();
+            for row in &rows {
+                let places = row.text(2).lines();
+                for (line, inside) in places.filter_map(|place| place.split_once(' ')) {
+                    if !inside.is_empty() && seen.insert(inside.to_owned()) {
+                        next.insert(inside.to_owned());
+                    }
+                    users.push(User {
+                        path: row.text(0).to_owned(),
+                        line: line.parse().unwrap_or_default(),
+                        name: row.text(1).to_owned(),
+                        inside: inside.to_owned(),
+                        depth,
+                    });
                 }
-                users.push(User {
-                    path: row.text(0).to_owned(),
-                    line: row.int(1),
-                    name: row.text(2).to_owned(),
-                    inside,
-                    depth,
-                });
+            }
+            if let Some(found) = users.get_mut(first..) {
+                found.sort();
             }
         }
         users.truncate(USERS_MAX);
         Ok(users)
     }
+}
+
+/// What is to be done to the rows of a repository.
+struct Statements {
+    repo: i64,
+    all: Vec<(Sql, Vec<Value>)>,
+}
+
+impl Statements {
+    fn add(&mut self, sql: Sql, rows: &[impl Serialize]) {
+        for rows in rows.chunks(ROWS_MAX) {
+            let list = serde_json::to_string(rows).unwrap_or_default();
+            self.all.push((sql, vec![self.repo.into(), list.into()]));
+        }
+    }
+}
+
+/// Returns where each name is used: a line of text for each place, with its line and what is around it.
+///
+/// A row for each place instead would be most of what an update costs.
+fn places(references: &[Reference]) -> BTreeMap<&str, String> {
+    let mut all: BTreeMap<&str, String> = BTreeMap::new();
+    for one in references {
+        let places = all.entry(&one.name).or_default();
+        // A name has no line break: it is one word of the grammar.
+        places.push_str(&format!("{} {}\n", one.line, one.inside));
+    }
+    all
 }
 
 /// Writes users one a line.

@@ -3,7 +3,7 @@
 //! The tree is walked with a cursor and never by recursion, so depth costs nothing. INVARIANT: hostile files end as files without symbols,
 //! after a bounded amount of work that is the same on each machine.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
@@ -131,8 +131,8 @@ fn walk(tree: &Tree, bytes: &[u8], language: &Language, kinds: &[u8], parsed: &m
     let mut cursor = tree.walk();
     // The symbols around the cursor: where each ends, and its name.
     let mut around: Vec<(usize, String)> = Vec::new();
-    let mut names_of_definitions: BTreeSet<usize> = BTreeSet::new();
-    let mut seen: BTreeSet<(&[u8], usize)> = BTreeSet::new();
+    let mut names_of_definitions: HashSet<usize> = HashSet::new();
+    let mut seen: HashSet<(&[u8], usize)> = HashSet::new();
     loop {
         let node = cursor.node();
         while around

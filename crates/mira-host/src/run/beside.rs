@@ -4,6 +4,7 @@
 //! is to pass on the signals that were sent to us alone, to stop when it stops, and to pump what it writes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mira_redact::NeedleSet;
 use rustix::event::{PollFd, PollFlags};
@@ -15,7 +16,7 @@ use super::program::Program;
 use super::pump::{self, Pump};
 use super::signals::{Event, Sender, Watch};
 use super::spawn::Launch;
-use super::streams::{self, Outputs};
+use super::streams::{self, Feed, Outputs};
 use super::terminal::{self, Windows};
 use super::wait::poll_until;
 use super::{Outcome, Report, RunError, RunRoom, Stream, sys};
@@ -53,21 +54,19 @@ pub(super) fn run(
             .filter(|feed| feed.is_terminal)
             .map(|feed| (feed.stream, Arc::downgrade(&feed.source)))
             .collect(),
+        silent: feeds,
+        needles,
+        messages,
         pumps: Vec::new(),
         turn: 0,
     };
-    for feed in feeds {
-        let filter = match (messages, feed.stream) {
-            (true, Stream::Stdout) if !feed.is_terminal => Filter::messages(Arc::clone(needles)),
-            _ => Filter::bytes(Arc::clone(needles)),
-        };
-        let pump = Pump::start(feed.source, feed.stream, filter)
-            // It has streams that nobody would read.
-            .inspect_err(|_| drop(sys::send(process, libc::SIGKILL)))?;
-        beside.pumps.push(pump);
-    }
     on_start(process.as_raw_nonzero().get().unsigned_abs());
     let outcome = beside.attend()?;
+    beside.listen(Some(Instant::now()))?;
+    // Somebody else holds these open, and may have something to say.
+    for feed in std::mem::take(&mut beside.silent) {
+        beside.pump(feed)?;
+    }
     let (redacted, failed) = pump::finish(beside.pumps, &beside.watch);
     Ok(Report {
         outcome,
@@ -76,19 +75,23 @@ pub(super) fn run(
     })
 }
 
-struct Beside {
+struct Beside<'a> {
     process: Pid,
     watch: Watch,
     windows: Windows,
+    /// Streams to which nothing was written so far: they have no pump, which would take a thread.
+    silent: Vec<Feed>,
+    needles: &'a Arc<NeedleSet>,
+    messages: bool,
     pumps: Vec<Pump>,
     turn: u8,
 }
 
-impl Beside {
+impl Beside<'_> {
     /// Attends to the program until it ends.
     fn attend(&mut self) -> Result<Outcome, RunError> {
         loop {
-            poll_until(&mut [PollFd::new(&self.watch, PollFlags::IN)], None);
+            self.listen(None)?;
             while let Some(event) = self.watch.next() {
                 if event.signal != libc::SIGCHLD {
                     self.pass_on(event);
@@ -99,6 +102,43 @@ impl Beside {
         }
     }
 
+    /// Waits for a signal, and for silent streams: one has a pump as soon as it needs one.
+    fn listen(&mut self, deadline: Option<Instant>) -> Result<(), RunError> {
+        let mut fds = vec![PollFd::new(&self.watch, PollFlags::IN)];
+        for feed in &self.silent {
+            fds.push(PollFd::new(&feed.source, PollFlags::IN));
+            fds.push(PollFd::from_borrowed_fd(
+                feed.stream.descriptor(),
+                PollFlags::empty(),
+            ));
+        }
+        poll_until(&mut fds, deadline);
+        let found: Vec<PollFlags> = fds.iter().skip(1).map(PollFd::revents).collect();
+        let silent = std::mem::take(&mut self.silent);
+        for (feed, found) in silent.into_iter().zip(found.as_chunks().0) {
+            match *found {
+                [source, sink] if (source | sink).is_empty() => self.silent.push(feed),
+                // The program has closed it without a word.
+                [PollFlags::HUP, _] => streams::let_go(feed.stream),
+                _ => self.pump(feed)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn pump(&mut self, feed: Feed) -> Result<(), RunError> {
+        let needles = Arc::clone(self.needles);
+        let filter = match (self.messages, feed.stream) {
+            (true, Stream::Stdout) if !feed.is_terminal => Filter::messages(needles),
+            _ => Filter::bytes(needles),
+        };
+        let pump = Pump::start(feed.source, feed.stream, filter)
+            // It has streams that nobody would read.
+            .inspect_err(|_| drop(sys::send(self.process, libc::SIGKILL)))?;
+        self.pumps.push(pump);
+        Ok(())
+    }
+
     fn look_after(&mut self) -> Result<Option<Outcome>, RunError> {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED;
         let wait = || waitpid(Some(self.process), options);
@@ -106,14 +146,15 @@ impl Beside {
             return Ok(None);
         };
         if let Some(signal) = status.stopping_signal() {
-            self.stop(signal);
+            self.stop(signal)?;
         }
         let exited = status.exit_status().map(Outcome::Exited);
         Ok(exited.or(status.terminating_signal().map(Outcome::Signaled)))
     }
 
     /// Stops as the program did, after what it wrote before.
-    fn stop(&mut self, signal: i32) {
+    fn stop(&mut self, signal: i32) -> Result<(), RunError> {
+        self.listen(Some(Instant::now()))?;
         self.turn = self.turn.wrapping_add(1);
         for pump in &mut self.pumps {
             pump.quiesce(self.turn);
@@ -124,6 +165,7 @@ impl Beside {
         if !matches!(continued, Ok(Some((_, status))) if status.continued()) {
             sys::raise_default(signal);
         }
+        Ok(())
     }
 
     fn pass_on(&self, event: Event) {

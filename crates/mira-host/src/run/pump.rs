@@ -209,7 +209,7 @@ impl Worker {
             }
         };
         if self.linger.is_none() {
-            self.let_go();
+            super::streams::let_go(self.stream);
         }
         let counts = self.filter.counts();
         Ending {
@@ -316,13 +316,6 @@ impl Worker {
 
     fn flush(&mut self) -> io::Result<()> {
         write_all(self.stream.descriptor(), self.filter.finish())
-    }
-
-    /// Closes our standard output when the program has closed its own, so that a reader sees the end as it would have.
-    fn let_go(&self) {
-        if self.stream == Stream::Stdout && !rustix::termios::isatty(self.stream.descriptor()) {
-            super::streams::replace_with_null(self.stream);
-        }
     }
 }
 

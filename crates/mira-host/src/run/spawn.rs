@@ -31,7 +31,7 @@ pub(super) struct Launch<'a> {
 
 impl Launch<'_> {
     /// Starts the program in our session and process group, beside us.
-    #[expect(unsafe_code, reason = "fork")]
+    #[expect(unsafe_code, reason = "vfork")]
     pub(super) fn beside(self) -> Result<Pid, RunError> {
         let (reasons, reason) = streams::pipe()?;
         let mut image = self.image();
@@ -44,8 +44,8 @@ impl Launch<'_> {
             reason: reason.as_fd(),
             parent: getpid(),
         };
-        // SAFETY: `become` makes system calls only; the image was built before.
-        let forked = unsafe { sys::fork(|| birth.become_program(&mut image)) };
+        // SAFETY: `become` makes system calls only; the image was built before, and nobody else has it.
+        let forked = unsafe { sys::vfork(|| birth.become_program(&mut image)) };
         mask.restore();
         let child = forked?;
         drop(reason);

@@ -179,6 +179,13 @@ pub(super) fn replace_with_null(stream: Stream) {
     }
 }
 
+/// Closes our standard output when the program has closed its own, so that a reader sees the end as it would have.
+pub(super) fn let_go(stream: Stream) {
+    if stream == Stream::Stdout && !isatty(stream.descriptor()) {
+        replace_with_null(stream);
+    }
+}
+
 /// Makes a pipe whose ends no exec passes on.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;

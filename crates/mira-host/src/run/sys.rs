@@ -1,4 +1,4 @@
-//! The calls that need `unsafe`: signal dispositions, `fork`, `execve`.
+//! The calls that need `unsafe`: signal dispositions, `fork`, `vfork`, `execve`.
 //!
 //! It decides nothing: each function is one system call, or the few that belong together, with a safe signature.
 //! rustix is used wherever it has the call.
@@ -261,6 +261,40 @@ pub(super) unsafe fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
         pid => Ok(Pid::from_raw(pid).expect("fork returns a positive number to the parent")),
     }
 }
+
+/// How much stack the child of [`vfork`] has.
+// LIMIT: it makes some system calls, a few frames deep.
+#[cfg(target_os = "linux")]
+const CHILD_STACK_BYTES: usize = 64 * 1024;
+
+/// Starts a child that has our memory until it executes a program or ends, and waits for that: nothing is copied, so it costs a
+/// third of a fork. Its descriptors, signals and limits are its own.
+///
+/// # Safety
+///
+/// As for [`fork`]; and what `child` writes to memory is seen by us.
+#[cfg(target_os = "linux")]
+pub(super) unsafe fn vfork<F: FnMut() -> i32>(mut child: F) -> io::Result<Pid> {
+    extern "C" fn enter<F: FnMut() -> i32>(child: *mut c_void) -> c_int {
+        // SAFETY: it is the `child` of `vfork`, which waits for us.
+        unsafe { libc::_exit((*child.cast::<F>())()) }
+    }
+    let mut stack = Vec::<u128>::with_capacity(CHILD_STACK_BYTES / size_of::<u128>());
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: stack and `child` live until the child has done with them, since we wait; the stack grows down from its end. The
+    // caller answers for what the child does.
+    let pid = unsafe {
+        let end = stack.as_mut_ptr().add(stack.capacity());
+        libc::clone(enter::<F>, end.cast(), flags, (&raw mut child).cast())
+    };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid).expect("clone returns a positive number to the parent")),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use fork as vfork;
 
 /// Closes every descriptor from 3 on but those kept, which stand in ascending order.
 pub(super) fn close_all_but<const N: usize>(keep: [RawFd; N]) {
