@@ -151,8 +151,12 @@ async fn events(
     match take(&app, about.as_ref(), &github, wanted, by).await {
         Ok(said) => (StatusCode::OK, format!("{said}\n")),
         Err(error) if error.may_pass() => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        // It would fail each time: it was told where it happened, and is not to come again.
-        Err(error) => (StatusCode::OK, format!("failed: {error}\n")),
+        // It would fail each time, and is not to come again.
+        Err(error) => {
+            let name = about.as_ref().map_or("-", |about| about.name.as_str());
+            crate::say(&format!("{kind} of {name} failed: {error}"));
+            (StatusCode::OK, format!("failed: {error}\n"))
+        }
     }
 }
 
