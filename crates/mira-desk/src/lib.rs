@@ -44,6 +44,7 @@ pub use access::password::{
 pub use custody::Custody;
 pub use hooks::{HookSecretsError, Hooks, WEBHOOK_SECRET, hook_secrets, hook_target};
 pub use listen::{DeskOptions, ListenError, Proxies, Surroundings, serve};
+pub use mira_server::describe as describe_supervisor;
 pub use opened::Opened;
 pub use routes::describe;
 pub use tls::{Certificate, TlsError};

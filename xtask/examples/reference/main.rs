@@ -41,7 +41,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         ("api.json", format!("{:#}\n", mira_desk::describe())),
         (
             "supervisor.json",
-            format!("{:#}\n", mira_server::describe()),
+            format!("{:#}\n", mira_desk::describe_supervisor()),
         ),
     ];
     let mut stale = Vec::new();
