@@ -72,7 +72,10 @@ fn main() {
     );
     let none = best(cli.rounds, || cpu(&mut ground.reviewer()));
     println!("{:<30} {:>10.1} {:>20}", 0, none.as_secs_f64() * 1e3, "-");
-    for changed in [1, 10, 100, 1000] {
+    for changed in [1, 10, 100, 1000]
+        .into_iter()
+        .filter(|changed| *changed <= count)
+    {
         let mut round = 0;
         let took = best(cli.rounds, || {
             round += 1;
