@@ -130,7 +130,8 @@ async fn supervisor(desk: &Desk) -> Result<String, DeskError> {
     let running = desk.house.client.instances().await?;
     Ok(match running.len() {
         0 => "no instance runs".to_owned(),
-        number => format!("{} run", count(number, "instance")),
+        1 => "1 instance runs".to_owned(),
+        number => format!("{number} instances run"),
     })
 }
 

@@ -154,7 +154,7 @@ fn traced(home: &TestHome, trace: &Path, words: &[&str]) {
 /// Checks that whatever was connected or sent to stayed on the machine.
 fn assert_calls_nobody(trace: &Path) {
     let text = fs::read_to_string(trace).unwrap();
-    assert!(text.contains("socket"), "nothing was traced: {text}");
+    assert!(text.contains("exited with 0"), "nothing was traced: {text}");
     let internet = ["sin_addr", "sin6_addr", "inet_pton"];
     let names = |line: &&str| internet.iter().any(|name| line.contains(name));
     let calls = ["connect(", "sendto(", "sendmsg(", "sendmmsg("];
