@@ -33,6 +33,7 @@ pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
         "--locked",
         "--package",
         "mira-cli",
+        "--no-default-features",
         "--bin",
         "mira",
     ]))?;

@@ -1,4 +1,4 @@
-//! The command line's shape, and how its errors are told without repeating what was typed.
+//! How a command line is read, and how its errors are told without repeating what was typed.
 //!
 //! INVARIANT: no text that may be a value is printed. Clap's errors repeat arguments, and an argument may be a secret
 //! that somebody typed in the wrong place.
@@ -7,12 +7,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{Parser, Subcommand};
 
-use crate::commands::{Command, Program};
+use crate::commands::{Own, Program};
 use crate::error::Kind;
 
-/// Run AI apps on your own keys, and the keys do not leak.
+/// Run programs on your own keys, and the keys do not leak.
 #[derive(Debug, Parser)]
 #[command(
     name = "mira",
@@ -20,43 +20,45 @@ use crate::error::Kind;
     subcommand_required = true,
     arg_required_else_help = true,
     infer_long_args = false,
-    after_help = "MIRA_HOME moves everything that Mira keeps; by default it is the application-data folder of the \
-                  system (on Linux ~/.config/mira).\n\n\
-                  Exit codes: 0 done; 1 failed; 2 wrong usage; 3 something required is missing; 4 the vault is locked \
-                  or its key cannot be reached; 5 integrity or trust refused; 6 locked out after wrong guesses. \
-                  `run` returns the program's own status, 126 or 127 where it could not be started."
+    after_help = "These are the commands for secrets. Those for apps, the desk, servers and providers are in `mira-apps`, which is \
+                  not beside this program."
 )]
-pub(crate) struct Cli {
+struct OwnCli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    command: Own,
 }
 
 /// The command line of `mira run`, which is all that it needs.
 #[derive(Debug, Parser)]
 #[command(name = "mira", version, infer_long_args = false)]
-struct ProgramCli {
+pub(crate) struct ProgramCli {
     #[command(subcommand)]
     command: Program,
 }
 
-/// Parses the command line.
+/// Parses the command line of one of `mira`'s own commands; `None` if it is of no such command.
 ///
-/// `mira run` is parsed by its own definition alone: to define all commands takes a third of the time that it adds to a
-/// program's start.
-pub(crate) fn parse() -> Result<Command, clap::Error> {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == Program::WORD)
-    {
-        return ProgramCli::try_parse().map(|cli| Command::Program(cli.command));
+/// `mira run` is parsed by its own definition alone: to define all commands takes a good part of the time that it adds to
+/// a program's start.
+pub(crate) fn parse_own() -> Result<Option<Own>, clap::Error> {
+    let word = std::env::args_os().nth(1);
+    match word.as_ref().and_then(|word| word.to_str()) {
+        Some(Program::WORD) => ProgramCli::try_parse().map(|cli| Some(Own::Program(cli.command))),
+        Some(word) if Own::has_subcommand(word) => OwnCli::try_parse().map(|cli| Some(cli.command)),
+        _ => Ok(None),
     }
-    Cli::try_parse().map(|cli| cli.command)
 }
 
-/// Returns the whole command line as clap sees it, for help, completions, man pages and the reference.
-#[must_use]
-pub fn command() -> clap::Command {
-    Cli::command()
+/// Returns what clap says where a command line asks for nothing but help or the version; `None` if it asks for more.
+pub(crate) fn general() -> Option<clap::Error> {
+    let error = OwnCli::try_parse().err()?;
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+    .then_some(error)
 }
 
 /// Prints help and version to stdout; says what is wrong with a command line otherwise.
@@ -83,7 +85,7 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn without_values(error: &clap::Error, kind: ErrorKind) -> String {
+pub(crate) fn without_values(error: &clap::Error, kind: ErrorKind) -> String {
     let named = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(arg)) => known_flag(arg),
         Some(ContextValue::Strings(args)) => args
@@ -135,48 +137,5 @@ fn allowed(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => Some(values.join(", ")),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn run_is_the_same_command_alone_and_among_all() {
-        let help = |mut command: clap::Command| {
-            let words = ["mira", Program::WORD, "--help"];
-            let shown = command.try_get_matches_from_mut(words);
-            shown.expect_err("help is shown").to_string()
-        };
-        assert_eq!(help(ProgramCli::command()), help(command()));
-    }
-
-    #[test]
-    fn errors_never_repeat_what_may_be_a_value() {
-        const CANARY: &str = "sk-proj-canary";
-        let lines: [&[&str]; 9] = [
-            &["mira", CANARY],
-            &["mira", "set", "NAME", "--value", CANARY],
-            &["mira", "set", "NAME", "--value=sk-proj-canary"],
-            &["mira", "set", "NAME", "--sk-proj-canary"],
-            &["mira", "set", "NAME", "--kind", CANARY],
-            &["mira", "set", "NAME", "--stdin=sk-proj-canary"],
-            &["mira", "init", "--provider", CANARY],
-            &["mira", "unlock", CANARY],
-            &["mira", "list", "--json=sk-proj-canary"],
-        ];
-        for line in lines {
-            let error = command()
-                .try_get_matches_from(line)
-                .expect_err("is refused");
-            let told = without_values(&error, error.kind());
-            assert!(!told.contains(CANARY), "{line:?}: {told}");
-        }
     }
 }

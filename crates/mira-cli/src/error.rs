@@ -5,8 +5,8 @@
 use std::process::ExitCode;
 
 use mira_age::AgeError;
-use mira_provider::settings::SettingsError;
 use mira_vault::recovery::RecoveryError;
+use mira_vault::settings::SettingsError;
 use mira_vault::{FaultKind, VaultError};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ impl Kind {
             Self::Integrity => 5,
             Self::LockedOut => 6,
             Self::NotStarted(code) => code,
-            Self::Interrupted => mira_host::run::die_by(SIGINT),
+            Self::Interrupted => mira_run::die_by(SIGINT),
         })
     }
 
@@ -129,7 +129,6 @@ impl CommandError {
     }
 
     /// Says, to programs, where values of secrets were found; never the values.
-    #[cfg(target_os = "linux")]
     pub(crate) fn found(mut self, places: Value) -> Self {
         self.found = Some(places);
         self

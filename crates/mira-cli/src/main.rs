@@ -1,4 +1,4 @@
-//! The binary `mira`.
+//! The program `mira`.
 
 fn main() -> std::process::ExitCode {
     mira_cli::main()

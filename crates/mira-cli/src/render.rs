@@ -51,11 +51,18 @@ pub(crate) fn minute(time: Timestamp) -> String {
 }
 
 /// Renders a time in the person's time zone, to the second.
-#[cfg(target_os = "linux")]
 pub(crate) fn second(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system())
         .strftime("%Y-%m-%d %H:%M:%S")
         .to_string()
+}
+
+/// Renders until when something is good.
+pub(crate) fn expiry(expires: Timestamp) -> String {
+    match expires <= Timestamp::now() {
+        true => format!("{} (expired)", minute(expires)),
+        false => minute(expires),
+    }
 }
 
 /// Renders a count with its noun: `1 secret`, `2 secrets`.
@@ -64,7 +71,6 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 }
 
 /// Renders a size: `812 B`, `1.4 MiB`.
-#[cfg(target_os = "linux")]
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -89,7 +95,6 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
 }
 
 /// Renders a path as a word for a shell.
-#[cfg(target_os = "linux")]
 pub(crate) fn quoted(path: &std::path::Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
@@ -115,7 +120,6 @@ mod tests {
         );
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn sizes_have_one_decimal_and_a_unit() {
         let check = |size: u64, expect: &str| assert_eq!(bytes(size), expect);
@@ -133,7 +137,6 @@ mod tests {
         assert_eq!(count(0, "secret"), "0 secrets");
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn paths_are_words_for_a_shell() {
         let check = |path: &str, expect: &str| assert_eq!(quoted(path.as_ref()), expect);

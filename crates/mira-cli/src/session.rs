@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use mira_host::lease::{Holder, Leases};
+use mira_run::lease::{Holder, Leases};
 use mira_secret::{Scope, SecretBytes, SecretName};
 use mira_vault::home::{Home, Platform, default_home};
 use mira_vault::{
@@ -16,6 +16,7 @@ use mira_vault::{
 };
 
 use crate::error::CommandError;
+use crate::render::minute;
 use crate::ui::Ui;
 
 /// The longest passphrase, in bytes.
@@ -147,7 +148,6 @@ pub(crate) fn read_secret(source: impl Read, bytes_max: u64) -> io::Result<Secre
 }
 
 /// Returns whether a secret is given in the environment, under its name or as a file.
-#[cfg(target_os = "linux")]
 pub(crate) fn is_given(name: &str) -> bool {
     [name.to_owned(), format!("{name}_FILE")]
         .iter()
@@ -156,7 +156,6 @@ pub(crate) fn is_given(name: &str) -> bool {
 
 /// Returns a secret that is given in the environment: in the variable, or in the file that `<name>_FILE` names, less one
 /// trailing newline.
-#[cfg(target_os = "linux")]
 pub(crate) fn given(name: &str) -> Result<Option<SecretBytes>, CommandError> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let in_file = format!("{name}_FILE");
@@ -229,4 +228,14 @@ pub(crate) fn parse_name(text: &str) -> Result<SecretName, CommandError> {
 pub(crate) fn parse_scope(text: &str) -> Result<Scope, String> {
     text.parse()
         .map_err(|error: mira_secret::ScopeError| error.to_string())
+}
+
+/// Says so where a secret has ended by itself.
+pub(crate) fn warn_expired(ui: &Ui, name: &SecretName, expires: Option<Timestamp>) {
+    if let Some(expires) = expires.filter(|expires| *expires <= Timestamp::now()) {
+        ui.say(&format!(
+            "{name} expired {}: AWS refuses it; `mira aws set` saves new credentials",
+            minute(expires)
+        ));
+    }
 }

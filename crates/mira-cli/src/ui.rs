@@ -3,7 +3,6 @@
 //! INVARIANT: only data goes to stdout; nothing is asked unless a terminal is there to answer.
 
 mod hidden;
-#[cfg(target_os = "linux")]
 pub(crate) mod progress;
 
 use std::io::{self, IsTerminal, Write};
@@ -67,7 +66,6 @@ impl Ui {
     }
 
     /// Returns a line that says how far something is.
-    #[cfg(target_os = "linux")]
     pub(crate) fn progress(&self, what: &'static str) -> progress::Progress {
         progress::Progress::new(what)
     }

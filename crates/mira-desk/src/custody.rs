@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mira_host::lease::{Holder, Leases};
+use mira_run::lease::{Holder, Leases};
 use mira_secret::SecretBytes;
 use mira_vault::home::Home;
 use mira_vault::{AskError, LockedVault, Passphrase, UnlockOptions, Vault, VaultError};

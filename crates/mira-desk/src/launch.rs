@@ -2,11 +2,11 @@
 
 use mira_host::instances::{Instances, Key, KeyWanted, NoKey, Surroundings};
 use mira_package::manifest::HostPattern;
-use mira_provider::Settings;
 use mira_secret::{SecretBytes, SecretName};
 use mira_server::{Autosave, Started, Starting};
 use mira_store::{AuditAction, Desired, Instance};
 use mira_vault::Vault;
+use mira_vault::settings::Settings;
 
 use crate::access::Identity;
 use crate::custody::blocking;

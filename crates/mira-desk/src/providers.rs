@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use mira_host::lease::Leases;
 use mira_provider::aws::parse_expiry;
 use mira_provider::provider::{Api, Provider};
 use mira_provider::saved::{self, Key, Outcome};
-use mira_provider::settings::Region;
-use mira_provider::{BaseUrl, Caller, Proxies, Reach, Settings, TIMEOUT};
+use mira_provider::{Caller, Proxies, Reach, TIMEOUT};
+use mira_run::lease::Leases;
 use mira_secret::{Kind, Scope, SecretName};
 use mira_store::AuditAction;
+use mira_vault::settings::Region;
+use mira_vault::settings::{BaseUrl, Settings};
 use mira_vault::{AwsCredentials, NewSecret, Vault};
 use schemars::JsonSchema;
 use serde::Serialize;

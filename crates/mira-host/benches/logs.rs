@@ -11,12 +11,12 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use mira_host::lease::Leases;
 use mira_host::logs::Rotation;
 use mira_host::service::{
     Check, Folders, Health, InstanceSpec, Restart, ServiceSpec, StopSignal, Value, base_environment,
 };
 use mira_host::supervisor::{Config, Event, Supervisor};
+use mira_run::lease::Leases;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 use nix::sys::resource::{UsageWho, getrusage};
 

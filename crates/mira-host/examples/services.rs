@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use mira_host::lease::Leases;
 use mira_host::service::{
     Folders, InstanceSpec, Restart, ServiceSpec, StopSignal, Value, base_environment,
 };
 use mira_host::supervisor::{Config, Event, Events, Supervisor};
+use mira_run::lease::Leases;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 
 /// The argument that makes this program a keeper.
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
-    mira_host::run::protect_self()?;
+    mira_run::protect_self()?;
     let [folder, memory, keys, scripts @ ..] = arguments else {
         return Err("usage: services FOLDER MEMORY KEYS SCRIPT...".into());
     };

@@ -41,10 +41,10 @@ use rustix::process::{
     kill_process_group, set_child_subreaper, set_dumpable_behavior, setrlimit, wait,
 };
 
-use crate::run::{Outcome, die_by};
 use control::{Control, Order};
 use files::SecretFiles;
 use launch::Launch;
+use mira_run::{Outcome, die_by};
 
 pub(crate) use control::{REPORT_BYTES, Report, order_kill, order_signal};
 pub(crate) use files::remove as remove_secret_files;

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::run::Stream;
+use mira_run::Stream;
 
 pub use read::{Filter, Lines, read};
 

@@ -32,10 +32,10 @@ use mira_gate::{Rule, TokenSource};
 use mira_sandbox::Helper;
 use mira_secret::SecretBytes;
 
-use crate::lease::Leases;
 use crate::logs::Rotation;
 use crate::network::NetworkMode;
 use crate::service::{InstanceSpec, ServiceState};
+use mira_run::lease::Leases;
 
 pub use backoff::BackoffRules;
 pub use error::{ReportError, RulesError, StartError, StopError};

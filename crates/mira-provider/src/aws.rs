@@ -20,8 +20,8 @@ pub use import::{
 use crate::call::{Answer, Caller};
 use crate::fault::Fault;
 use crate::said::Keys;
-use crate::settings::{ModelName, Region};
-use crate::url::BaseUrl;
+use mira_vault::settings::BaseUrl;
+use mira_vault::settings::{ModelName, Region};
 
 /// What stays as it is in a path (RFC 3986, section 2.3), as AWS's own clients write a model's name.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC

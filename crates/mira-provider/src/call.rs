@@ -10,12 +10,12 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use jiff::Timestamp;
+use mira_vault::settings::is_loopback;
 use reqwest::{Client, NoProxy, Proxy, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use crate::fault::Fault;
-use crate::url::{is_loopback, place};
 
 /// How long a call may take in all, unless the caller says otherwise.
 // LIMIT: listings take a second, one word of a model a few; a person who waits for more wants to be told.
@@ -413,6 +413,15 @@ impl Causes {
             }
             other => other.to_owned(),
         }
+    }
+}
+
+/// Returns host and port of a URL, for messages.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 

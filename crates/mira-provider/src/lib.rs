@@ -1,8 +1,7 @@
 //! Calls that a person asks for: they try AWS credentials or a model provider's key, and say what is wrong in the person's words.
 //!
 //! A call takes values and returns what came of it: an outcome, or a [`Fault`] with a message, a hint for what to do, and a code for
-//! programs. Nothing here prints, asks, or reads the environment. Beside the calls stand the [`Settings`]: what is no secret, in
-//! one file of the home.
+//! programs. Nothing here prints, asks, or reads the environment.
 //!
 //! A [`Caller`] makes any other call that Mira makes of its own: that of a server which lets people sign in elsewhere.
 //!
@@ -15,10 +14,6 @@ mod fault;
 pub mod provider;
 mod said;
 pub mod saved;
-pub mod settings;
-mod url;
 
 pub use call::{Answer, Caller, Proxies, Reach, TIMEOUT, UnusableError};
 pub use fault::Fault;
-pub use settings::Settings;
-pub use url::{BaseUrl, BaseUrlError};

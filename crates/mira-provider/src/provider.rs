@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::call::{Answer, Caller};
 use crate::fault::Fault;
 use crate::said::Keys;
-use crate::settings::{ModelName, ProviderName, ProviderSettings, Settings};
-use crate::url::BaseUrl;
+use mira_vault::settings::BaseUrl;
+use mira_vault::settings::{ModelName, ProviderName, ProviderSettings, Settings};
 
 /// The version of Anthropic's API (its reference, "Versions").
 const ANTHROPIC_VERSION: &str = "2023-06-01";

@@ -5,8 +5,9 @@ use mira_vault::{AWS_CREDENTIALS, AwsCredentials, Entry, Vault};
 
 use crate::aws::{self, Report, Trial};
 use crate::provider::{Provider, Working, test};
-use crate::settings::{ModelName, Region};
-use crate::{BaseUrl, Caller, Fault};
+use crate::{Caller, Fault};
+use mira_vault::settings::BaseUrl;
+use mira_vault::settings::{ModelName, Region};
 
 /// Returns the name under which the credentials of AWS are saved.
 #[must_use]

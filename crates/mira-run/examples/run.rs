@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! printf 'API_KEY=sk-proj-0123456789\n' > keys
-//! cargo run -p mira-host --example run -- keys sh -c 'echo "my key is $API_KEY"'
+//! cargo run -p mira-run --example run -- keys sh -c 'echo "my key is $API_KEY"'
 //! ```
 //!
 //! With no lines in the file nothing is redacted and the program has our own streams.
@@ -14,8 +14,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mira_host::run::{Environment, Outcome, RunSpec, die_by, protect_self, run};
 use mira_redact::NeedleSet;
+use mira_run::{Environment, Outcome, RunSpec, die_by, protect_self, run};
 
 fn main() -> ExitCode {
     match launch() {

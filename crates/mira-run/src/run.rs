@@ -25,10 +25,11 @@ mod sys;
 mod terminal;
 mod wait;
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::ops::AddAssign;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mira_redact::NeedleSet;
@@ -205,7 +206,7 @@ pub fn run(spec: RunSpec, on_start: &mut dyn FnMut(u32)) -> Result<Report, RunEr
 
 /// Does something with all signals blocked, so that threads which it starts take none.
 #[cfg(target_os = "linux")]
-pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
+pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
     let mask = sys::SignalSet::all().block();
     let done = act();
     mask.restore();
@@ -220,6 +221,23 @@ pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
 pub fn die_by(signal: i32) -> u8 {
     sys::raise_default_without_core(signal);
     u8::try_from(128 + (signal & 0x7f)).unwrap_or(u8::MAX)
+}
+
+/// Puts another program in this process's place, with the same environment, mask and ignored signals; returns only if that
+/// is not possible.
+#[must_use]
+pub fn become_program(program: &Path, args: impl Iterator<Item = OsString>) -> io::Error {
+    let c_string = |text: &OsStr| CString::new(text.as_bytes());
+    let program = c_string(program.as_os_str());
+    let args: Result<Vec<CString>, _> = args.map(|arg| c_string(&arg)).collect();
+    match (program, args) {
+        (Ok(program), Ok(args)) => {
+            let argv = args.iter().map(|arg| arg.as_ptr());
+            let argv: Vec<_> = argv.chain([std::ptr::null()]).collect();
+            sys::replace(&program, &argv)
+        }
+        (Err(error), _) | (_, Err(error)) => error.into(),
+    }
 }
 
 /// Keeps this process's memory from other processes of the same user and out of core files: on Linux, elsewhere nothing.

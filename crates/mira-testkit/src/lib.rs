@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod rsa;
 pub mod secret_service;
 mod server;
+pub mod signal;
 #[cfg(unix)]
 pub mod terminal;
 #[cfg(target_os = "linux")]

@@ -39,6 +39,7 @@ pub mod os;
 pub mod private_file;
 mod provider;
 pub mod recovery;
+pub mod settings;
 mod values;
 mod vault;
 

@@ -229,7 +229,7 @@ fn machine_checks() -> Vec<Check> {
             "the system refuses to lock memory (ulimit -l): secrets may be swapped out".to_owned(),
         )
     };
-    let dumps = match mira_host::run::protect_self() {
+    let dumps = match mira_run::protect_self() {
         Ok(()) if cfg!(target_os = "linux") => (
             State::Ok,
             "Mira's memory is closed to your other processes and to core files".to_owned(),
@@ -263,7 +263,7 @@ fn machine_checks() -> Vec<Check> {
 /// Says whether a program can be kept from calling what it may not.
 #[cfg(target_os = "linux")]
 fn network_check() -> (State, String) {
-    let helper = mira_sandbox::Helper::this_program(crate::commands::serve::ROOM);
+    let helper = mira_sandbox::Helper::this_program(crate::programs::ROOM);
     match mira_sandbox::probe(&helper) {
         Ok(()) => (
             State::Ok,

@@ -3,17 +3,17 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use mira_host::lease::Holder;
-use mira_provider::Settings;
+use mira_run::lease::Holder;
 use mira_secret::{Kind, Scope, SecretName};
+use mira_vault::settings::Settings;
 use mira_vault::{AWS_REGION_VARIABLES, Entry};
 use serde_json::json;
 
-use crate::commands::aws::expiry;
 use crate::commands::list::holder_json;
 use crate::commands::run::{Inherited, inherited};
 use crate::commands::set::coverage;
 use crate::error::CommandError;
+use crate::render::expiry;
 use crate::render::minute;
 use crate::session::{self, UnlockArgs, parse_name, parse_scope, stale_since};
 use crate::ui::Ui;

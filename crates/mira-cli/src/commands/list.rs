@@ -1,7 +1,7 @@
 //! `mira list`: what is saved, and who holds it; never a value.
 
 use jiff::Timestamp;
-use mira_host::lease::Holder;
+use mira_run::lease::Holder;
 use mira_secret::Scope;
 use mira_vault::Entry;
 use serde_json::{Value, json};

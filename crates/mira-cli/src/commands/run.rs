@@ -1,7 +1,6 @@
 //! `mira run`: runs a program with secrets in its environment and its output redacted.
 
 mod choose;
-#[cfg_attr(not(target_os = "linux"), path = "run/no_gate.rs")]
 mod gate;
 
 use std::ffi::{OsStr, OsString};
@@ -11,22 +10,21 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use mira_host::lease::{Delivery, Lease, NewLease};
-use mira_host::run::{Environment, Outcome, Report, RunError, RunSpec};
-use mira_provider::Settings;
+use mira_run::lease::{Delivery, Lease, NewLease};
+use mira_run::{Environment, Outcome, Report, RunError, RunSpec};
 use mira_secret::Scope;
 use mira_vault::home::Home;
+use mira_vault::settings::Settings;
 use mira_vault::{AWS_REGION_VARIABLES, Entry, Vault};
 
-use self::choose::{Chosen, choose};
-use self::gate::Gate;
+use self::choose::choose;
 use crate::error::{CommandError, Kind};
+use crate::programs;
 use crate::session::{self, UnlockArgs, parse_names, parse_scope};
 use crate::ui::Ui;
 
-pub(crate) use self::choose::{Inherited, delivery, inherited};
-#[cfg(target_os = "linux")]
-pub(crate) use self::gate::begin;
+pub(crate) use self::choose::{Chosen, Inherited, delivery, inherited};
+pub(crate) use self::gate::{Gate, GateArgs, Gates};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -49,7 +47,7 @@ pub(crate) struct Args {
     prefer: Option<Prefer>,
 
     #[command(flatten)]
-    gate: gate::GateArgs,
+    gate: GateArgs,
 
     #[command(flatten)]
     unlock: UnlockArgs,
@@ -93,7 +91,17 @@ pub(crate) enum Prefer {
     Inherited,
 }
 
-pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
+/// Runs the program; without anything that opens gates, one that is to be behind a gate is `mira-apps`'s business.
+pub(crate) fn run(
+    args: Args,
+    ui: &Ui,
+    gates: Option<&dyn Gates>,
+) -> Result<ExitCode, CommandError> {
+    let gates = match (args.gate.is_asked_for(), gates) {
+        (true, None) => return Err(programs::become_apps()),
+        (true, gates) => gates,
+        (false, _) => None,
+    };
     let home = session::home()?;
     let mut settings = settings(&args.settings)?;
     let vault = session::open(ui, &args.unlock)?;
@@ -104,7 +112,8 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     }
     let program = args.program.first().cloned().unwrap_or_default();
     let shown = program_name(&program);
-    let gate = gate::open(&args.gate, &home, &shown, &chosen, ui)?;
+    let gate = gates.map(|gates| gates.open(&args.gate, &home, &shown, &chosen, ui));
+    let gate = gate.transpose()?;
 
     let mut needles = mira_redact::NeedleSet::builder();
     let mut environment = Environment::inherit(std::env::vars_os());
@@ -126,7 +135,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
             )?;
         }
     }
-    for (name, value) in gate.iter().flat_map(Gate::variables) {
+    for (name, value) in gate.iter().flat_map(|gate| gate.variables()) {
         add(&mut environment, &name, value.as_encoded_bytes())?;
     }
     let held = chosen.into_iter();
@@ -135,7 +144,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     // The parts of AWS credentials are one secret.
     deliveries.dedup_by(|a, b| a.secret_id == b.secret_id);
     let needles = Arc::new(needles.build());
-    let room = gate.as_ref().map(Gate::room).transpose()?.flatten();
+    let room = gate.as_ref().map(|gate| gate.room()).transpose()?.flatten();
     let spec = RunSpec {
         program,
         args: args.program.into_iter().skip(1).collect(),
@@ -161,7 +170,7 @@ pub(crate) fn attend(
     ui: &Ui,
 ) -> Result<ExitCode, CommandError> {
     let mut lease = record(ui, home, shown, deliveries);
-    let ran = mira_host::run::run(spec, &mut |pid| {
+    let ran = mira_run::run(spec, &mut |pid| {
         if let Some(Err(error)) = lease.as_mut().map(|lease| lease.started(pid)) {
             ui.say(&format!("cannot record the process id of {shown}: {error}"));
         }
@@ -190,7 +199,7 @@ fn end(report: &Report, ui: &Ui) -> ExitCode {
     }
     match report.outcome {
         Outcome::Exited(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
-        Outcome::Signaled(signal) => ExitCode::from(mira_host::run::die_by(signal)),
+        Outcome::Signaled(signal) => ExitCode::from(mira_run::die_by(signal)),
     }
 }
 

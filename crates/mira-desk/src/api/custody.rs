@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use mira_provider::settings::Region;
 use mira_server::openapi::{Content, Exchange};
 use mira_vault::AwsCredentials;
+use mira_vault::settings::Region;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

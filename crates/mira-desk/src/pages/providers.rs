@@ -4,9 +4,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
-use mira_provider::settings::Region;
 use mira_store::Role;
 use mira_vault::AwsCredentials;
+use mira_vault::settings::Region;
 
 use super::{Page, badge, page, table, time};
 use crate::access::Identity;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use mira_host::lease::{Holder, Leases};
+use mira_run::lease::{Holder, Leases};
 use mira_secret::{Kind, Scope, SecretBytes, SecretName, SecretValue};
 use mira_store::{AuditAction, Outcome, Role};
 use mira_vault::{LockedVault, NewSecret, ProviderKind};

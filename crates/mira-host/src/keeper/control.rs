@@ -11,7 +11,7 @@ use mira_sandbox::Entrance;
 use mira_secret::SecretBytes;
 use rustix::process::Signal;
 
-use crate::run::Outcome;
+use mira_run::Outcome;
 
 /// The biggest launch message that is taken, in bytes.
 // LIMIT: arguments and environment of one program are at most a quarter of its stack, 2 MiB by default (execve(2)); as much

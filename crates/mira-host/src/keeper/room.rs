@@ -13,7 +13,7 @@ use rustix::process::{
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::{NOTHING_KEPT, birth, outcome, sys};
-use crate::run::Outcome;
+use mira_run::Outcome;
 
 /// Does `keep` in the room, as the first process of a PID namespace of its own; returns how that ended.
 pub(super) fn inside(

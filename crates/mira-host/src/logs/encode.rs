@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::wire::Rest;
-use crate::run::Stream;
+use mira_run::Stream;
 
 /// Gives lines their times and puts them into JSON.
 #[derive(Debug, Default)]

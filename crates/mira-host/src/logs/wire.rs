@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::LogLine;
-use crate::run::Stream;
+use mira_run::Stream;
 
 /// All of a line but its time, which the writer puts in front.
 #[derive(Serialize)]

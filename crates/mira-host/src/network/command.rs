@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Net, Network, NetworkError, NetworkMode, system};
-use crate::run::{RunRoom, without_signals};
+use mira_run::{RunRoom, without_signals};
 
 /// How long the ends of connections may take to be recorded when the command has ended.
 // LIMIT: they take microseconds; a name that is still being looked up is not waited for.

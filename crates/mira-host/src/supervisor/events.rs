@@ -183,7 +183,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::run::Stream;
+    use mira_run::Stream;
 
     fn line(text: &str) -> Event {
         Event::Line(Arc::new(LogLine {

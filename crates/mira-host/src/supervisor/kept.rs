@@ -22,8 +22,8 @@ use tokio::time::timeout;
 
 use crate::keeper::{NewLaunch, REPORT_BYTES, Report, order_kill, order_signal};
 use crate::network::{Resident, children};
-use crate::run::Outcome;
 use crate::service::{End, ServiceError, StopSignal, not_started};
+use mira_run::Outcome;
 
 /// How long a keeper may take to start its program.
 // LIMIT: it takes milliseconds; a machine that needs longer than this is not working.

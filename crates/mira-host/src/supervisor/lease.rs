@@ -5,8 +5,8 @@ use std::io;
 use jiff::Timestamp;
 
 use super::kept::label;
-use crate::lease::{Delivery, Lease, Leases, NewLease};
 use crate::service::{InstanceSpec, ServiceSpec};
+use mira_run::lease::{Delivery, Lease, Leases, NewLease};
 
 /// Takes the lease of a service; nothing where it gets no secret that rests in the vault.
 pub(super) fn take(

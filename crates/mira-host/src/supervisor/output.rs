@@ -19,7 +19,7 @@ use super::events::Event;
 use super::kept::Output;
 use super::status::Status;
 use crate::logs::{Encoder, Filter, LogFile, LogLine, Rotation, Splitter, read};
-use crate::run::Stream;
+use mira_run::Stream;
 
 /// The output of one run of a service.
 pub(super) struct Pump {

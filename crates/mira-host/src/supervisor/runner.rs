@@ -23,11 +23,11 @@ use super::lease;
 use super::output::{Log, Pump};
 use super::status::Status;
 use crate::keeper::{self, NewLaunch};
-use crate::lease::Lease;
 use crate::network::Net;
 use crate::service::{
     End, InstanceSpec, Phase, Restart, ServiceError, ServiceSpec, ServiceState, find_program,
 };
+use mira_run::lease::Lease;
 
 /// How long after a service's end its output may still be open: something outside of its tree was given it.
 // LIMIT: what is written later is lost; it may not pass unredacted, and nobody waits for it for ever.

@@ -16,7 +16,7 @@ use mira_vault::{AwsCredentials, AwsCredentialsError};
 use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::settings::Region;
+use mira_vault::settings::Region;
 
 /// The longest input or file of AWS's tools, in bytes.
 // LIMIT: a file of a hundred profiles has a tenth of it.

@@ -7,7 +7,7 @@ use super::Identity;
 use crate::call::Answer;
 use crate::fault::Fault;
 use crate::said::Keys;
-use crate::settings::{ModelName, Region};
+use mira_vault::settings::{ModelName, Region};
 
 /// By how much a clock may differ, in seconds.
 // LIMIT: AWS refuses signatures that are more than 5 minutes from its own clock.

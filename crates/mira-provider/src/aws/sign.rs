@@ -9,7 +9,7 @@ use http::Request;
 use mira_secret::SecretBytes;
 use mira_vault::AwsCredentials;
 
-use crate::settings::Region;
+use mira_vault::settings::Region;
 
 /// Signs a request with the keys, as of now.
 pub(super) fn sign(

@@ -7,7 +7,7 @@ use super::Api;
 use crate::call::Answer;
 use crate::fault::Fault;
 use crate::said::Keys;
-use crate::settings::ModelName;
+use mira_vault::settings::ModelName;
 
 /// What was asked for.
 pub(super) struct Asked<'a> {

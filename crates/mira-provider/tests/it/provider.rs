@@ -2,11 +2,11 @@
 
 use mira_provider::Fault;
 use mira_provider::provider::{Provider, Working, test};
-use mira_provider::settings::{ProviderSettings, Settings};
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 use mira_testkit::canary::{Canary, Sweep};
 use mira_testkit::model_server::{ModelServer, Reply};
 use mira_testkit::origin::Origin;
+use mira_vault::settings::{ProviderSettings, Settings};
 
 use crate::support::{caller, wait};
 

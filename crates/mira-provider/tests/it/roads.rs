@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use mira_provider::provider::{Provider, test};
-use mira_provider::settings::{ProviderSettings, Settings};
 use mira_provider::{Fault, Proxies, TIMEOUT};
 use mira_secret::{SecretBytes, SecretName, SecretValue};
+use mira_vault::settings::{ProviderSettings, Settings};
 
 use crate::support::{caller_by, wait};
 

@@ -328,6 +328,14 @@ fn close_each(first: RawFd, last: RawFd) {
     }
 }
 
+/// Puts a program in this process's place, with its environment, mask and ignored signals; returns only if it cannot.
+pub(super) fn replace(program: &CStr, argv: &[*const c_char]) -> io::Error {
+    debug_assert!(argv.last().is_some_and(|last| last.is_null()));
+    // SAFETY: `argv` is a list of C strings that ends with a null pointer, which the caller keeps alive.
+    unsafe { libc::execv(program.as_ptr(), argv.as_ptr()) };
+    io::Error::last_os_error()
+}
+
 /// A program with its arguments and environment, as `execve` takes them.
 pub(super) struct Image<'a> {
     candidates: &'a [CString],

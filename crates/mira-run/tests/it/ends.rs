@@ -7,7 +7,9 @@ use std::process::Command;
 
 use mira_testkit::terminal::Terminal;
 
-use crate::launcher::{Launcher, MARKER, SECRET, send};
+use mira_testkit::signal::send;
+
+use crate::launcher::{Launcher, MARKER, SECRET};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use mira_testkit::signal::send;
+
 /// The value that must never be shown.
 pub(crate) const SECRET: &str = "sk-proj-4f9Qm2ZrT7";
 
@@ -114,15 +116,6 @@ impl Running {
     pub(crate) fn signal(&self, signal: &str) {
         send(self.child.id(), signal);
     }
-}
-
-/// Sends a signal as a person does: from a process of its own.
-pub(crate) fn send(process: u32, signal: &str) {
-    let done = Command::new("kill")
-        .args([format!("-{signal}"), process.to_string()])
-        .status()
-        .unwrap();
-    assert!(done.success());
 }
 
 /// Ends a process that was left behind, after a look at whether it was still unharmed.

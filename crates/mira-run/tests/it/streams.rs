@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::Terminal;
 
-use crate::launcher::{Launcher, MARKER, Running, SECRET, end_unharmed, send};
+use mira_testkit::signal::send;
+
+use crate::launcher::{Launcher, MARKER, Running, SECRET, end_unharmed};
 
 /// All bytes, in runs that no pipe or line discipline would leave alone.
 fn binary() -> Vec<u8> {

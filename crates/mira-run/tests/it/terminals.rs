@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use mira_testkit::terminal::{Terminal, key};
 
-use crate::launcher::{Launcher, MARKER, SECRET, end_unharmed, send};
+use mira_testkit::signal::send;
+
+use crate::launcher::{Launcher, MARKER, SECRET, end_unharmed};
 
 #[test]
 fn output_is_redacted_and_lines_end_as_at_a_terminal() {

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use mira_gate::Reason;
 use mira_host::logs::LogLine;
 use mira_host::network::NetworkMode;
-use mira_host::run::Stream;
 use mira_host::service::{self, Phase};
 use mira_host::supervisor;
+use mira_run::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

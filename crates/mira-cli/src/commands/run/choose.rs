@@ -2,22 +2,22 @@
 
 use std::ffi::OsString;
 
-use mira_host::lease::Delivery;
+use mira_run::lease::Delivery;
 use mira_secret::{Kind, SecretBytes, SecretName, SecretValue};
 use mira_vault::{AWS_VARIABLES, Entry, Vault};
 
 use super::{Choice, Prefer};
-use crate::commands::aws;
 use crate::error::CommandError;
+use crate::session;
 use crate::ui::Ui;
 
 /// A value that is about to be delivered.
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// The variable that carries it.
-    pub(super) name: SecretName,
-    pub(super) value: SecretValue,
+    pub(crate) name: SecretName,
+    pub(crate) value: SecretValue,
     /// The secret that it is of, or is a part of.
-    pub(super) delivery: Delivery,
+    pub(crate) delivery: Delivery,
     kind: Kind,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn choose(
                 None => collisions.extend(different),
             }
         }
-        aws::warn_expired(ui, entry.name(), delivered.expires);
+        session::warn_expired(ui, entry.name(), delivered.expires);
         let parts = delivered.variables.into_iter();
         chosen.extend(parts.map(|(name, value)| Chosen {
             name,

@@ -1,18 +1,14 @@
-//! `mira run --gate`: what the program may call, and the secrets that go into its requests instead of into its environment.
+//! `mira run --gate`: its words, and what the gate is to a program that runs behind one.
+//!
+//! The gate itself is in `mira-apps`, which `mira` becomes when these words ask for one.
 
 use std::ffi::OsString;
 
-use mira_gate::{Origin, Rule};
-use mira_host::instances::Layout;
-use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
-use mira_host::run::RunRoom;
-use mira_package::manifest::{HostPattern, Hosts};
-use mira_sandbox::Helper;
-use mira_secret::{SecretName, SecretValue};
+use mira_run::RunRoom;
+use mira_secret::SecretName;
 use mira_vault::home::Home;
 
 use super::Chosen;
-use crate::commands::serve::ROOM;
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -29,7 +25,7 @@ pub(crate) struct GateArgs {
         value_delimiter = ',',
         help_heading = "Network"
     )]
-    allow: Vec<HostPattern>,
+    pub(crate) allow: Vec<String>,
 
     /// Give it a placeholder for this secret, and put the value into its requests to these hosts; implies --gate
     #[arg(
@@ -38,39 +34,30 @@ pub(crate) struct GateArgs {
         value_parser = parse_brokered,
         help_heading = "Network"
     )]
-    broker: Vec<Brokered>,
+    pub(crate) broker: Vec<Brokered>,
 
     /// Do not start it where nothing but its good will keeps it from calling others
     #[arg(long, help_heading = "Network")]
-    require_enforcement: bool,
+    pub(crate) require_enforcement: bool,
 }
 
 /// A secret that is not given to the program, and the hosts that it is for.
 #[derive(Clone, Debug)]
-struct Brokered {
-    name: SecretName,
-    hosts: Vec<HostPattern>,
+pub(crate) struct Brokered {
+    pub(crate) name: SecretName,
+    pub(crate) hosts: Vec<String>,
 }
 
 fn parse_brokered(text: &str) -> Result<Brokered, String> {
     let (name, hosts) = text
         .split_once('=')
         .ok_or("write NAME=HOST, such as OPENAI_API_KEY=api.openai.com")?;
-    let host = |text: &str| {
-        let host: HostPattern = text
-            .parse()
-            .map_err(|error: mira_package::manifest::HostError| error.to_string())?;
-        match host.hosts {
-            Hosts::Any => Err("a secret is for hosts that are named".to_owned()),
-            _ => Ok(host),
-        }
-    };
     Ok(Brokered {
         // The text is not repeated: it may be a value in the wrong place.
         name: name
             .parse()
             .map_err(|_| "there is no name of a secret before the `=`")?,
-        hosts: hosts.split(',').map(host).collect::<Result<_, _>>()?,
+        hosts: hosts.split(',').map(str::to_owned).collect(),
     })
 }
 
@@ -80,135 +67,33 @@ impl GateArgs {
         self.broker.iter().any(|brokered| brokered.name == *name)
     }
 
-    fn is_asked_for(&self) -> bool {
+    /// Returns whether the program is to run behind a gate.
+    pub(super) fn is_asked_for(&self) -> bool {
         self.gate || self.require_enforcement || !self.allow.is_empty() || !self.broker.is_empty()
     }
 }
 
+/// What opens gates.
+pub(crate) trait Gates {
+    /// Opens the gate of a program.
+    fn open(
+        &self,
+        args: &GateArgs,
+        home: &Home,
+        program: &str,
+        chosen: &[Chosen],
+        ui: &Ui,
+    ) -> Result<Box<dyn Gate>, CommandError>;
+}
+
 /// The gate of a program.
-pub(crate) struct Gate {
-    network: CommandNetwork,
-    placeholders: Vec<(OsString, OsString)>,
-}
-
-/// Opens the gate, if there is to be one.
-pub(super) fn open(
-    args: &GateArgs,
-    home: &Home,
-    program: &str,
-    chosen: &[Chosen],
-    ui: &Ui,
-) -> Result<Option<Gate>, CommandError> {
-    if !args.is_asked_for() {
-        return Ok(None);
-    }
-    let value = |name: &SecretName| {
-        let chosen = chosen.iter().find(|chosen| chosen.name == *name);
-        chosen.map(|chosen| &chosen.value)
-    };
-    let names = args.broker.iter().map(|brokered| &brokered.name);
-    let missing: Vec<_> = names.filter(|name| value(name).is_none()).collect();
-    if !missing.is_empty() {
-        return Err(CommandError::missing(
-            "not among the secrets of this run:".to_owned(),
-            missing,
-        )
-        .hint("`mira set NAME` saves one; --only, --except and --scope choose among them."));
-    }
-    let brokered: Vec<Broker> = args
-        .broker
-        .iter()
-        .filter_map(|brokered| {
-            let value = value(&brokered.name)?;
-            let hosts = brokered.hosts.clone();
-            Some(Broker::new(&brokered.name, value, hosts, Vec::new()))
-        })
-        .collect();
-    let allow = args.allow.iter();
-    let (path, runtime) = (
-        std::env::var_os("PATH"),
-        std::env::var_os("XDG_RUNTIME_DIR"),
-    );
-    let network = Network {
-        name: program.to_owned(),
-        is_command: true,
-        rules: allow
-            .map(|hosts| Rule {
-                hosts: hosts.clone(),
-                allow: true,
-                origin: Origin::CommandLine,
-            })
-            .collect(),
-        record: Layout::net_of_runs(home.path()),
-        require_enforcement: args.require_enforcement,
-        visible: Visible::of_command(
-            runtime.as_deref().map(std::path::Path::new),
-            home.path(),
-            path.as_deref(),
-        ),
-        brokered,
-        has_tokens: false,
-    };
-    begin(&network, value, ui).map(Some)
-}
-
-/// Opens the gate of a network, and says if it is only recorded.
-pub(crate) fn begin<'a>(
-    network: &Network,
-    value: impl Fn(&SecretName) -> Option<&'a SecretValue>,
-    ui: &Ui,
-) -> Result<Gate, CommandError> {
-    let placeholders = network.brokered.iter().map(Broker::variable).collect();
-    let opened = CommandNetwork::open(network, value, &Helper::this_program(ROOM));
-    let (opened, mode) = opened.map_err(|error| not_opened(&error))?;
-    if let NetworkMode::Recorded { why } = mode {
-        ui.say(&format!(
-            "the network is recorded, not enforced: {} is told to use the gate, and nothing keeps it from doing otherwise ({why})",
-            network.name
-        ));
-    }
-    Ok(Gate {
-        network: opened,
-        placeholders,
-    })
-}
-
-fn not_opened(error: &NetworkError) -> CommandError {
-    let refused = CommandError::failed(error.to_string());
-    match error {
-        NetworkError::NotEnforced(_) => {
-            refused.hint("`mira doctor` says what is missing; without --require-enforcement it would be recorded only.")
-        }
-        _ => refused,
-    }
-}
-
-impl Gate {
+pub(crate) trait Gate {
     /// Returns the program's variables: placeholders, and what leads to the gate.
-    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
-        let mut variables = self.placeholders.clone();
-        variables.extend(self.network.variables());
-        variables
-    }
+    fn variables(&self) -> Vec<(OsString, OsString)>;
 
     /// Returns the room that the program runs in, if there is one.
-    pub(crate) fn room(&self) -> Result<Option<RunRoom>, CommandError> {
-        Ok(self.network.room()?)
-    }
+    fn room(&self) -> Result<Option<RunRoom>, CommandError>;
 
     /// Closes the gate, and says what it refused.
-    pub(crate) fn close(self, ui: &Ui) {
-        let refused = self.network.close();
-        if refused.is_empty() {
-            return;
-        }
-        let hosts = refused
-            .iter()
-            .map(|(host, port, times)| format!("{host}:{port} ({times})"));
-        let hosts: Vec<String> = hosts.collect();
-        ui.say(&format!(
-            "refused, with how often: {}; --allow HOST lets it call one, `mira net log` has every try",
-            hosts.join(", ")
-        ));
-    }
+    fn close(self: Box<Self>, ui: &Ui);
 }

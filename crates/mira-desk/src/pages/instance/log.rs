@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use mira_host::logs::{Filter, Follower, LogLine, read};
-use mira_host::run::Stream::{Stderr, Stdout};
+use mira_run::Stream::{Stderr, Stdout};
 use mira_server::{Event, Events};
 use serde::Deserialize;
 

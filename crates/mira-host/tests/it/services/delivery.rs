@@ -3,9 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
-use mira_host::lease::Leases;
 use mira_host::service::{Origin, check_in_memory};
 use mira_host::supervisor::StartError;
+use mira_run::lease::Leases;
 use mira_secret::Scope;
 use mira_testkit::canary::{Canary, Sweep};
 

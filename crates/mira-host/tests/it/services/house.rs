@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mira_host::lease::Leases;
 use mira_host::logs::{Filter, LogLine, read};
 use mira_host::service::{
     Folders, InstanceSpec, Phase, Restart, ServiceSpec, ServiceState, StopSignal, Value,
     base_environment,
 };
 use mira_host::supervisor::{BackoffRules, Config, Event, Events, Supervisor};
+use mira_run::lease::Leases;
 use mira_sandbox::Helper;
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 use tokio::runtime::Runtime;

@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::house::{Gate, example, limited};
 use super::stopping::resisting;
-use crate::launcher::send;
+use mira_testkit::signal::send;
 
 /// The supervisor as a process of its own.
 struct Supervisor {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use mira_host::logs::{Filter, Follower, Rotation, read};
-use mira_host::run::Stream;
+use mira_run::Stream;
 use mira_testkit::canary::{Canary, Form, Sweep};
 
 use super::house::{House, names, value};

@@ -1,0 +1,160 @@
+//! `mira run --gate`: what the program may call, and the secrets that go into its requests instead of into its environment.
+
+use std::ffi::OsString;
+
+use mira_gate::{Origin, Rule};
+use mira_host::instances::Layout;
+use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
+use mira_package::manifest::{HostError, HostPattern, Hosts};
+use mira_run::RunRoom;
+use mira_sandbox::Helper;
+use mira_secret::{SecretName, SecretValue};
+use mira_vault::home::Home;
+
+use crate::commands::run::{Chosen, Gate, GateArgs, Gates};
+use crate::error::CommandError;
+use crate::programs::ROOM;
+use crate::ui::Ui;
+
+/// Opens gates of programs.
+pub(super) struct Gatekeeper;
+
+impl Gates for Gatekeeper {
+    fn open(
+        &self,
+        args: &GateArgs,
+        home: &Home,
+        program: &str,
+        chosen: &[Chosen],
+        ui: &Ui,
+    ) -> Result<Box<dyn Gate>, CommandError> {
+        let value = |name: &SecretName| {
+            let chosen = chosen.iter().find(|chosen| chosen.name == *name);
+            chosen.map(|chosen| &chosen.value)
+        };
+        let names = args.broker.iter().map(|brokered| &brokered.name);
+        let missing: Vec<_> = names.filter(|name| value(name).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(CommandError::missing(
+                "not among the secrets of this run:".to_owned(),
+                missing,
+            )
+            .hint("`mira set NAME` saves one; --only, --except and --scope choose among them."));
+        }
+        let mut brokered = Vec::new();
+        for secret in &args.broker {
+            let hosts = secret.hosts.iter().map(|host| named_host(host));
+            let hosts = hosts.collect::<Result<_, _>>()?;
+            if let Some(value) = value(&secret.name) {
+                brokered.push(Broker::new(&secret.name, value, hosts, Vec::new()));
+            }
+        }
+        let rules = args.allow.iter().map(|text| {
+            Ok(Rule {
+                hosts: host("--allow", text)?,
+                allow: true,
+                origin: Origin::CommandLine,
+            })
+        });
+        let (path, runtime) = (
+            std::env::var_os("PATH"),
+            std::env::var_os("XDG_RUNTIME_DIR"),
+        );
+        let network = Network {
+            name: program.to_owned(),
+            is_command: true,
+            rules: rules.collect::<Result<_, CommandError>>()?,
+            record: Layout::net_of_runs(home.path()),
+            require_enforcement: args.require_enforcement,
+            visible: Visible::of_command(
+                runtime.as_deref().map(std::path::Path::new),
+                home.path(),
+                path.as_deref(),
+            ),
+            brokered,
+            has_tokens: false,
+        };
+        begin(&network, value, ui)
+    }
+}
+
+/// Parses a host; the error does not repeat the text, which may be a value in the wrong place.
+fn host(option: &str, text: &str) -> Result<HostPattern, CommandError> {
+    text.parse()
+        .map_err(|error: HostError| CommandError::usage(format!("{option} takes a host: {error}")))
+}
+
+/// Parses a host that a secret is for.
+fn named_host(text: &str) -> Result<HostPattern, CommandError> {
+    let host = host("--broker", text)?;
+    match host.hosts {
+        Hosts::Any => Err(CommandError::usage(
+            "--broker: a secret is for hosts that are named",
+        )),
+        _ => Ok(host),
+    }
+}
+
+/// The gate of a program, and the placeholders that the program has.
+struct Opened {
+    network: CommandNetwork,
+    placeholders: Vec<(OsString, OsString)>,
+}
+
+/// Opens the gate of a network, and says if it is only recorded.
+pub(super) fn begin<'a>(
+    network: &Network,
+    value: impl Fn(&SecretName) -> Option<&'a SecretValue>,
+    ui: &Ui,
+) -> Result<Box<dyn Gate>, CommandError> {
+    let placeholders = network.brokered.iter().map(Broker::variable).collect();
+    let opened = CommandNetwork::open(network, value, &Helper::this_program(ROOM));
+    let (opened, mode) = opened.map_err(|error| not_opened(&error))?;
+    if let NetworkMode::Recorded { why } = mode {
+        ui.say(&format!(
+            "the network is recorded, not enforced: {} is told to use the gate, and nothing keeps it from doing otherwise ({why})",
+            network.name
+        ));
+    }
+    Ok(Box::new(Opened {
+        network: opened,
+        placeholders,
+    }))
+}
+
+fn not_opened(error: &NetworkError) -> CommandError {
+    let refused = CommandError::failed(error.to_string());
+    match error {
+        NetworkError::NotEnforced(_) => {
+            refused.hint("`mira doctor` says what is missing; without --require-enforcement it would be recorded only.")
+        }
+        _ => refused,
+    }
+}
+
+impl Gate for Opened {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = self.placeholders.clone();
+        variables.extend(self.network.variables());
+        variables
+    }
+
+    fn room(&self) -> Result<Option<RunRoom>, CommandError> {
+        Ok(self.network.room()?)
+    }
+
+    fn close(self: Box<Self>, ui: &Ui) {
+        let refused = self.network.close();
+        if refused.is_empty() {
+            return;
+        }
+        let hosts = refused
+            .iter()
+            .map(|(host, port, times)| format!("{host}:{port} ({times})"));
+        let hosts: Vec<String> = hosts.collect();
+        ui.say(&format!(
+            "refused, with how often: {}; --allow HOST lets it call one, `mira net log` has every try",
+            hosts.join(", ")
+        ));
+    }
+}
