@@ -27,6 +27,7 @@ mod mcp;
 mod output;
 #[cfg(target_os = "linux")]
 mod packaging;
+mod programs;
 mod provider;
 mod providers;
 mod recovery;
