@@ -31,7 +31,8 @@ pub(crate) struct GateArgs {
     )]
     allow: Vec<HostPattern>,
 
-    /// Give it a placeholder for this secret, and put the value into its requests to these hosts; implies --gate
+    /// Give it a placeholder for this secret, and put the value into its requests to these hosts; implies --gate.
+    /// Each part of AWS credentials means all of them: its requests are signed again
     #[arg(
         long,
         value_name = "NAME=HOST[,HOST]",
@@ -75,9 +76,16 @@ fn parse_brokered(text: &str) -> Result<Brokered, String> {
 }
 
 impl GateArgs {
-    /// Returns whether the program has a placeholder for this secret.
-    pub(super) fn brokers(&self, name: &SecretName) -> bool {
-        self.broker.iter().any(|brokered| brokered.name == *name)
+    /// Returns whether the program has a placeholder for this value.
+    pub(super) fn brokers(&self, value: &Chosen) -> bool {
+        self.hosts(value).next().is_some()
+    }
+
+    /// Returns the hosts whose requests may carry a value that the program has a placeholder for.
+    fn hosts(&self, value: &Chosen) -> impl Iterator<Item = &HostPattern> {
+        let meant = self.broker.iter();
+        let meant = meant.filter(|brokered| value.is_meant_by(&brokered.name));
+        meant.flat_map(|brokered| &brokered.hosts)
     }
 
     fn is_asked_for(&self) -> bool {
@@ -106,8 +114,9 @@ pub(super) fn open(
         let chosen = chosen.iter().find(|chosen| chosen.name == *name);
         chosen.map(|chosen| &chosen.value)
     };
+    let is_there = |name: &&SecretName| chosen.iter().any(|chosen| chosen.is_meant_by(name));
     let names = args.broker.iter().map(|brokered| &brokered.name);
-    let missing: Vec<_> = names.filter(|name| value(name).is_none()).collect();
+    let missing: Vec<_> = names.filter(|name| !is_there(name)).collect();
     if !missing.is_empty() {
         return Err(CommandError::missing(
             "not among the secrets of this run:".to_owned(),
@@ -115,13 +124,11 @@ pub(super) fn open(
         )
         .hint("`mira set NAME` saves one; --only, --except and --scope choose among them."));
     }
-    let brokered: Vec<Broker> = args
-        .broker
-        .iter()
-        .filter_map(|brokered| {
-            let value = value(&brokered.name)?;
-            let hosts = brokered.hosts.clone();
-            Some(Broker::new(&brokered.name, value, hosts, Vec::new()))
+    let brokered = chosen.iter().filter(|chosen| args.brokers(chosen));
+    let brokered: Vec<Broker> = brokered
+        .map(|chosen| {
+            let hosts = args.hosts(chosen).cloned().collect();
+            Broker::new(&chosen.name, &chosen.value, hosts, Vec::new())
         })
         .collect();
     let allow = args.allow.iter();

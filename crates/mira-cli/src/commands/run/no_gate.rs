@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 
 use mira_host::run::RunRoom;
-use mira_secret::SecretName;
 use mira_vault::home::Home;
 
 use super::Chosen;
@@ -14,7 +13,7 @@ use crate::ui::Ui;
 pub(crate) struct GateArgs {}
 
 impl GateArgs {
-    pub(super) fn brokers(&self, _name: &SecretName) -> bool {
+    pub(super) fn brokers(&self, _value: &Chosen) -> bool {
         false
     }
 }
