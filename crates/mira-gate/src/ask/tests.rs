@@ -95,9 +95,10 @@ async fn only_public_hosts_that_no_rule_names_are_asked_about() {
         let asked = questions.try_recv().unwrap_err();
         assert_eq!(asked, TryRecvError::Empty, "{name}");
     }
-    let far = asking.wait(&policy, &host("8.8.8.8"), 443, &web());
+    let (public, web) = (host("8.8.8.8"), web());
+    let far = asking.wait(&policy, &public, 443, &web);
     let (question, ()) = tokio::join!(questions.recv(), far);
-    assert_eq!(question.unwrap().host, host("8.8.8.8"));
+    assert_eq!(question.unwrap().host, public);
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,8 +119,8 @@ async fn so_many_wait_and_so_much_is_asked_and_no_more() {
     let mut asked = 1;
     for number in 0..2 * ASKED_MAX {
         let name = host(&format!("{number}.test"));
-        let policy = policy(&[]);
-        let wait = asking.wait(&policy, &name, 443, &web());
+        let (policy, web) = (policy(&[]), web());
+        let wait = asking.wait(&policy, &name, 443, &web);
         tokio::join!(wait, async {
             yield_now().await;
             asked += usize::from(questions.try_recv().is_ok());

@@ -17,7 +17,7 @@ services: [{name: web, command: [sh, call.sh]}]
 ";
 
 const CALLS: &str = r#"
-call() { curl -s -o /dev/null -w "$1 said %{http_code}\n" "https://$1/"; }
+call() { curl -s -o /dev/null -w "$1 said %{http_code}\n" "https://$1/echo"; }
 for host in once once always no near; do call "$host.asked.test"; done
 exec sleep infinity
 "#;
