@@ -3,7 +3,7 @@
 use mira_host::instances::{Instances, Key, KeyWanted, NoKey, Surroundings};
 use mira_package::manifest::HostPattern;
 use mira_secret::{SecretBytes, SecretName};
-use mira_server::{Autosave, Started, Starting};
+use mira_server::{Attachment, Autosave, Started, Starting};
 use mira_store::{AuditAction, Desired, Instance};
 use mira_vault::Vault;
 use mira_vault::settings::Settings;
@@ -173,7 +173,12 @@ async fn begin(
     let starting = desk
         .house
         .client
-        .start(&spec, autosave.as_ref(), false, &*desk.house.spawn)
+        .start(
+            &spec,
+            autosave.as_ref(),
+            Attachment::None,
+            &*desk.house.spawn,
+        )
         .await?;
     // The values are the supervisor's from here on.
     drop(spec);

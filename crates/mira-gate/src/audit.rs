@@ -1,7 +1,7 @@
 //! The record of every connection and request: when, by whom, where to, how much, allowed or refused, by which rule. Never content.
 //!
 //! It is a folder of files of JSON lines, readable by the user alone. An attempt has a line where it begins, written before anything leaves, and one where
-//! it ends; a refusal has one line. [`Reader`] joins them to [`Row`]s.
+//! it ends; a refusal has one line. One between says whose an attempt is, where that was not known when it began. [`Reader`] joins them to [`Row`]s.
 //!
 //! INVARIANT: no path, query, header or body gets in: there is no field for any. When `begin` has returned, its line is in the file and stays there
 //! whatever becomes of this process. A line that cannot be written is an error, and whoever gets it refuses.
@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use mira_secret::SecretName;
 use serde::{Deserialize, Serialize};
 
+use crate::owner::Search;
 use crate::policy::{Reason, Verdict};
 
 pub use read::{Filter, Reader, Row};
@@ -121,6 +122,34 @@ pub struct Entry {
     status: AtomicU16,
     secrets: Mutex<BTreeSet<SecretName>>,
     refused: OnceLock<String>,
+    /// The look for whose it is, where that was not known when it began.
+    search: OnceLock<Arc<Search>>,
+}
+
+/// What a row's next lines say, once it is known whose it is.
+pub(crate) struct Late {
+    audit: Audit,
+    id: wire::Id,
+    /// The line that ends it, if it has ended.
+    end: Option<Vec<u8>>,
+}
+
+impl Late {
+    /// Returns whether both are of one row.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    /// Writes what there is to be said.
+    pub(crate) fn write(self, service: Option<&str>) {
+        let mut lines = Vec::with_capacity(LINE_BYTES);
+        let named = service.map_or(Ok(()), |service| wire::of(&mut lines, self.id, service));
+        lines.extend(self.end.into_iter().flatten());
+        // Nobody is left to tell; a reader sees a row without it.
+        if named.is_ok() && !lines.is_empty() {
+            self.audit.files().end(&lines).ok();
+        }
+    }
 }
 
 /// Why a record cannot be opened.
@@ -207,6 +236,7 @@ impl Audit {
             status: AtomicU16::new(0),
             secrets: Mutex::default(),
             refused: OnceLock::new(),
+            search: OnceLock::new(),
         })
     }
 
@@ -281,6 +311,21 @@ impl Entry {
         }
     }
 
+    /// Has it say whose it is when that is found.
+    pub(crate) fn search(&self, search: &Arc<Search>) {
+        if self.search.set(Arc::clone(search)).is_ok() {
+            search.add(self.late(None));
+        }
+    }
+
+    fn late(&self, end: Option<Vec<u8>>) -> Late {
+        Late {
+            audit: self.audit.clone(),
+            id: self.id,
+            end,
+        }
+    }
+
     /// Says that it was ended, and why. What is said first counts.
     pub fn refuse(&self, reason: &Reason) {
         self.refused.get_or_init(|| reason.to_string());
@@ -308,8 +353,12 @@ impl Drop for Entry {
         };
         let mut line = Vec::with_capacity(LINE_BYTES);
         // Nobody is left to tell; a reader sees that the row did not end.
-        if end.append_to(&mut line).is_ok() {
-            self.audit.files().end(&line).ok();
+        if end.append_to(&mut line).is_err() {
+            return;
+        }
+        match self.search.get() {
+            Some(search) => search.end_row(self.late(Some(line))),
+            None => drop(self.audit.files().end(&line)),
         }
     }
 }

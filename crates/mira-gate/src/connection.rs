@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::hello::{self, First};
 use crate::http::{self, Site};
 use crate::open::To;
+use crate::owner::Caller;
 use crate::policy::{Policy, Reason, Rule, Verdict};
 use crate::shared::DialError;
 use crate::tunnel::{self, Ended, Start};
@@ -67,16 +68,12 @@ impl Wanted {
 }
 
 /// Serves a connection that was made to an address which stands for what is meant.
-pub(crate) async fn transparent(
-    engine: &Arc<Engine>,
-    stream: TcpStream,
-    service: Option<Box<str>>,
-) {
+pub(crate) async fn transparent(engine: &Arc<Engine>, stream: TcpStream, caller: Caller) {
     // Who set it up is gone if this fails.
     let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
         return;
     };
-    let site = site(engine, local, service);
+    let site = site(engine, local, caller);
     let incoming = Incoming {
         stream,
         head: BytesMut::new(),
@@ -87,26 +84,32 @@ pub(crate) async fn transparent(
 /// Refuses such a connection because there are too many, and closes it at once.
 pub(crate) fn too_many(engine: &Engine, stream: TcpStream, service: Option<Box<str>>) {
     if let Ok(local) = stream.local_addr() {
-        let site = site(engine, local, service);
-        refuse(engine, &site, Reason::Limit("connections"));
+        let site = site(engine, local, Caller::Known(service));
+        refuse_by(
+            engine,
+            &site,
+            site.caller.now(),
+            Reason::Limit("connections"),
+        );
     }
 }
 
-fn site(engine: &Engine, local: SocketAddr, service: Option<Box<str>>) -> Site {
+fn site(engine: &Engine, local: SocketAddr, caller: Caller) -> Site {
     Site {
         host: engine.meant(Host::Ip(local.ip()), local.port()),
         port: local.port(),
-        service,
+        caller,
     }
 }
 
 /// Serves a connection that is to a host.
 pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Site) {
+    engine.ask(&site.host, site.port, &site.caller).await;
     let policy = engine.policy();
     let rule = match policy.decide(&site.host, site.port) {
         Verdict::Allowed(rule) => rule,
         Verdict::Refused(reason) => {
-            let reason = refuse(engine, &site, reason);
+            let reason = refuse(engine, &site, reason).await;
             return Box::pin(tell(engine, incoming, None, &site, reason)).await;
         }
     };
@@ -119,13 +122,13 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
         Ok(Ok(First::Nothing) | Err(_)) => return,
         Ok(Ok(first)) => first,
         Err(_) => {
-            refuse(engine, &site, Reason::Limit("time for the first bytes"));
+            refuse(engine, &site, Reason::Limit("time for the first bytes")).await;
             return;
         }
     };
     let has_secrets = policy.is_brokered(&site.host, site.port);
     if let Err(reason) = fits(&first, wanted, &site.host, !has_secrets) {
-        let reason = refuse(engine, &site, reason);
+        let reason = refuse(engine, &site, reason).await;
         return Box::pin(tell(engine, incoming, Some(first), &site, reason)).await;
     }
     match first {
@@ -147,8 +150,12 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
     }
 }
 
-fn refuse(engine: &Engine, site: &Site, reason: Reason) -> Reason {
-    let service = site.service.as_deref();
+async fn refuse(engine: &Engine, site: &Site, reason: Reason) -> Reason {
+    let service = site.caller.known().await;
+    refuse_by(engine, site, service, reason)
+}
+
+fn refuse_by(engine: &Engine, site: &Site, service: Option<&str>, reason: Reason) -> Reason {
     let host = site.host.to_string();
     engine
         .shared
@@ -194,7 +201,7 @@ async fn tunnel(
     let verdict = Verdict::Allowed(rule.clone());
     let text = site.host.to_string();
     let attempt = Attempt {
-        service: site.service.as_deref(),
+        service: site.caller.now(),
         host: &text,
         address: None,
         port: site.port,
@@ -202,10 +209,13 @@ async fn tunnel(
         verdict: &verdict,
     };
     let Ok(entry) = engine.shared.audit.begin(&attempt) else {
-        let reason = refuse(engine, site, Reason::Limit("record"));
+        let reason = refuse(engine, site, Reason::Limit("record")).await;
         return Box::pin(tell(engine, incoming, first, site, reason)).await;
     };
     let entry = Arc::new(entry);
+    if attempt.service.is_none() {
+        site.caller.name(&entry);
+    }
     let mut host = match engine
         .shared
         .dialer

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::audit::{Attempt, Audit, How};
 use crate::names::{Names, Standing};
+use crate::owner::{Owner, Transport};
 use crate::policy::{Policy, Reason, Verdict};
 
 /// How long a program may keep an answer, in seconds. The address stays; whether the name may be called may change, and then its next look-up is recorded.
@@ -56,12 +57,15 @@ const RECORDED_MAX: usize = 4096;
 /// How long to wait when the system cannot give a query or a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// From where a query came.
+type Asker = (Transport, SocketAddr);
+
 /// Answers look-ups.
 pub(crate) struct Answerer {
     names: Arc<Names>,
     audit: Audit,
     policy: Box<dyn Fn() -> Arc<Policy> + Send + Sync>,
-    service: Option<Box<str>>,
+    owner: Owner,
     recorded: Mutex<HashMap<String, Instant>>,
 }
 
@@ -71,19 +75,19 @@ impl Answerer {
         names: Arc<Names>,
         audit: Audit,
         policy: impl Fn() -> Arc<Policy> + Send + Sync + 'static,
-        service: Option<&str>,
+        owner: Owner,
     ) -> Self {
         Self {
             names,
             audit,
             policy: Box::new(policy),
-            service: service.map(Into::into),
+            owner,
             recorded: Mutex::default(),
         }
     }
 
-    /// Returns the answer to a query, or nothing for what is none.
-    fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
+    /// Returns the answer to a query that came from there, or nothing for what is none.
+    async fn answer(&self, query: &[u8], from: Asker) -> Option<Vec<u8>> {
         let query = Message::from_vec(query).ok()?;
         if query.metadata.message_type != MessageType::Query {
             return None;
@@ -99,7 +103,7 @@ impl Answerer {
         answer.metadata.response_code = match (query.metadata.op_code, &*query.queries) {
             (OpCode::Query, [question]) => {
                 answer.add_query(question.clone());
-                let (code, data) = self.resolve(question);
+                let (code, data) = self.resolve(question, from).await;
                 let record =
                     data.map(|data| Record::from_rdata(question.name.clone(), TTL_SECONDS, data));
                 answer.add_answers(record);
@@ -111,35 +115,28 @@ impl Answerer {
         answer.to_vec().ok()
     }
 
-    fn resolve(&self, question: &Query) -> (ResponseCode, Option<RData>) {
+    async fn resolve(&self, question: &Query, from: Asker) -> (ResponseCode, Option<RData>) {
         let name = question.name.to_ascii();
         let name = name.strip_suffix('.').unwrap_or(&name);
-        let refuse = |kind: &str, reason: Reason, code: ResponseCode| {
-            let is_recorded = self.record(name, kind, reason).is_ok();
-            (
-                if is_recorded {
-                    code
-                } else {
-                    ResponseCode::ServFail
-                },
-                None,
-            )
+        let refuse = async |kind: &str, reason: Reason, code: ResponseCode| {
+            let recorded = self.record(name, kind, reason, from).await;
+            (recorded.map_or(ResponseCode::ServFail, |()| code), None)
         };
         let kind = kind(question);
         if question.query_class != DNSClass::IN {
-            return refuse(&kind, Reason::NotListed, ResponseCode::NotImp);
+            return refuse(&kind, Reason::NotListed, ResponseCode::NotImp).await;
         }
         let is_address = match question.query_type {
             RecordType::A => true,
             // There are none: programs go on with the IPv4 address, and without QUIC and encrypted hellos.
             RecordType::AAAA | RecordType::HTTPS | RecordType::SVCB => false,
             RecordType::ANY | RecordType::AXFR | RecordType::IXFR => {
-                return refuse(&kind, Reason::NotListed, ResponseCode::NotImp);
+                return refuse(&kind, Reason::NotListed, ResponseCode::NotImp).await;
             }
-            _ => return refuse(&kind, Reason::NotListed, ResponseCode::NXDomain),
+            _ => return refuse(&kind, Reason::NotListed, ResponseCode::NXDomain).await,
         };
         let Some(host @ Host::Name(_)) = Host::requested(name) else {
-            return refuse(&kind, Reason::NotAHost, ResponseCode::NXDomain);
+            return refuse(&kind, Reason::NotAHost, ResponseCode::NXDomain).await;
         };
         if question.name.is_localhost() {
             return (ResponseCode::NoError, localhost(question.query_type));
@@ -151,7 +148,7 @@ impl Answerer {
                 Verdict::Refused(reason) => reason,
                 Verdict::Allowed(_) => Reason::NotListed,
             };
-            if self.record(name, &kind, reason).is_err() {
+            if self.record(name, &kind, reason, from).await.is_err() {
                 return (ResponseCode::ServFail, None);
             }
         }
@@ -160,12 +157,12 @@ impl Answerer {
         }
         match self.names.address(&host.to_string(), standing) {
             Some(address) => (ResponseCode::NoError, Some(RData::A(A(address)))),
-            None => refuse(&kind, Reason::Limit("names"), ResponseCode::NXDomain),
+            None => refuse(&kind, Reason::Limit("names"), ResponseCode::NXDomain).await,
         }
     }
 
     /// Records a refused look-up, unless it was a moment ago.
-    fn record(&self, name: &str, kind: &str, reason: Reason) -> io::Result<()> {
+    async fn record(&self, name: &str, kind: &str, reason: Reason, from: Asker) -> io::Result<()> {
         // Programs ask for both addresses of a name at once; that is one look-up.
         let key = match kind {
             "A" | "AAAA" | "HTTPS" | "SVCB" => name.to_ascii_lowercase(),
@@ -173,18 +170,20 @@ impl Answerer {
         };
         let now = Instant::now();
         let is_fresh = |recorded: &Instant| now.duration_since(*recorded) < RECORD_AGAIN_AFTER;
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        if recorded.get(&key).is_some_and(is_fresh) {
+        if self.recorded().get(&key).is_some_and(is_fresh) {
             return Ok(());
         }
+        let (by, from) = from;
+        let service = self.owner.of(by, from).await;
         self.audit.refused(&Attempt {
-            service: self.service.as_deref(),
+            service: service.as_deref(),
             host: name,
             address: None,
             port: 53,
             how: How::Lookup(kind),
             verdict: &Verdict::Refused(reason),
         })?;
+        let mut recorded = self.recorded();
         if recorded.len() >= RECORDED_MAX {
             recorded.retain(|_, recorded| is_fresh(recorded));
         }
@@ -193,6 +192,10 @@ impl Answerer {
         }
         recorded.insert(key, now);
         Ok(())
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -233,7 +236,8 @@ pub(crate) async fn serve_udp(socket: UdpSocket, answerer: Arc<Answerer>) -> Inf
             continue;
         };
         let query = query.get(..len).filter(|_| len <= QUERY_BYTES_MAX);
-        if let Some(answer) = query.and_then(|query| answerer.answer(query)) {
+        let Some(query) = query else { continue };
+        if let Some(answer) = answerer.answer(query, (Transport::Udp, client)).await {
             // Who does not get it asks again.
             socket.send_to(&answer, client).await.ok();
         }
@@ -250,9 +254,10 @@ pub(crate) async fn serve_tcp(listener: TcpListener, answerer: Arc<Answerer>) ->
             connections.join_next().await;
         }
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let answerer = Arc::clone(&answerer);
-                connections.spawn(async move { serve_connection(stream, &answerer).await.ok() });
+            Ok((stream, client)) => {
+                let (answerer, from) = (Arc::clone(&answerer), (Transport::Tcp, client));
+                connections
+                    .spawn(async move { serve_connection(stream, from, &answerer).await.ok() });
             }
             Err(_) => {
                 pause.tick().await;
@@ -262,20 +267,25 @@ pub(crate) async fn serve_tcp(listener: TcpListener, answerer: Arc<Answerer>) ->
 }
 
 /// Answers the queries of a connection until it ends, is too slow, or says what is no query.
-async fn serve_connection(mut stream: TcpStream, answerer: &Answerer) -> io::Result<()> {
+async fn serve_connection(
+    mut stream: TcpStream,
+    from: Asker,
+    answerer: &Answerer,
+) -> io::Result<()> {
     loop {
-        timeout(QUERY_TIME_MAX, serve_query(&mut stream, answerer)).await??;
+        timeout(QUERY_TIME_MAX, serve_query(&mut stream, from, answerer)).await??;
     }
 }
 
-async fn serve_query(stream: &mut TcpStream, answerer: &Answerer) -> io::Result<()> {
+async fn serve_query(stream: &mut TcpStream, from: Asker, answerer: &Answerer) -> io::Result<()> {
     let len = usize::from(stream.read_u16().await?);
     if len > QUERY_BYTES_MAX {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut query = vec![0; len];
     stream.read_exact(&mut query).await?;
-    let answer = answerer.answer(&query).ok_or(io::ErrorKind::InvalidData)?;
+    let answer = answerer.answer(&query, from).await;
+    let answer = answer.ok_or(io::ErrorKind::InvalidData)?;
     let len = u16::try_from(answer.len()).map_err(io::Error::other)?;
     stream
         .write_all(&[&len.to_be_bytes(), &*answer].concat())

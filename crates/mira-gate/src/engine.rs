@@ -7,10 +7,12 @@ use std::sync::Arc;
 use mira_package::manifest::Host;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::ask::Asking;
 use crate::audit::Entry;
 use crate::limits::Limits;
 use crate::names::Names;
 use crate::open::{Open, To};
+use crate::owner::Caller;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::resolve::Own;
 use crate::shared::Shared;
@@ -20,6 +22,7 @@ pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) names: Arc<Names>,
     pub(crate) open: Open,
+    pub(crate) asking: Asking,
     pub(crate) own: Own,
     pub(crate) limits: Limits,
     /// Places for connections.
@@ -50,6 +53,11 @@ impl Engine {
             }
             _ => itself,
         }
+    }
+
+    /// Waits for a person's answer about a host that no rule names, if somebody is asked.
+    pub(crate) async fn ask(&self, host: &Host, port: u16, caller: &Caller) {
+        self.asking.wait(&self.policy(), host, port, caller).await;
     }
 
     /// Does the work of a connection until a policy refuses it.

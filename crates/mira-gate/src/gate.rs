@@ -14,9 +14,10 @@ use arc_swap::ArcSwap;
 use mira_package::manifest::Host;
 use mira_secret::SecretName;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
 use tokio::task::JoinSet;
 
+use crate::ask::{Asking, Question};
 use crate::audit::Audit;
 use crate::authority::{Authority, AuthorityError};
 use crate::connection;
@@ -152,6 +153,7 @@ impl Gate {
             shared: Arc::new(shared),
             names: Arc::new(Names::default()),
             open: Open::default(),
+            asking: Asking::default(),
             own,
             limits: config.limits,
             places: Arc::new(Semaphore::new(config.limits.connections)),
@@ -189,6 +191,12 @@ impl Gate {
         self.engine.shared.refusals.subscribe()
     }
 
+    /// Returns the hosts that a person is to be asked about, from now on: connections to one wait until its question is dropped, and then for nothing more
+    /// than the policy's word. Once what is returned is dropped, nobody is asked any more.
+    pub fn questions(&self) -> mpsc::Receiver<Question> {
+        self.engine.asking.begin()
+    }
+
     /// Serves a room. It needs a runtime with time and I/O, whose tasks it runs in.
     ///
     /// # Errors
@@ -204,10 +212,10 @@ impl Gate {
         let names = &engine.names;
         let audit = &engine.shared.audit;
         let of_now = policy_of(engine);
-        let service = serving.owner.only();
-        let answerer = Answerer::new(Arc::clone(names), audit.clone(), of_now, service);
+        let owner = &serving.owner;
+        let answerer = Answerer::new(Arc::clone(names), audit.clone(), of_now, owner.clone());
         let answerer = Arc::new(answerer);
-        let watcher = Watcher::new(Arc::clone(names), audit.clone(), service);
+        let watcher = Watcher::new(Arc::clone(names), audit.clone(), owner.clone());
         let tasks = &mut serving.tasks;
         let by_udp = Arc::clone(&answerer);
         let udp = tokio::net::UdpSocket::from_std(udp)?;
@@ -269,11 +277,9 @@ impl Serving {
             let engine = Arc::clone(&self.engine);
             let owner = self.owner.clone();
             let serve = move |stream: TcpStream| {
-                let (engine, owner) = (Arc::clone(&engine), owner.clone());
-                async move {
-                    let service = owner.of(stream.peer_addr().ok()).await;
-                    connection::transparent(&engine, stream, service).await;
-                }
+                let engine = Arc::clone(&engine);
+                let caller = owner.caller(stream.peer_addr().ok());
+                async move { connection::transparent(&engine, stream, caller).await }
             };
             let engine = Arc::clone(&self.engine);
             let owner = self.owner.clone();
@@ -293,11 +299,9 @@ impl Serving {
         let engine = Arc::clone(&self.engine);
         let owner = self.owner.clone();
         let serve = move |stream: TcpStream| {
-            let (engine, owner, access) = (Arc::clone(&engine), owner.clone(), access.clone());
-            async move {
-                let service = owner.of(stream.peer_addr().ok()).await;
-                proxy::serve(engine, stream, access, service).await;
-            }
+            let (engine, access) = (Arc::clone(&engine), access.clone());
+            let caller = owner.caller(stream.peer_addr().ok());
+            proxy::serve(engine, stream, access, caller)
         };
         let engine = Arc::clone(&self.engine);
         // Nobody said yet what was meant, so there is nothing to record.

@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::denial::Denial;
+use crate::owner::Caller;
 use crate::policy::Reason;
 use crate::shared::Shared;
 use forward::denied;
@@ -58,8 +59,8 @@ const STREAMS_MAX: u32 = 128;
 pub(crate) struct Site {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// Which service of the instance it is from, if that is known.
-    pub(crate) service: Option<Box<str>>,
+    /// Which service of the instance it is from.
+    pub(crate) caller: Caller,
 }
 
 /// Serves a connection that speaks plain HTTP, of version 1.1, or 2 by prior knowledge; what goes to the host is plain too.
@@ -81,7 +82,8 @@ where
             &gate,
             &site,
             Reason::Protocol("trust in the gate's certificate"),
-        );
+        )
+        .await;
         return;
     };
     let builder = negotiated(&tls);
@@ -119,7 +121,7 @@ async fn serve<I>(
     let Some(target) = Target::new(site.host.clone(), site.port, secure) else {
         return;
     };
-    let connection = Connection::new(Arc::clone(&gate), target, site.service.clone());
+    let connection = Connection::new(Arc::clone(&gate), target, site.caller.clone());
     let answering = Arc::clone(&connection);
     let service = service_fn(move |request| Arc::clone(&answering).answer(request));
     let served = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
@@ -127,7 +129,7 @@ async fn serve<I>(
     if let Err(error) = served.await
         && error.downcast_ref().is_some_and(is_unreadable)
     {
-        unserved(&gate, &site, Reason::Malformed("request"));
+        unserved(&gate, &site, Reason::Malformed("request")).await;
     }
     if let Some(upgrade) = connection.take_upgrade() {
         upgrade.relay().await;
@@ -135,10 +137,10 @@ async fn serve<I>(
 }
 
 /// Records that a connection was refused before any of its requests could be.
-fn unserved(gate: &Shared, site: &Site, reason: Reason) {
+async fn unserved(gate: &Shared, site: &Site, reason: Reason) {
     let host = site.host.to_string();
     // Nothing left, so nothing is lost if this cannot be written.
-    gate.refuse_connection(site.service.as_deref(), &host, site.port, reason);
+    gate.refuse_connection(site.caller.known().await, &host, site.port, reason);
 }
 
 /// Whether a connection ended with a request that is not one: hyper answers it by itself.

@@ -10,6 +10,7 @@
 //! resolved is refused.
 
 mod address;
+mod ask;
 mod audit;
 mod authority;
 mod broker;
@@ -33,6 +34,7 @@ mod trust;
 mod tunnel;
 mod watch;
 
+pub use ask::Question;
 pub use audit::{Attempt, Audit, AuditError, Entry, Filter, How, Keep, Outcome, Reader, Row};
 pub use authority::AuthorityError;
 pub use broker::placeholder;
@@ -40,7 +42,7 @@ pub use broker::token::{Asking, TokenRequest, TokenSource};
 pub use denial::Denial;
 pub use gate::{Explanation, Gate, GateConfig, GateError, RoomOpenings, Serving};
 pub use limits::Limits;
-pub use owner::Owner;
+pub use owner::{Owner, Transport};
 pub use policy::{Brokered, Origin, Policy, PolicyBuilder, Reason, Rule, Verdict};
 pub use proxy::Access;
 pub use resolve::Resolver;

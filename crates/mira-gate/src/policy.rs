@@ -58,6 +58,8 @@ pub enum Origin {
     Decision,
     /// The command line of `mira run` said so.
     CommandLine,
+    /// The person was asked, and said so for as long as the instance runs.
+    Asked,
 }
 
 impl fmt::Display for Origin {
@@ -68,6 +70,7 @@ impl fmt::Display for Origin {
             Self::CodeHost => f.write_str("code host"),
             Self::Decision => f.write_str("decision"),
             Self::CommandLine => f.write_str("command line"),
+            Self::Asked => f.write_str("asked"),
         }
     }
 }
@@ -243,10 +246,11 @@ impl Policy {
 }
 
 impl Rule {
-    /// Returns whether it names this host itself, rather than many names: then it may lead to an address that is not public.
+    /// Returns whether a person names this host itself by it, rather than many names: then it may lead to an address that is not public. A name that the
+    /// program came up with, and that a person was asked about, may not.
     #[must_use]
     pub fn names(&self) -> bool {
-        matches!(self.hosts.hosts, Hosts::Name(_) | Hosts::Ip(_))
+        self.origin != Origin::Asked && matches!(self.hosts.hosts, Hosts::Name(_) | Hosts::Ip(_))
     }
 }
 

@@ -32,6 +32,7 @@ use crate::denial::Denial;
 use crate::engine::Engine;
 use crate::http::{self as gate_http, Answer, Connection, Site, Target};
 use crate::open::{Held, To};
+use crate::owner::Caller;
 use crate::policy::{Reason, Verdict};
 
 /// Who programs say that they are. It says nothing, but a user's name may not be empty.
@@ -108,7 +109,7 @@ impl fmt::Debug for Access {
 struct Client {
     engine: Arc<Engine>,
     access: Option<Arc<Access>>,
-    service: Option<Box<str>>,
+    caller: Caller,
     /// The port of the proxy.
     port: u16,
     /// Ends the connection.
@@ -131,7 +132,7 @@ pub(crate) async fn serve(
     engine: Arc<Engine>,
     stream: TcpStream,
     access: Option<Arc<Access>>,
-    service: Option<Box<str>>,
+    caller: Caller,
 ) {
     let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
         return;
@@ -140,7 +141,7 @@ pub(crate) async fn serve(
     let client = Arc::new(Client {
         engine: Arc::clone(&engine),
         access,
-        service,
+        caller,
         port: local.port(),
         handle,
         tunnel: Mutex::default(),
@@ -180,7 +181,7 @@ async fn requests(client: &Arc<Client>, stream: TcpStream) {
         .await
         .is_err_and(|error| gate_http::is_unreadable(&error))
     {
-        client.unreadable();
+        client.unreadable().await;
     }
     let last = lock(&client.last).take();
     if let Some(upgrade) = last
@@ -199,9 +200,9 @@ impl Client {
             return unknown();
         }
         if request.method() == Method::CONNECT {
-            return self.connect(request);
+            return self.connect(request).await;
         }
-        match self.connection(request.uri()) {
+        match self.connection(request.uri()).await {
             Ok(connection) => connection
                 .answer(request)
                 .await
@@ -211,18 +212,22 @@ impl Client {
     }
 
     /// Agrees to a tunnel, or says why not.
-    fn connect(&self, mut request: Request<Body>) -> Response<Answer> {
+    async fn connect(&self, mut request: Request<Body>) -> Response<Answer> {
         let uri = request.uri();
         let authority = match (uri.scheme(), uri.authority(), uri.path()) {
             (None, Some(authority), "") => authority,
-            _ => return self.no_proxy_request(),
+            _ => return self.no_proxy_request().await,
         };
-        let site = match self.site(authority, None) {
+        let site = match self.site(authority, None).await {
             Ok(site) => site,
             Err(refusal) => return *refusal,
         };
+        let caller = &site.caller;
+        self.engine.ask(&site.host, site.port, caller).await;
         if let Verdict::Refused(reason) = self.engine.policy().decide(&site.host, site.port) {
-            return self.refused(&site.host.to_string(), site.port, reason);
+            return self
+                .refused(&site.host.to_string(), site.port, reason)
+                .await;
         }
         let upgrade = hyper::upgrade::on(&mut request);
         *lock(&self.tunnel) = Some((upgrade, site));
@@ -230,15 +235,20 @@ impl Client {
     }
 
     /// Returns what serves the requests to the host that one names.
-    fn connection(&self, uri: &Uri) -> Result<Arc<Connection>, Box<Response<Answer>>> {
+    async fn connection(&self, uri: &Uri) -> Result<Arc<Connection>, Box<Response<Answer>>> {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(Box::new(self.no_proxy_request()));
+            return Err(Box::new(self.no_proxy_request().await));
         };
-        let site = self.site(authority, Some(80))?;
+        let site = self.site(authority, Some(80)).await?;
         if *scheme != Scheme::HTTP {
             let reason = Reason::Protocol("CONNECT");
-            return Err(Box::new(self.refused(authority.host(), site.port, reason)));
+            let refusal = self.refused(authority.host(), site.port, reason).await;
+            return Err(Box::new(refusal));
         }
+        self.engine.ask(&site.host, site.port, &site.caller).await;
+        let Some(target) = Target::new(site.host.clone(), site.port, false) else {
+            return Err(Box::new(self.no_proxy_request().await));
+        };
         let mut last = lock(&self.last);
         if let Some(last) = &*last
             && last.host == site.host
@@ -251,11 +261,8 @@ impl Client {
             port: site.port,
             address: None,
         };
-        let Some(target) = Target::new(site.host.clone(), site.port, false) else {
-            return Err(Box::new(self.no_proxy_request()));
-        };
         let shared = Arc::clone(&self.engine.shared);
-        let connection = Connection::new(shared, target, site.service);
+        let connection = Connection::new(shared, target, site.caller);
         *last = Some(Last {
             host: site.host,
             port: site.port,
@@ -266,7 +273,7 @@ impl Client {
     }
 
     /// Returns what a request's target means.
-    fn site(
+    async fn site(
         &self,
         authority: &Authority,
         default_port: Option<u16>,
@@ -278,32 +285,29 @@ impl Client {
         };
         let (Some(port), false) = (port, authority.as_str().contains('@')) else {
             let reason = Reason::Malformed("target");
-            return Err(Box::new(self.refused(
-                host,
-                port.unwrap_or_default(),
-                reason,
-            )));
+            let port = port.unwrap_or_default();
+            return Err(Box::new(self.refused(host, port, reason).await));
         };
         match Host::requested(host) {
             Some(host) => Ok(Site {
                 host: self.engine.meant(host, port),
                 port,
-                service: self.service.clone(),
+                caller: self.caller.clone(),
             }),
-            None => Err(Box::new(self.refused(host, port, Reason::NotAHost))),
+            None => Err(Box::new(self.refused(host, port, Reason::NotAHost).await)),
         }
     }
 
     /// Records a request of which nobody can say where it was to go.
-    fn unreadable(&self) {
-        let service = self.service.as_deref();
+    async fn unreadable(&self) {
+        let service = self.caller.known().await;
         let reason = Reason::Malformed("request to the proxy");
         let gate = &self.engine.shared;
         gate.refuse_connection(service, LOCALHOST, self.port, reason);
     }
 
-    fn no_proxy_request(&self) -> Response<Answer> {
-        self.unreadable();
+    async fn no_proxy_request(&self) -> Response<Answer> {
+        self.unreadable().await;
         text(
             StatusCode::BAD_REQUEST,
             "This is a proxy: it takes CONNECT, and requests for whole addresses that begin with http://.\n",
@@ -311,11 +315,10 @@ impl Client {
     }
 
     /// Records a refusal, and returns what the program is told.
-    fn refused(&self, host: &str, port: u16, reason: Reason) -> Response<Answer> {
-        let reason =
-            self.engine
-                .shared
-                .refuse_connection(self.service.as_deref(), host, port, reason);
+    async fn refused(&self, host: &str, port: u16, reason: Reason) -> Response<Answer> {
+        let service = self.caller.known().await;
+        let shared = &self.engine.shared;
+        let reason = shared.refuse_connection(service, host, port, reason);
         let denial = Denial::new(&self.engine.policy(), host, port, reason);
         denial.response().map(Answer::own)
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::audit::{Attempt, Audit, How};
 use crate::names::Names;
+use crate::owner::{Owner, Transport};
 use crate::policy::{Reason, Verdict};
 
 /// How much of a packet is looked at, in bytes.
@@ -31,6 +32,10 @@ const COUNT_OVER: Duration = Duration::from_secs(1);
 // LIMIT: with two lines each, a scan of all ports fills no more than 2 MiB of the record in a second.
 const DESTINATIONS_MAX: usize = 4096;
 
+/// Of how many destinations of a second it is looked for who sends there.
+// LIMIT: each look takes milliseconds, while packets wait in the socket's buffer; a scan goes to more, and its first rows tell whose it is.
+const LOOKED_FOR_MAX: usize = 32;
+
 /// What the record calls the destinations that are counted together.
 const OTHERS: &str = "(others)";
 
@@ -39,9 +44,18 @@ const OTHERS: &str = "(others)";
 pub(crate) struct Watcher {
     names: Arc<Names>,
     audit: Audit,
+    owner: Owner,
+    /// Packets of this second.
+    counted: HashMap<Destination, Counted>,
+}
+
+/// The packets to one destination.
+#[derive(Debug, Default)]
+struct Counted {
+    /// Who sent the first one, where that is known.
     service: Option<Box<str>>,
-    /// Packets of this second that have no line yet.
-    uncounted: HashMap<Destination, u64>,
+    /// How many have no line yet.
+    packets: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,12 +68,12 @@ struct Destination {
 
 impl Watcher {
     /// Makes one that knows these names.
-    pub(crate) fn new(names: Arc<Names>, audit: Audit, service: Option<&str>) -> Self {
+    pub(crate) fn new(names: Arc<Names>, audit: Audit, owner: Owner) -> Self {
         Self {
             names,
             audit,
-            service: service.map(Into::into),
-            uncounted: HashMap::new(),
+            owner,
+            counted: HashMap::new(),
         }
     }
 
@@ -79,41 +93,51 @@ impl Watcher {
             tokio::select! {
                 _ = seconds.tick() => self.write_counted(),
                 packet = receive(&socket) => {
-                    if let Some(to) = destination(&packet?)
+                    if let Some(Seen { to, from }) = seen(&packet?)
                         && !(&*to.protocol == "tcp" && listening(to.port))
                     {
-                        self.count(to);
+                        self.count(to, from).await;
                     }
                 }
             }
         }
     }
 
-    fn count(&mut self, mut to: Destination) {
-        if self.uncounted.len() >= DESTINATIONS_MAX && !self.uncounted.contains_key(&to) {
+    async fn count(&mut self, mut to: Destination, from: Option<(Transport, SocketAddr)>) {
+        if self.counted.len() >= DESTINATIONS_MAX && !self.counted.contains_key(&to) {
             to.address = None;
             to.port = 0;
         }
-        match self.uncounted.get_mut(&to) {
-            Some(packets) => *packets += 1,
-            None => {
-                self.write(&to, 1);
-                self.uncounted.insert(to, 0);
-            }
+        if let Some(counted) = self.counted.get_mut(&to) {
+            counted.packets += 1;
+            return;
         }
+        let service = match from {
+            Some((by, from)) if self.counted.len() < LOOKED_FOR_MAX => {
+                self.owner.of(by, from).await
+            }
+            _ => self.owner.only().map(Into::into),
+        };
+        self.write(&to, service.as_deref(), 1);
+        let counted = Counted {
+            service,
+            packets: 0,
+        };
+        self.counted.insert(to, counted);
     }
 
     fn write_counted(&mut self) {
-        for (to, packets) in std::mem::take(&mut self.uncounted) {
-            if packets > 0 {
-                self.write(&to, packets);
+        for (to, mut counted) in std::mem::take(&mut self.counted) {
+            if counted.packets > 0 {
+                self.write(&to, counted.service.as_deref(), counted.packets);
                 // It goes on: what comes in the next second is counted again.
-                self.uncounted.insert(to, 0);
+                counted.packets = 0;
+                self.counted.insert(to, counted);
             }
         }
     }
 
-    fn write(&self, to: &Destination, packets: u64) {
+    fn write(&self, to: &Destination, service: Option<&str>, packets: u64) {
         let name = match to.address {
             Some(IpAddr::V4(address)) => self.names.name(address),
             _ => None,
@@ -124,7 +148,7 @@ impl Watcher {
             (None, None) => OTHERS.to_owned(),
         };
         let attempt = Attempt {
-            service: self.service.as_deref(),
+            service,
             host: &host,
             address: to.address.filter(|_| name.is_none()),
             port: to.port,
@@ -165,8 +189,16 @@ async fn receive(socket: &AsyncFd<OwnedFd>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Returns where a packet goes.
-fn destination(packet: &[u8]) -> Option<Destination> {
+/// What is seen of a packet.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    to: Destination,
+    /// By what it was sent and from where, if that has ports.
+    from: Option<(Transport, SocketAddr)>,
+}
+
+/// Returns where a packet goes, and where it is from.
+fn seen(packet: &[u8]) -> Option<Seen> {
     let (ip, _) = LaxIpSlice::from_slice(packet).ok()?;
     let payload = ip.payload();
     let (protocol, has_ports): (Box<str>, _) = match payload.ip_number {
@@ -179,16 +211,25 @@ fn destination(packet: &[u8]) -> Option<Destination> {
         },
     };
     // Both protocols begin with the ports; the rest of the header may be cut off. A fragment may have none.
-    let port = match payload.payload {
-        [_, _, high, low, ..] if has_ports && !payload.fragmented => {
-            u16::from_be_bytes([*high, *low])
-        }
-        _ => 0,
+    let (source, port) = match payload.payload {
+        [high, low, to_high, to_low, ..] if has_ports && !payload.fragmented => (
+            Some(u16::from_be_bytes([*high, *low])),
+            u16::from_be_bytes([*to_high, *to_low]),
+        ),
+        _ => (None, 0),
     };
-    Some(Destination {
+    let by = match payload.ip_number {
+        IpNumber::TCP => Transport::Tcp,
+        _ => Transport::Udp,
+    };
+    let to = Destination {
         protocol,
         address: Some(ip.destination_addr()),
         port,
+    };
+    Some(Seen {
+        to,
+        from: source.map(|source| (by, SocketAddr::new(ip.source_addr(), source))),
     })
 }
 

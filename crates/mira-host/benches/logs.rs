@@ -153,7 +153,7 @@ async fn log(folder: &Path, secrets: &[String], followed: bool) -> Outcome<Cost>
     });
     let begin = Instant::now();
     let before = cpu(UsageWho::RUSAGE_SELF)?;
-    let begun = supervisor.begin(spec).await?;
+    let begun = supervisor.begin(spec, false).await?;
     let mut events = begun.events;
     if followed {
         while let Some(event) = events.next().await {

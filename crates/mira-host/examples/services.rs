@@ -99,7 +99,7 @@ fn run(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
         .build()?;
     runtime.block_on(async {
         let supervisor = Supervisor::new(config)?;
-        let begun = supervisor.begin(spec).await?;
+        let begun = supervisor.begin(spec, false).await?;
         let shown = tokio::spawn(show(begun.events));
         begun.up.wait().await?;
         let input = || std::io::stdin().read_to_end(&mut Vec::new());
@@ -122,6 +122,7 @@ async fn show(mut events: Events) -> std::io::Result<()> {
             Event::Refused(refused) => {
                 writeln!(output, "refused {}:{}", refused.host, refused.port)?;
             }
+            Event::Asked { host, port, .. } => writeln!(output, "asks for {host}:{port}")?,
             Event::Lost(count) => writeln!(output, "{count} lines lost")?,
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! INVARIANT: the gate is there before the first process is, and outlives the last one; where it cannot be, nothing is started.
 
+mod asked;
 mod command;
 mod ingress;
 mod mode;
@@ -31,6 +32,7 @@ use mira_package::manifest::HostPattern;
 use mira_sandbox::{Entrance, Helper, Refusal, Room, RoomSpec};
 use mira_secret::{SecretBytes, SecretName, SecretValue};
 
+use asked::Asked;
 pub use command::CommandNetwork;
 pub(crate) use ingress::Ingress;
 pub use mode::NetworkMode;
@@ -139,6 +141,7 @@ pub struct Net {
     brokered: Vec<(Broker, SecretValue)>,
     tokens: Option<Tokens>,
     way: Way,
+    asked: Asked,
     trust: trust::Files,
     residents: Arc<Residents>,
     /// Its end is the end of all connections.
@@ -243,6 +246,7 @@ impl Net {
             brokered,
             tokens,
             way,
+            asked: Asked::new(&spec.rules),
             trust,
             residents,
             serving: Mutex::new(serving),
@@ -304,6 +308,10 @@ impl Net {
     ///
     /// A port cannot be listened on; the rules are the old ones then.
     pub fn replace(&self, rules: &[Rule]) -> Result<(), NetworkError> {
+        self.asked.replace(rules, |rules| self.enforce(rules))
+    }
+
+    fn enforce(&self, rules: &[Rule]) -> Result<(), NetworkError> {
         let policy = policy(
             &self.name,
             self.is_command,

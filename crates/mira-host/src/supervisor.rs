@@ -175,15 +175,15 @@ impl Supervisor {
     ///
     /// See [`Supervisor::begin`] and [`Up::wait`].
     pub async fn start(&self, spec: InstanceSpec) -> Result<(), StartError> {
-        self.begin(spec).await?.up.wait().await
+        self.begin(spec, false).await?.up.wait().await
     }
 
-    /// Begins to start an instance.
+    /// Begins to start an instance. If `asks`, calls of hosts that no rule names wait for [`Supervisor::answer`] for a while, and its events say so.
     ///
     /// # Errors
     ///
     /// Says what does not fit together, is missing or is taken already; nothing was started then.
-    pub async fn begin(&self, spec: InstanceSpec) -> Result<Begun, StartError> {
+    pub async fn begin(&self, spec: InstanceSpec, asks: bool) -> Result<Begun, StartError> {
         if self.instances().contains_key(&spec.id) {
             return Err(StartError::AlreadyThere { id: spec.id });
         }
@@ -207,7 +207,7 @@ impl Supervisor {
             instances.insert(id, Arc::clone(&instance));
         }
         let (events, gone) = (instance.subscribe(), Gone(instance.gone()));
-        instance.run();
+        instance.run(asks);
         let (tell, up) = tokio::sync::oneshot::channel();
         let rise = instance.rise();
         // Neither is kept by this task: dropping the last handle to us has to end everything.
@@ -260,6 +260,19 @@ impl Supervisor {
         let instance = self.instance(id)?;
         match instance.net() {
             Some(net) => Ok(net.replace(rules)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers what was asked about a host; if `allow`, an instance may call it for as long as it runs. What was not asked is not answered.
+    ///
+    /// # Errors
+    ///
+    /// There is no such instance, or it cannot be done; who waits is refused then.
+    pub fn answer(&self, id: &str, host: &str, port: u16, allow: bool) -> Result<(), RulesError> {
+        let instance = self.instance(id)?;
+        match instance.net() {
+            Some(net) => Ok(net.answer(host, port, allow)?),
             None => Ok(()),
         }
     }

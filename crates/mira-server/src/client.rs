@@ -21,8 +21,8 @@ use tokio::net::UnixStream;
 use crate::lines;
 use crate::socket::Place;
 use crate::wire::{
-    Autosave, Event, Failure, InstanceState, LEAVING, NotText, RuleSpec, START_PROTOCOL, Spec,
-    StartLine, StartRequest, Stopped, ValueHead,
+    AnswerRequest, Autosave, Event, Failure, InstanceState, LEAVING, NotText, RuleSpec,
+    START_PROTOCOL, Spec, StartLine, StartRequest, Stopped, ValueHead,
 };
 
 /// How long a supervisor that was just started has until it listens.
@@ -84,6 +84,17 @@ pub trait Spawn: Sync {
     ///
     /// Returns what it said, if it ended or did not get ready.
     fn spawn(&self, timeout: Duration) -> Result<(), String>;
+}
+
+/// What an instance has of the one that starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// Nothing: it runs on.
+    None,
+    /// It stops when the connection ends.
+    Attached,
+    /// The same, and whoever follows it answers what it asks ([`Event::Asked`], [`Client::answer`]).
+    Answering,
 }
 
 /// The supervisor of a home, as a command sees it.
@@ -160,6 +171,27 @@ impl Client {
         let rules = serde_json::to_vec(&rules).map_err(io::Error::other)?;
         let answer = self.call_with(Method::PUT, &path, rules.into()).await?;
         Ok(answer.is_some_and(|answer| answer.status() != StatusCode::NOT_FOUND))
+    }
+
+    /// Answers what was asked about a host; if `allow`, the instance may call it for as long as it runs. Otherwise its rules decide.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be done, or the supervisor cannot be reached or understood.
+    pub async fn answer(
+        &self,
+        id: &str,
+        host: &str,
+        port: u16,
+        allow: bool,
+    ) -> Result<(), ClientError> {
+        let path = format!("/v1/instances/{id}/answers");
+        let host = host.to_owned();
+        let answer = serde_json::to_vec(&AnswerRequest { host, port, allow });
+        let answer = answer.map_err(io::Error::other)?;
+        // An instance that is gone waits for nothing.
+        self.call_with(Method::POST, &path, answer.into()).await?;
+        Ok(())
     }
 
     /// Returns what the services of an instance know Mira by when it posts them events; `None` if it does not run, or takes none.
@@ -281,11 +313,12 @@ impl Client {
         &self,
         spec: &InstanceSpec,
         autosave: Option<&Autosave>,
-        attached: bool,
+        attachment: Attachment,
         spawn: &dyn Spawn,
     ) -> Result<Starting, ClientError> {
         let request = StartRequest {
-            attached,
+            attached: attachment != Attachment::None,
+            asks: attachment == Attachment::Answering,
             spec: Spec::try_from(spec)?,
             values: spec.values.iter().map(ValueHead::from).collect(),
             autosave: autosave.map(TryInto::try_into).transpose()?,

@@ -15,7 +15,7 @@ mod server;
 mod socket;
 mod wire;
 
-pub use client::{Client, ClientError, Events, Spawn, Started, Starting};
+pub use client::{Attachment, Client, ClientError, Events, Spawn, Started, Starting};
 pub use server::{Leaving, ServeError, ServeOptions, describe, serve};
 pub use socket::{Place, PlaceError, Reserved};
 pub use wire::{

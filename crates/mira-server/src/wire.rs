@@ -39,10 +39,24 @@ pub(crate) const LINE_BYTES_MAX: usize = 512 * 1024;
 pub(crate) struct StartRequest {
     /// Stop the instance when this connection ends.
     pub(crate) attached: bool,
+    /// Hold calls of hosts that no rule names, until they are answered or time is up: somebody who can answer follows this connection.
+    pub(crate) asks: bool,
     pub(crate) spec: Spec,
     pub(crate) values: Vec<ValueHead>,
     /// What is needed to take snapshots by itself, if it is to.
     pub(crate) autosave: Option<AutosaveSpec>,
+}
+
+/// What is answered about a host that an instance called.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct AnswerRequest {
+    /// The host, as it was asked about.
+    pub(crate) host: String,
+    /// The port.
+    pub(crate) port: u16,
+    /// Let it be called for as long as the instance runs. Otherwise the rules decide, which may have been replaced in the meantime.
+    pub(crate) allow: bool,
 }
 
 /// One line of the answer to a start.

@@ -123,10 +123,11 @@ pub(crate) fn run(
     for name in choose::in_the_way(&chosen) {
         environment.remove(name.as_ref());
     }
-    for Chosen { name, value, .. } in &chosen {
+    for given in &chosen {
+        let Chosen { name, value, .. } = given;
         // EXPOSE: to the redactor, which looks for it in the program's output.
         needles.add(name.as_str(), value.expose());
-        if !args.gate.brokers(name) {
+        if !args.gate.brokers(given) {
             add(
                 &mut environment,
                 name.as_str().as_ref(),
@@ -139,7 +140,7 @@ pub(crate) fn run(
         add(&mut environment, &name, value.as_encoded_bytes())?;
     }
     let held = chosen.into_iter();
-    let held = held.filter(|chosen| !args.gate.brokers(&chosen.name));
+    let held = held.filter(|chosen| !args.gate.brokers(chosen));
     let mut deliveries: Vec<Delivery> = held.map(|chosen| chosen.delivery).collect();
     // The parts of AWS credentials are one secret.
     deliveries.dedup_by(|a, b| a.secret_id == b.secret_id);

@@ -1,5 +1,6 @@
 //! Apps as a command uses them: the instances of the home, and their supervisor.
 
+mod asking;
 pub(crate) mod autosave;
 mod error;
 mod follow;

@@ -33,7 +33,8 @@ impl Gates for Gatekeeper {
             chosen.map(|chosen| &chosen.value)
         };
         let names = args.broker.iter().map(|brokered| &brokered.name);
-        let missing: Vec<_> = names.filter(|name| value(name).is_none()).collect();
+        let is_there = |name: &&SecretName| chosen.iter().any(|chosen| chosen.is_meant_by(name));
+        let missing: Vec<_> = names.filter(|name| !is_there(name)).collect();
         if !missing.is_empty() {
             return Err(CommandError::missing(
                 "not among the secrets of this run:".to_owned(),
@@ -41,14 +42,12 @@ impl Gates for Gatekeeper {
             )
             .hint("`mira set NAME` saves one; --only, --except and --scope choose among them."));
         }
-        let mut brokered = Vec::new();
-        for secret in &args.broker {
-            let hosts = secret.hosts.iter().map(|host| named_host(host));
-            let hosts = hosts.collect::<Result<_, _>>()?;
-            if let Some(value) = value(&secret.name) {
-                brokered.push(Broker::new(&secret.name, value, hosts, Vec::new()));
-            }
-        }
+        let brokered = chosen.iter().filter(|chosen| args.brokers(chosen));
+        let brokered = brokered.map(|chosen| {
+            let hosts = args.hosts(chosen).map(named_host);
+            let hosts = hosts.collect::<Result<_, CommandError>>()?;
+            Ok(Broker::new(&chosen.name, &chosen.value, hosts, Vec::new()))
+        });
         let rules = args.allow.iter().map(|text| {
             Ok(Rule {
                 hosts: host("--allow", text)?,
@@ -71,7 +70,7 @@ impl Gates for Gatekeeper {
                 home.path(),
                 path.as_deref(),
             ),
-            brokered,
+            brokered: brokered.collect::<Result<_, CommandError>>()?,
             has_tokens: false,
         };
         begin(&network, value, ui)

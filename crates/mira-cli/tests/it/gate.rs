@@ -1,5 +1,6 @@
 //! The gate as a user meets it: real clients, and real tries to get around it.
 
+mod asked;
 mod clients;
 mod corpus;
 mod quiet;

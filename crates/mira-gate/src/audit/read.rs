@@ -178,6 +178,7 @@ impl Reader {
                     batch.begin(Row::from(begin));
                 }
                 Some(wire::Line::End(end)) => batch.end(&end, &mut self.open),
+                Some(wire::Line::Of(of)) => batch.name(&of, &mut self.open),
                 _ => {}
             }
             source.line.clear();
@@ -200,7 +201,9 @@ fn parsed(line: &[u8]) -> (Option<wire::Line<'_>>, bool) {
         return (Some(whole), true);
     }
     let begins = |start: &[u8]| line.windows(start.len()).rposition(|part| part == start);
-    let last = begins(wire::BEGIN).max(begins(wire::END));
+    let last = begins(wire::BEGIN)
+        .max(begins(wire::END))
+        .max(begins(wire::OF));
     let rest = last.and_then(|at| line.get(at..)).unwrap_or_default();
     (serde_json::from_slice(rest).ok(), false)
 }
@@ -219,6 +222,17 @@ impl Batch {
             self.open.insert(row.id.clone(), self.rows.len());
         }
         self.rows.push(row);
+    }
+
+    fn name(&mut self, of: &wire::Of<'_>, before: &mut HashMap<String, Row>) {
+        let row = match self.open.get(&*of.id) {
+            Some(at) => self.rows.get_mut(*at),
+            // It was returned already, and will say so when it is returned again.
+            None => before.get_mut(&*of.id),
+        };
+        if let Some(row) = row {
+            row.service = Some(of.service.to_string());
+        }
     }
 
     fn end(&mut self, end: &wire::End<'_>, before: &mut HashMap<String, Row>) {

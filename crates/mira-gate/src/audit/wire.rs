@@ -1,6 +1,6 @@
 //! A line of the record, as it is written and read.
 //!
-//! An attempt is two lines that share an id, or one where it was refused at once. INVARIANT: every text in them is of a bounded length, whatever a
+//! An attempt is two lines that share an id, or one where it was refused at once; a third may say between them whose it is. INVARIANT: every text in them is of a bounded length, whatever a
 //! program asked for.
 
 use std::borrow::Cow;
@@ -19,6 +19,9 @@ pub(super) const BEGIN: &[u8] = br#"{"begin":{"#;
 /// What stands at the beginning of each line that ends one.
 pub(super) const END: &[u8] = br#"{"end":{"#;
 
+/// What stands at the beginning of each line that says whose one is.
+pub(super) const OF: &[u8] = br#"{"of":{"#;
+
 /// The longest host that is kept, in bytes.
 // LIMIT: RFC 1035, section 2.3.4; what is longer was no name, and is told from others by its beginning.
 const HOST_BYTES_MAX: usize = 253;
@@ -34,6 +37,8 @@ pub(super) enum Line<'a> {
     Begin(Begin<'a>),
     #[serde(borrow)]
     End(End<'a>),
+    #[serde(borrow)]
+    Of(Of<'a>),
 }
 
 #[derive(Deserialize)]
@@ -79,8 +84,17 @@ pub(super) struct End<'a> {
     pub(super) refused: Option<Cow<'a, str>>,
 }
 
+/// Which service an attempt is of.
+#[derive(Deserialize)]
+pub(super) struct Of<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) service: Cow<'a, str>,
+}
+
 /// What tells one attempt from all others.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id {
     pub(super) run: u64,
     pub(super) number: u64,
@@ -135,6 +149,15 @@ pub(super) fn begin(
     }
     line.extend_from_slice(alike);
     line.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+/// Appends the line that says which service an attempt is of.
+pub(super) fn of(line: &mut Vec<u8>, id: Id, service: &str) -> io::Result<()> {
+    line.extend_from_slice(OF);
+    write!(line, r#""id":"{id}","service":"#)?;
+    serde_json::to_writer(&mut *line, service)?;
+    line.extend_from_slice(b"}}\n");
     Ok(())
 }
 

@@ -17,6 +17,10 @@ struct Room {
 }
 
 async fn room() -> Room {
+    room_of(Owner::Only("web".into())).await
+}
+
+async fn room_of(owner: Owner) -> Room {
     let folder = tempfile::tempdir().unwrap();
     let mut policy = Policy::builder("app");
     policy.allow("api.example.org".parse().unwrap(), Origin::Manifest);
@@ -26,12 +30,7 @@ async fn room() -> Room {
     let names = Arc::new(Names::default());
     let audit = Audit::open(&folder.path().join("net"), "app", Keep::default()).unwrap();
     let policy = move || Arc::clone(&policy);
-    let answerer = Arc::new(Answerer::new(
-        Arc::clone(&names),
-        audit,
-        policy,
-        Some("web"),
-    ));
+    let answerer = Arc::new(Answerer::new(Arc::clone(&names), audit, policy, owner));
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (udp, tcp) = (socket.local_addr().unwrap(), listener.local_addr().unwrap());
@@ -351,4 +350,20 @@ async fn what_cannot_be_recorded_is_not_answered() {
     // That a listed name is looked up is no attempt, and is not recorded.
     let (code, _) = room.look_up("api.example.org.", RecordType::A).await;
     assert_eq!(code, ResponseCode::NoError);
+}
+
+#[tokio::test]
+async fn a_look_up_is_of_the_service_that_asked_from_its_port() {
+    let room = room_of(Owner::LookedFor(Arc::new(|by, from| {
+        Some(format!("{by:?} {}", from.ip()).into())
+    })))
+    .await;
+    room.look_up("a.test.", RecordType::A).await;
+    let mut stream = TcpStream::connect(room.tcp).await.unwrap();
+    let query = query("b.test.", RecordType::TXT);
+    ask_over_tcp(&mut stream, &query).await.unwrap();
+    let mut reader = Reader::new(&room.folder.path().join("net"), Filter::default());
+    let rows = reader.read().unwrap().into_iter();
+    let services: Vec<_> = rows.filter_map(|row| row.service).collect();
+    assert_eq!(services, ["Udp 127.0.0.1", "Tcp 127.0.0.1"]);
 }

@@ -25,6 +25,7 @@ use crate::broker::aws::{self, AwsError, AwsKeys, Payload};
 use crate::broker::token::{self, Destination};
 use crate::broker::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
 use crate::denial::Denial;
+use crate::owner::Caller;
 use crate::policy::{Policy, Reason, Rule, Verdict};
 use crate::shared::{Current, DialError, Shared};
 
@@ -36,7 +37,7 @@ const WHOLE_BYTES_MAX: u64 = 16 * 1024;
 pub(crate) struct Connection {
     gate: Arc<Shared>,
     target: Target,
-    service: Option<Box<str>>,
+    caller: Caller,
     view: Mutex<Arc<View>>,
     /// What the connection becomes when its HTTP has ended.
     upgrade: Mutex<Option<Upgrade>>,
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
 /// What one policy says of the connection's host.
 struct View {
     current: Arc<Current>,
+    /// Whether it is known who calls: what the rows share says it then, if anybody does.
+    is_named: bool,
     verdict: Verdict,
     /// What the rows of its requests share, where they are allowed.
     alike: Option<Alike>,
@@ -78,12 +81,12 @@ impl From<AwsError> for Failure {
 }
 
 impl Connection {
-    pub(crate) fn new(gate: Arc<Shared>, target: Target, service: Option<Box<str>>) -> Arc<Self> {
-        let view = View::new(gate.current.load_full(), &gate, &target, service.as_deref());
+    pub(crate) fn new(gate: Arc<Shared>, target: Target, caller: Caller) -> Arc<Self> {
+        let view = View::new(gate.current.load_full(), &gate, &target, &caller);
         Arc::new(Self {
             gate,
             target,
-            service,
+            caller,
             view: Mutex::new(Arc::new(view)),
             upgrade: Mutex::new(None),
         })
@@ -111,16 +114,23 @@ impl Connection {
             },
         };
         let answer = self.exchange(&view, how, head, body).await;
-        Ok(answer.unwrap_or_else(|failure| self.failed(&view, how, failure)))
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(failure) => {
+                self.caller.known().await;
+                Ok(self.failed(&view, how, failure))
+            }
+        }
     }
 
     fn view(&self) -> Arc<View> {
         let current = self.gate.current.load();
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&current, &view.current) {
+        let is_of_now = Arc::ptr_eq(&current, &view.current);
+        if !is_of_now || !view.is_named && self.caller.is_known() {
             let current = Arc::clone(&current);
-            let service = self.service.as_deref();
-            *view = Arc::new(View::new(current, &self.gate, &self.target, service));
+            let new = View::new(current, &self.gate, &self.target, &self.caller);
+            *view = Arc::new(new);
         }
         Arc::clone(&view)
     }
@@ -233,12 +243,15 @@ impl Connection {
             _ => self.gate.audit.begin(&self.attempt(how, &view.verdict)),
         };
         let entry = entry.map_err(|_| Failure::Refused(Reason::Limit("record")))?;
+        if !view.is_named {
+            self.caller.name(&entry);
+        }
         Ok(Exchange::new(entry, Arc::clone(&view.current)))
     }
 
     fn attempt<'a>(&'a self, how: How<'a>, verdict: &'a Verdict) -> Attempt<'a> {
         Attempt {
-            service: self.service.as_deref(),
+            service: self.caller.now(),
             host: &self.target.text,
             address: None,
             port: self.target.port,
@@ -415,10 +428,11 @@ pub(crate) fn denied(denial: &Denial) -> Response<Answer> {
 }
 
 impl View {
-    fn new(current: Arc<Current>, gate: &Shared, target: &Target, service: Option<&str>) -> Self {
+    fn new(current: Arc<Current>, gate: &Shared, target: &Target, caller: &Caller) -> Self {
+        let is_named = caller.is_known();
         let verdict = current.policy.decide(&target.host, target.port);
         let request = Attempt {
-            service,
+            service: caller.now().filter(|_| is_named),
             host: &target.text,
             address: None,
             port: target.port,
@@ -431,6 +445,7 @@ impl View {
         let secrets = current.policy.secrets().iter().enumerate();
         let mine = secrets.filter(|(_, secret)| secret.is_for(&target.host, target.port));
         Self {
+            is_named,
             mine: mine.map(|(place, _)| place).collect(),
             is_brokered: current.policy.is_brokered(&target.host, target.port),
             alike: match verdict {

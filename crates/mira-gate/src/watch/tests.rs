@@ -17,12 +17,16 @@ struct Room {
 }
 
 fn room() -> Room {
+    room_of(Owner::Unknown)
+}
+
+fn room_of(owner: Owner) -> Room {
     let folder = tempfile::tempdir().unwrap();
     let names = Arc::new(Names::default());
     let audit = Audit::open(&folder.path().join("net"), "app", Keep::default()).unwrap();
     let (wire, socket) = UnixDatagram::pair().unwrap();
     socket.set_nonblocking(true).unwrap();
-    let watcher = Watcher::new(Arc::clone(&names), audit, None);
+    let watcher = Watcher::new(Arc::clone(&names), audit, owner);
     tokio::spawn(watcher.run(socket.into(), |port| port == 443));
     Room {
         folder,
@@ -129,6 +133,22 @@ async fn tries_to_leave_are_recorded_by_protocol_destination_and_name() {
 }
 
 #[tokio::test]
+async fn a_packet_is_of_the_service_that_its_ports_socket_is_of() {
+    let room = room_of(Owner::LookedFor(Arc::new(|by, from| {
+        let is_asked = from == "127.0.0.1:40000".parse().unwrap();
+        (by == Transport::Udp && is_asked).then(|| "worker".into())
+    })));
+    room.send(&v4("192.0.2.1", IpNumber::UDP, &udp(53)));
+    room.send(&v4("192.0.2.1", IpNumber::TCP, &tcp(25)));
+    room.send(&v4("192.0.2.1", IpNumber::ICMP, &[8, 0, 0, 0, 0, 0, 0, 0]));
+    room.recorded_at_least(3).await;
+    let mut reader = Reader::new(&room.folder.path().join("net"), Filter::default());
+    let rows = reader.read().unwrap().into_iter();
+    let services: Vec<_> = rows.map(|row| row.service).collect();
+    assert_eq!(services, [Some("worker".to_owned()), None, None]);
+}
+
+#[tokio::test]
 async fn what_is_cut_off_or_no_packet_stops_nothing() {
     let room = room();
     for garbage in [&b""[..], b"x", &[0xff; 60], &[0x45; 10]] {
@@ -166,13 +186,14 @@ async fn a_flood_is_two_lines_a_second() {
 async fn a_scan_is_bounded_and_what_is_beyond_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let audit = Audit::open(&folder.path().join("net"), "app", Keep::default()).unwrap();
-    let mut watcher = Watcher::new(Arc::default(), audit, None);
+    let mut watcher = Watcher::new(Arc::default(), audit, Owner::Unknown);
     for port in 0..u16::MAX {
-        watcher.count(Destination {
+        let to = Destination {
             protocol: "tcp".into(),
             address: Some("192.0.2.1".parse().unwrap()),
             port,
-        });
+        };
+        watcher.count(to, None).await;
     }
     watcher.write_counted();
     let rows = Reader::new(&folder.path().join("net"), Filter::default())

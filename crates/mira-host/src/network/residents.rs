@@ -1,18 +1,18 @@
-//! Which service of an instance a connection in its room is from: the system's table of sockets says which one was connected from an
+//! Which service of an instance a connection or a packet in its room is from: the system's tables of sockets say which one has an
 //! address (proc_pid_net(5)), and a service's processes show which of them has it open (proc_pid_fd(5)).
 //!
-//! It is for the record alone: nothing is allowed or refused by it. A program that closes its connection at once, or hands it to
-//! another service, is recorded without a service, or under the other's name.
+//! It is for the record alone: nothing is allowed or refused by it. A program that closes its socket at once, or hands it to
+//! another service, is recorded without a service, or under the other's name. So is a try to connect that failed: the system forgets its address.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mira_gate::Owner;
+use mira_gate::{Owner, Transport};
 
 /// How many processes of a service are looked at.
-// LIMIT: a connection waits for that look; a service with more is recorded without its name.
+// LIMIT: a row waits for that look; a service with more is recorded without its name.
 const PROCESSES_MAX: usize = 1000;
 
 /// The services that live in a room.
@@ -47,12 +47,12 @@ impl Residents {
             [only] => Owner::Only((*only).into()),
             _ => {
                 let residents = Arc::clone(self);
-                Owner::LookedFor(Arc::new(move |from| residents.find(from)))
+                Owner::LookedFor(Arc::new(move |by, from| residents.find(by, from)))
             }
         }
     }
 
-    fn find(&self, from: SocketAddr) -> Option<Box<str>> {
+    fn find(&self, by: Transport, from: SocketAddr) -> Option<Box<str>> {
         let keepers = self.keepers().clone();
         let processes: Vec<(Box<str>, Vec<u32>)> = keepers
             .into_iter()
@@ -60,7 +60,7 @@ impl Residents {
             .collect();
         // All of them live in one room, and see the same table.
         let anybody = *processes.iter().find_map(|(_, all)| all.last())?;
-        let socket = format!("socket:[{}]", inode(anybody, from)?);
+        let socket = format!("socket:[{}]", inode(anybody, by, from)?);
         let (service, _) = processes
             .into_iter()
             .find(|(_, all)| all.iter().any(|process| has_open(*process, &socket)))?;
@@ -104,16 +104,23 @@ fn descendants(keeper: u32) -> Vec<u32> {
     all
 }
 
-/// Returns the socket that was connected from an address, where this process lives.
-fn inode(process: u32, from: SocketAddr) -> Option<u64> {
-    // A socket of IPv6 may have connected by IPv4, and is in the table of its own kind.
-    ["tcp", "tcp6"].iter().find_map(|table| {
+/// Returns the socket that has an address, where this process lives.
+fn inode(process: u32, by: Transport, from: SocketAddr) -> Option<u64> {
+    // A socket of IPv6 may speak IPv4, and is in the table of its own kind.
+    let tables = match by {
+        Transport::Tcp => ["tcp", "tcp6"],
+        Transport::Udp => ["udp", "udp6"],
+    };
+    tables.iter().find_map(|table| {
         let table = fs::read_to_string(format!("/proc/{process}/net/{table}")).ok()?;
         table.lines().skip(1).find_map(|line| {
             let mut fields = line.split_ascii_whitespace();
             let local = address(fields.nth(1)?)?;
-            let is_it = local.ip().to_canonical() == from.ip().to_canonical()
-                && local.port() == from.port();
+            let ip = local.ip().to_canonical();
+            // A socket that sends packets to anybody has no address of its own, but a port that no other has.
+            let is_bound = by == Transport::Tcp || !ip.is_unspecified();
+            let is_it =
+                local.port() == from.port() && (ip == from.ip().to_canonical() || !is_bound);
             // After the local address: the other, state, queues, timer, retransmissions, user, time-out.
             is_it.then(|| fields.nth(7)?.parse().ok()).flatten()
         })
@@ -154,7 +161,7 @@ fn has_open(process: u32, socket: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 
@@ -170,10 +177,34 @@ mod tests {
             let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let from = stream.local_addr().unwrap();
             let me = std::process::id();
-            let socket = format!("socket:[{}]", inode(me, from).unwrap());
+            let socket = format!("socket:[{}]", inode(me, Transport::Tcp, from).unwrap());
             assert!(has_open(me, &socket), "{listen}");
             drop(stream);
             assert!(!has_open(me, &socket), "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_sends_packets_is_found_by_its_port_whether_it_is_connected_or_not() {
+        for (bound, connected) in [
+            ("127.0.0.1:0", true),
+            ("0.0.0.0:0", false),
+            ("[::]:0", false),
+        ] {
+            let Ok(sender) = UdpSocket::bind(bound) else {
+                // A machine without IPv6 has nothing to find.
+                assert!(bound.starts_with('['), "{bound}");
+                continue;
+            };
+            if connected {
+                sender.connect("127.0.0.1:9").unwrap();
+            }
+            let from = SocketAddr::from(([127, 0, 0, 1], sender.local_addr().unwrap().port()));
+            let me = std::process::id();
+            let socket = format!("socket:[{}]", inode(me, Transport::Udp, from).unwrap());
+            assert!(has_open(me, &socket), "{bound}");
+            drop(sender);
+            assert!(!has_open(me, &socket), "{bound}");
         }
     }
 }

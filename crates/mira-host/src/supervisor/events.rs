@@ -30,6 +30,15 @@ pub enum Event {
     Line(Arc<LogLine>),
     /// A try to call a host was refused.
     Refused(Arc<Refused>),
+    /// A service calls a host that no rule names, and waits for a person's answer.
+    Asked {
+        /// The service, where it is known.
+        service: Option<Box<str>>,
+        /// The host. A program chose it.
+        host: Box<str>,
+        /// The port.
+        port: u16,
+    },
     /// This many lines were lost here, because they were not read in time. They are in the logs.
     Lost(u64),
 }
@@ -38,7 +47,9 @@ impl Event {
     fn bytes(&self) -> usize {
         match self {
             Self::Line(line) => EVENT_BYTES + line.line.len(),
-            Self::Refused(_) | Self::State { .. } | Self::Lost(_) => EVENT_BYTES,
+            Self::Refused(_) | Self::State { .. } | Self::Asked { .. } | Self::Lost(_) => {
+                EVENT_BYTES
+            }
         }
     }
 }
@@ -95,10 +106,10 @@ impl Queue {
     fn push(&self, event: Event, bytes_max: usize) {
         let mut inner = self.lock();
         let bytes = event.bytes();
-        // States are few, and what a reader must not miss: there is twice the room for them.
+        // States and questions are few, and what a reader must not miss: there is twice the room for them.
         let room = match event {
             Event::Line(_) | Event::Refused(_) => bytes_max,
-            Event::State { .. } | Event::Lost(_) => 2 * bytes_max,
+            Event::State { .. } | Event::Asked { .. } | Event::Lost(_) => 2 * bytes_max,
         };
         if inner.bytes + bytes <= room {
             inner.bytes += bytes;
@@ -203,6 +214,7 @@ mod tests {
                 Event::Lost(count) => format!("lost {count}"),
                 Event::State { service, .. } => service.to_string(),
                 Event::Refused(refused) => refused.host.to_string(),
+                Event::Asked { host, .. } => host.to_string(),
             });
         }
         texts

@@ -198,9 +198,14 @@ impl Instance {
         report::fetch(report, self.net(), authorization, &self.needles).await
     }
 
-    /// Has the services run, from now on and for as long as this instance is there.
-    pub(super) fn run(&self) {
+    /// Has the services run, from now on and for as long as this instance is there. If `asks`, whoever follows its events is asked about hosts that no
+    /// rule names.
+    pub(super) fn run(&self, asks: bool) {
         if let Some(net) = self.net() {
+            if asks {
+                let (net, hub) = (Arc::downgrade(net), Arc::downgrade(&self.hub));
+                tokio::spawn(tell_questions(net, hub));
+            }
             tokio::spawn(tell_refusals(
                 net.gate().refusals(),
                 Arc::downgrade(&self.hub),
@@ -334,6 +339,29 @@ async fn tell_refusals(mut refusals: broadcast::Receiver<Refused>, hub: Weak<Hub
             // All of them are in the record.
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Tells of what a person is to be asked, for as long as there is anybody to tell.
+fn tell_questions(net: Weak<Net>, hub: Weak<Hub>) -> impl Future<Output = ()> {
+    // Before this is first polled: the services are started in the meantime.
+    let questions = net.upgrade().map(|net| net.questions());
+    async move {
+        let Some(mut questions) = questions else {
+            return;
+        };
+        while let Some(question) = questions.recv().await {
+            let event = Event::Asked {
+                service: question.service.clone(),
+                host: question.host.to_string().into(),
+                port: question.port,
+            };
+            let (Some(net), Some(hub)) = (net.upgrade(), hub.upgrade()) else {
+                return;
+            };
+            net.keep(question);
+            hub.publish([event]);
         }
     }
 }

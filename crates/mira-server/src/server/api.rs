@@ -21,7 +21,8 @@ use super::{Desk, start};
 use crate::lines;
 use crate::openapi::{self, About, Answer, Content, Exchange, Operation};
 use crate::wire::{
-    self, Event, Failure, InstanceState, RuleSpec, START_PROTOCOL, StartLine, StartRequest, Stopped,
+    self, AnswerRequest, Event, Failure, InstanceState, RuleSpec, START_PROTOCOL, StartLine,
+    StartRequest, Stopped,
 };
 
 /// The routes, and what they say of themselves.
@@ -128,6 +129,17 @@ fn all() -> Routes {
             ..Exchange::default()
         },
     )
+    .add(
+        "POST",
+        "/v1/instances/{id}/answers",
+        "answer what was asked about a host that an instance called",
+        answer,
+        Exchange {
+            takes: Some(Content::json::<AnswerRequest>()),
+            ..Exchange::default()
+        },
+    )
+    .note("What was not asked, or is answered already, is not answered again. A later answer than a minute counts for later calls.")
     .add(
         "GET",
         "/v1/instances/{id}/events",
@@ -244,6 +256,21 @@ async fn rules(
         Err(error) => return failed(StatusCode::BAD_REQUEST, &error),
     };
     match desk.supervisor.replace_rules(&id, &rules) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error @ supervisor::RulesError::NotThere(_)) => failed(StatusCode::NOT_FOUND, &error),
+        Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),
+    }
+}
+
+/// Answers what was asked about a host.
+async fn answer(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    Json(answer): Json<AnswerRequest>,
+) -> Response {
+    let _work = desk.at_work();
+    let AnswerRequest { host, port, allow } = answer;
+    match desk.supervisor.answer(&id, &host, port, allow) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error @ supervisor::RulesError::NotThere(_)) => failed(StatusCode::NOT_FOUND, &error),
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),

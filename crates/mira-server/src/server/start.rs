@@ -64,12 +64,13 @@ async fn converse(
     let Received {
         spec,
         attached,
+        asks,
         autosave,
     } = match receive(&mut reader, id).await {
         Ok(received) => received,
         Err(error) => return fail(&mut writer, &error).await,
     };
-    let Begun { events, up, gone } = match desk.supervisor.begin(spec).await {
+    let Begun { events, up, gone } = match desk.supervisor.begin(spec, asks).await {
         Ok(begun) => begun,
         Err(error) => return fail(&mut writer, &error).await,
     };
@@ -137,6 +138,7 @@ async fn end_of(reader: &mut (impl AsyncRead + Unpin)) {
 struct Received {
     spec: InstanceSpec,
     attached: bool,
+    asks: bool,
     autosave: Option<Plan>,
 }
 
@@ -183,6 +185,7 @@ async fn receive(reader: &mut (impl AsyncRead + Unpin), id: &str) -> io::Result<
     Ok(Received {
         spec,
         attached: request.attached,
+        asks: request.asks,
         autosave,
     })
 }

@@ -162,6 +162,15 @@ pub enum Event {
         /// Whether a decision of the person could allow it.
         can_be_allowed: bool,
     },
+    /// A service calls a host that no rule names, and waits for an answer, for a minute at most.
+    Asked {
+        /// The service, where it is known.
+        service: Option<String>,
+        /// The host. A program chose it.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// The reader was too slow, and missed this many events.
     Missed {
         /// How many.
@@ -187,6 +196,15 @@ impl From<supervisor::Event> for Event {
                 port: refused.port,
                 reason: refused.reason.to_string(),
                 can_be_allowed: matches!(refused.reason, Reason::NotListed | Reason::Rule(_)),
+            },
+            supervisor::Event::Asked {
+                service,
+                host,
+                port,
+            } => Self::Asked {
+                service: service.map(Into::into),
+                host: host.into(),
+                port,
             },
             supervisor::Event::Lost(events) => Self::Missed { events },
         }

@@ -41,6 +41,7 @@ enum OriginSpec {
     Secret(String),
     Decision,
     CommandLine,
+    Asked,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +90,7 @@ impl From<&Rule> for RuleSpec {
                 Origin::Secret(name) => OriginSpec::Secret(name.to_string()),
                 Origin::Decision => OriginSpec::Decision,
                 Origin::CommandLine => OriginSpec::CommandLine,
+                Origin::Asked => OriginSpec::Asked,
                 _ => OriginSpec::Manifest,
             },
         }
@@ -150,6 +152,7 @@ impl TryFrom<RuleSpec> for Rule {
                 OriginSpec::Secret(name) => Origin::Secret(secret(name)?),
                 OriginSpec::Decision => Origin::Decision,
                 OriginSpec::CommandLine => Origin::CommandLine,
+                OriginSpec::Asked => Origin::Asked,
             },
         })
     }

@@ -26,6 +26,12 @@ impl Chosen {
     pub(super) fn is_aws(&self) -> bool {
         self.kind == Kind::AwsCredentials
     }
+
+    /// Returns whether a name means this value. All parts of AWS credentials are meant by each part's name: only together are they good for a signature.
+    pub(crate) fn is_meant_by(&self, name: &SecretName) -> bool {
+        let by_its_whole = || self.delivery.name == *name || AWS_VARIABLES.contains(&name.as_str());
+        self.name == *name || self.is_aws() && by_its_whole()
+    }
 }
 
 /// Returns the secrets to deliver, refusing names that two sources set differently.

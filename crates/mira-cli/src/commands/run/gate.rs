@@ -27,7 +27,8 @@ pub(crate) struct GateArgs {
     )]
     pub(crate) allow: Vec<String>,
 
-    /// Give it a placeholder for this secret, and put the value into its requests to these hosts; implies --gate
+    /// Give it a placeholder for this secret, and put the value into its requests to these hosts; implies --gate.
+    /// Each part of AWS credentials means all of them: its requests are signed again
     #[arg(
         long,
         value_name = "NAME=HOST[,HOST]",
@@ -45,7 +46,7 @@ pub(crate) struct GateArgs {
 #[derive(Clone, Debug)]
 pub(crate) struct Brokered {
     pub(crate) name: SecretName,
-    pub(crate) hosts: Vec<String>,
+    hosts: Vec<String>,
 }
 
 fn parse_brokered(text: &str) -> Result<Brokered, String> {
@@ -62,9 +63,16 @@ fn parse_brokered(text: &str) -> Result<Brokered, String> {
 }
 
 impl GateArgs {
-    /// Returns whether the program has a placeholder for this secret.
-    pub(super) fn brokers(&self, name: &SecretName) -> bool {
-        self.broker.iter().any(|brokered| brokered.name == *name)
+    /// Returns whether the program has a placeholder for this value.
+    pub(crate) fn brokers(&self, value: &Chosen) -> bool {
+        self.hosts(value).next().is_some()
+    }
+
+    /// Returns the hosts whose requests may carry a value that the program has a placeholder for.
+    pub(crate) fn hosts(&self, value: &Chosen) -> impl Iterator<Item = &str> {
+        let meant = self.broker.iter();
+        let meant = meant.filter(|brokered| value.is_meant_by(&brokered.name));
+        meant.flat_map(|brokered| brokered.hosts.iter().map(String::as_str))
     }
 
     /// Returns whether the program is to run behind a gate.

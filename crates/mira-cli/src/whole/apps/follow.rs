@@ -8,6 +8,7 @@ use mira_store::Instance;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::asking::{Questions, settle};
 use super::{Apps, autosave};
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -56,13 +57,19 @@ pub(super) async fn follow(
     let mut terminated = signal(SignalKind::terminate())?;
     let mut stopping = false;
     let mut shown = Shown::default();
+    let mut questions = Questions::default();
     loop {
         let next = tokio::select! {
+            (asked, answer) = questions.next(ui, instance) => {
+                settle(apps, ui, instance, manifest, &asked, answer).await?;
+                continue;
+            }
             next = following.next() => next?,
             _ = interrupted.recv() => None,
             _ = terminated.recv() => None,
         };
         match next {
+            Some(Started::Event(event @ Event::Asked { .. })) => questions.add(instance, &event),
             Some(Started::Event(event)) => tell(ui, instance, detach, &mut shown, &event)?,
             Some(Started::Up) => {
                 tell_up(apps, ui, instance, manifest, detach).await?;
@@ -126,7 +133,7 @@ fn tell(
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
         }
-        Event::Log { .. } => {}
+        Event::Log { .. } | Event::Asked { .. } => {}
         Event::Missed { events } => ui.say(&format!(
             "{events} lines were not shown; they are in the log"
         )),

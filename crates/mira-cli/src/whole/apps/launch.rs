@@ -5,7 +5,7 @@ use mira_host::instances::{Claim, Instances, KeyWanted, Resolution, Source, Unpa
 use mira_host::service::Value;
 use mira_package::manifest::{Manifest, SecretSpec};
 use mira_secret::{Kind, Scope, SecretName, SecretValue};
-use mira_server::Autosave;
+use mira_server::{Attachment, Autosave};
 use mira_store::{Desired, Instance};
 use mira_vault::{NewSecret, Vault};
 
@@ -128,10 +128,15 @@ pub(crate) fn launch(
     let spawn = Supervisor {
         home: apps.instances.home().clone(),
     };
+    let attachment = match (args.detach, ui.can_ask()) {
+        (true, _) => Attachment::None,
+        (false, true) => Attachment::Answering,
+        (false, false) => Attachment::Attached,
+    };
     apps.wait(async {
         let starting = apps
             .client
-            .start(&spec, autosave.as_ref(), !args.detach, &spawn);
+            .start(&spec, autosave.as_ref(), attachment, &spawn);
         let mut starting = starting.await?;
         // The values are the supervisor's from here on, and so is the instance once it tells of it.
         drop(spec);

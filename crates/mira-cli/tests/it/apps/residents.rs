@@ -27,6 +27,14 @@ const CALL: &str = r#"
 import os, socket, time
 
 def direct(address):
+    service = os.environ["MIRA_SERVICE"]
+    try:
+        socket.getaddrinfo(f"{service}.names.test", 443, type=socket.SOCK_STREAM)
+    except OSError:
+        pass
+    # Open until the end: what is closed at once is nobody's.
+    packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    packets.sendto(b"x", ("198.51.100.%d" % ("web", "worker", "other").index(service), 9))
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as it:
         it.connect((address, 443))
@@ -39,7 +47,7 @@ def rest():
 "#;
 
 #[test]
-fn a_row_names_the_service_that_has_connected() {
+fn a_row_names_the_service_that_has_connected_looked_up_or_sent_a_packet() {
     let house = House::new();
     let health = r#"{command: [sh, -c, 'test -e "$$TMPDIR/$$MIRA_SERVICE"'], interval: 100ms, startPeriod: 60s}"#;
     let app = house.app("callers", &CALLERS.replace("&HEALTH", health));
@@ -50,7 +58,6 @@ fn a_row_names_the_service_that_has_connected() {
         .stdout_text()
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|row| row["how"] == "tunnel")
         .map(|row| {
             let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
             (text("host"), text("service"))
@@ -60,6 +67,12 @@ fn a_row_names_the_service_that_has_connected() {
         ("192.0.2.1", "web"),
         ("192.0.2.2", "worker"),
         ("192.0.2.3", "other"),
+        ("web.names.test", "web"),
+        ("worker.names.test", "worker"),
+        ("other.names.test", "other"),
+        ("198.51.100.0", "web"),
+        ("198.51.100.1", "worker"),
+        ("198.51.100.2", "other"),
     ];
     let expect = expect.map(|(host, service)| (host.to_owned(), service.to_owned()));
     assert_eq!(found, BTreeMap::from(expect), "{log:?}");

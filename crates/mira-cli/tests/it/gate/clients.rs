@@ -11,7 +11,7 @@ use mira_testkit::origin::{AwsKeys, Seen};
 use serde_json::{Value, json};
 
 use super::street::{ALLOWED, BROKERED, REFUSED, Street, holds, said, told};
-use crate::support::{VALUE, set};
+use crate::support::{VALUE, mira, set};
 
 /// What a walk's stream says.
 const EVENTS: [&str; 3] = ["one", "two", "three"];
@@ -19,6 +19,10 @@ const EVENTS: [&str; 3] = ["one", "two", "three"];
 /// Keys for AWS, of the shape that they have.
 const AWS_ID: &str = "AKIA3SGQ7NVTXE2LKD5M";
 const AWS_SECRET: &str = "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";
+
+/// A temporary key, which is saved as one secret.
+const AWS_TEMPORARY_ID: &str = "ASIAQ7WX2M4PKZ5TJ3VB";
+const AWS_TOKEN: &str = "IQoJb3JpZ2luX2VjEPr+Zq8LmN3vXy7RtBw2HcKd9PfGs4/Tj6==";
 
 /// What the denial says at least, where a client shows it.
 const DENIAL: &str = "To allow it: mira run --allow api.refused.test";
@@ -38,6 +42,8 @@ struct Client {
     proxied: &'static str,
     /// What the stream says, for those that follow one.
     events: Vec<String>,
+    /// The names by which AWS's keys are brokered.
+    aws: &'static [&'static str],
     /// What it finds at the hosts.
     prepare: fn(&Street),
 }
@@ -51,6 +57,7 @@ fn client(words: &[&str]) -> Client {
         answered: DENIAL,
         proxied: "403",
         events: EVENTS.map(ToOwned::to_owned).into(),
+        aws: &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
         prepare: |_| {},
     }
 }
@@ -116,16 +123,10 @@ fn by_variables(client: &Client) {
 impl Street {
     /// Lets a client call the three hosts.
     fn walk(&self, client: &Client) -> Output {
-        set(&self.home, "AWS_ACCESS_KEY_ID", AWS_ID);
-        set(&self.home, "AWS_SECRET_ACCESS_KEY", AWS_SECRET);
-        self.brokered.set_aws_keys(AwsKeys {
-            access_key_id: AWS_ID.to_owned(),
-            secret_access_key: AWS_SECRET.to_owned(),
-            session_token: None,
-        });
         (client.prepare)(self);
         let mut run = self.run();
-        for name in ["KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        self.save_aws_keys(client.aws.len() == 1);
+        for name in ["KEY"].iter().chain(client.aws) {
             run.arg("--broker").arg(format!("{name}={}", BROKERED.0));
         }
         run.arg("--").args(&client.words);
@@ -141,6 +142,28 @@ impl Street {
         })
     }
 
+    /// Saves the keys that are good at the host whose requests carry them: as one secret, or each by itself.
+    fn save_aws_keys(&self, as_one: bool) {
+        if as_one {
+            let lines = format!(
+                "aws_access_key_id={AWS_TEMPORARY_ID}\naws_secret_access_key={AWS_SECRET}\naws_session_token={AWS_TOKEN}\n"
+            );
+            mira(&self.home, &["aws", "set", "--stdin", "--no-test"])
+                .stdin_bytes(lines)
+                .run()
+                .assert_code(0);
+        } else {
+            set(&self.home, "AWS_ACCESS_KEY_ID", AWS_ID);
+            set(&self.home, "AWS_SECRET_ACCESS_KEY", AWS_SECRET);
+        }
+        let id = if as_one { AWS_TEMPORARY_ID } else { AWS_ID };
+        self.brokered.set_aws_keys(AwsKeys {
+            access_key_id: id.to_owned(),
+            secret_access_key: AWS_SECRET.to_owned(),
+            session_token: as_one.then(|| AWS_TOKEN.to_owned()),
+        });
+    }
+
     /// Checks what every walk leaves behind, refused or not by whom.
     fn check(&self, client: &Client, output: &Output) {
         let said = said(output);
@@ -151,6 +174,8 @@ impl Street {
         let key = all("key ").pop().unwrap_or_else(|| panic!("{output:?}"));
         // What is the value would be redacted.
         assert!(key.len() >= 20 && !key.contains("redacted"), "{key}");
+        let parts = all("parts ").concat();
+        assert!(!parts.contains("redacted"), "{parts}");
         let [allowed, brokered] = client.fine;
         assert!(all("allowed ").concat().starts_with(allowed), "{output:?}");
         assert!(
@@ -206,6 +231,8 @@ tests! {
     python_aiohttp_with_trust_env: aiohttp() => by_variables;
     python_openai: openai() => in_a_room, by_variables;
     python_boto3: boto3() => in_a_room, by_variables;
+    python_boto3_with_one_secret: boto3_with(&["AWS_CREDENTIALS"]) => in_a_room, by_variables;
+    python_boto3_with_a_part_of_one: boto3_with(&["AWS_ACCESS_KEY_ID"]) => in_a_room;
     node_fetch: node("fetch.mjs") => in_a_room;
     node_https: node("https.mjs") => in_a_room;
     node_undici: node("undici.mjs") => in_a_room, by_variables;
@@ -280,6 +307,10 @@ fn boto3() -> Client {
     boto3.carried = None;
     boto3.events.clear();
     boto3
+}
+
+fn boto3_with(aws: &'static [&'static str]) -> Client {
+    Client { aws, ..boto3() }
 }
 
 /// Builds the client in Go.

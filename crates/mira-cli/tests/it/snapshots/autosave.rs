@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mira_host::instances::{Instances, Surroundings};
-use mira_server::{Autosave, AutosaveState, Client, Event, Place, Spawn, Started, Starting};
+use mira_server::{
+    Attachment, Autosave, AutosaveState, Client, Event, Place, Spawn, Started, Starting,
+};
 use mira_snapshot::Retention;
 use mira_vault::home::Home;
 use mira_vault::{AskError, LockedVault, UnlockOptions};
@@ -239,7 +241,7 @@ async fn start(notes: &Notes, interval: Duration, last: u16) -> Starting {
         .unwrap();
     let client = Client::new(place);
     client
-        .start(&spec, Some(&autosave), true, &Never)
+        .start(&spec, Some(&autosave), Attachment::Attached, &Never)
         .await
         .unwrap()
 }

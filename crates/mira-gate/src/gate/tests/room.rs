@@ -354,3 +354,76 @@ fn resident_bytes() -> usize {
     let kilobytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
     kilobytes.parse::<usize>().unwrap() * 1024
 }
+
+/// A look for a service that ends when it is told to, and the room's port.
+fn looked_for(bench: &Bench, port: u16) -> (std::sync::mpsc::Sender<()>, Serving) {
+    let (end, ended) = std::sync::mpsc::channel();
+    let ended = std::sync::Mutex::new(ended);
+    let listener = TcpListener::bind(("127.0.0.2", port)).unwrap();
+    let openings = RoomOpenings {
+        owner: Owner::LookedFor(Arc::new(move |_, _| {
+            ended.lock().unwrap().recv().ok()?;
+            Some("worker".into())
+        })),
+        ..openings(vec![listener])
+    };
+    (end, bench.gate.serve_room(openings).unwrap())
+}
+
+#[tokio::test]
+async fn no_byte_waits_for_the_look_for_a_service_and_the_row_says_it_afterwards() {
+    let (listener, port) = origin().await;
+    let bench = bench(policy(&[&format!("localhost:{port}")]), Limits::default());
+    let (end, _serving) = looked_for(&bench, port);
+    // One connection that has ended before the look has, and one that goes on.
+    for ends in [true, false] {
+        let mut program = program(port).await;
+        program.write_all(b"hello").await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let mut heard = [0; 5];
+        server.read_exact(&mut heard).await.unwrap();
+        let of_this = || bench.rows().pop().unwrap();
+        assert_eq!((of_this().service, of_this().open), (None, true));
+        if ends {
+            drop((program, server));
+            end.send(()).unwrap();
+            let rows = bench.ended().await;
+            assert_eq!(rows[0].service.as_deref(), Some("worker"));
+            assert_eq!(rows[0].sent, 5);
+            continue;
+        }
+        end.send(()).unwrap();
+        while of_this().service.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(of_this().service.as_deref(), Some("worker"));
+        assert!(of_this().open);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_service_in_its_only_line() {
+    let (_listener, port) = origin().await;
+    let bench = bench(policy(&[]), Limits::default());
+    let (end, _serving) = looked_for(&bench, port);
+    let mut program = program(port).await;
+    assert_eq!(bench.rows(), []);
+    end.send(()).unwrap();
+    let told = ask(&mut program, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(told.starts_with("HTTP/1.1 403"), "{told}");
+    assert_eq!(bench.rows()[0].service.as_deref(), Some("worker"));
+}
+
+#[tokio::test]
+async fn what_is_served_ends_with_the_row_named_or_not() {
+    let (listener, port) = origin().await;
+    let bench = bench(policy(&[&format!("localhost:{port}")]), Limits::default());
+    let (end, _serving) = looked_for(&bench, port);
+    let program = program(port).await;
+    let accepted = listener.accept().await.unwrap();
+    drop((program, accepted));
+    // The look finds nothing.
+    drop(end);
+    let rows = bench.ended().await;
+    assert_eq!(rows[0].service, None);
+}

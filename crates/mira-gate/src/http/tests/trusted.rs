@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::world::{API, World};
 use crate::http::{Site, serve_tls};
+use crate::owner::Caller;
 use crate::trust::{JAVA_PASSWORD, Trust};
 
 fn trust(world: &World) -> Trust {
@@ -92,7 +93,7 @@ async fn java_reads_its_trust_store_and_talks_to_the_gate() {
         let site = Site {
             host: Host::requested(API).unwrap(),
             port: 443,
-            service: None,
+            caller: Caller::Known(None),
         };
         serve_tls(tcp, site, gate).await;
     });

@@ -23,6 +23,7 @@ use super::origin::Origin;
 use crate::audit::{Audit, Filter, Keep, Reader, Row};
 use crate::authority::Authority;
 use crate::http::{Site, serve_plain, serve_tls};
+use crate::owner::Caller;
 use crate::policy::{Brokered, Origin as Why, Policy, PolicyBuilder, Rule};
 use crate::shared::{Current, Dial, DialError, Dialing, Shared};
 use crate::trust::Roots;
@@ -122,7 +123,7 @@ impl World {
         let site = Site {
             host: Host::requested(host).unwrap(),
             port,
-            service: Some("web".into()),
+            caller: Caller::Known(Some("web".into())),
         };
         let gate = Arc::clone(&self.gate);
         match port {

@@ -119,7 +119,7 @@ impl House {
 
     /// Begins an instance, which has to be possible, and follows it.
     pub(crate) fn begin(&self, spec: InstanceSpec) -> Followed<'_> {
-        let begun = self.wait(self.supervisor.begin(spec)).unwrap();
+        let begun = self.wait(self.supervisor.begin(spec, false)).unwrap();
         Followed {
             house: self,
             events: begun.events,
@@ -178,6 +178,7 @@ impl Followed<'_> {
             Event::State { service, state } => format!("{service} {}", state.phase),
             Event::Line(line) => format!("{}: {}", line.service, line.line),
             Event::Refused(refused) => format!("refused {}", refused.host),
+            Event::Asked { host, .. } => format!("asks for {host}"),
             Event::Lost(count) => format!("lost {count}"),
         });
         Some(event)

@@ -57,7 +57,7 @@ fn what_is_wrong_is_told_before_anything_is_started() {
         let first = house.sh("first", &format!("touch {mark}"));
         let mut spec = house.spec(vec![first, house.sh("second", "true")]);
         change(&mut spec);
-        house.wait(house.supervisor.begin(spec)).unwrap_err()
+        house.wait(house.supervisor.begin(spec, false)).unwrap_err()
     };
     let missing = refused(&|spec| spec.services[1].command = vec!["no-such-program".into()]);
     assert!(

@@ -29,6 +29,8 @@ def converse(endpoint, **config):
 
 
 said("key", os.environ["AWS_SECRET_ACCESS_KEY"])
+PARTS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+said("parts", " ".join(os.environ.get(part, "-") for part in PARTS))
 said("allowed", converse(f"{ALLOWED}/echo", signature_version=botocore.UNSIGNED))
 said("brokered", converse(f"{BROKERED}/aws"))
 said("refused", converse(REFUSED))
