@@ -14,6 +14,7 @@ mod neutral;
 mod output;
 mod prompt;
 mod review;
+mod schema;
 mod secret;
 mod server;
 mod settings;

@@ -71,6 +71,9 @@ pub(super) async fn follow(
                 }
             }
             Some(Started::Failed(message)) => {
+                for (service, line) in &shown.unseen {
+                    ui.say(&format!("{service} said at last: {line}"));
+                }
                 return Err(CommandError::failed(format!(
                     "{} did not start: {message}",
                     instance.name
@@ -109,6 +112,8 @@ struct Shown {
     states: BTreeMap<String, String>,
     /// The hosts and ports that it was kept from calling.
     refused: BTreeSet<(String, u16)>,
+    /// The last line of each service, where lines are not shown.
+    unseen: BTreeMap<String, String>,
 }
 
 /// Shows an event of the foreground: lines on stdout, the rest on stderr.
@@ -119,6 +124,7 @@ fn tell(
     Shown {
         states: shown,
         refused,
+        unseen,
     }: &mut Shown,
     event: &Event,
 ) -> Result<(), CommandError> {
@@ -126,7 +132,9 @@ fn tell(
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
         }
-        Event::Log { .. } => {}
+        Event::Log { service, line, .. } => {
+            unseen.insert(service.clone(), line.clone());
+        }
         Event::Missed { events } => ui.say(&format!(
             "{events} lines were not shown; they are in the log"
         )),
