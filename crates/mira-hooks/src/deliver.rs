@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use mira_secret::SecretBytes;
 use mira_store::ClaimedHook;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -112,15 +111,9 @@ fn request(
             request.headers_mut().insert(name, value);
         }
     }
-    let bearer = bearer(&endpoint.token)?;
-    request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    let authorization = endpoint.authorization.clone();
+    request
+        .headers_mut()
+        .insert(header::AUTHORIZATION, authorization);
     Ok(request)
-}
-
-fn bearer(token: &SecretBytes) -> Result<HeaderValue, String> {
-    // EXPOSE: to the service that has the same value in its environment; the header's debug form does not show it.
-    let mut value = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())
-        .map_err(|_| "the delivery token cannot be sent".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
 }
