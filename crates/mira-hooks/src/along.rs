@@ -54,6 +54,7 @@ impl Along {
         let Some(installation) = installation.filter(|_| !endpoint.permissions.is_empty()) else {
             return along;
         };
+        let names = listed_in(&claimed.event, body);
         let grant = |repository| Grant {
             instance: &endpoint.instance,
             app: claimed.sent_to.as_deref(),
@@ -65,8 +66,8 @@ impl Along {
             .placeholder(&grant(claimed.repository.as_deref()))
             .await;
         let mut listed = Vec::new();
-        for name in listed_in(&claimed.event, body) {
-            if let Some(placeholder) = placeholders.placeholder(&grant(Some(&name))).await {
+        for name in &names {
+            if let Some(placeholder) = placeholders.placeholder(&grant(Some(name))).await {
                 listed.push(format!("{name}={placeholder}"));
             }
         }

@@ -199,7 +199,8 @@ fn walk(tree: &Tree, bytes: &[u8], language: &Language, kinds: &[u8], parsed: &m
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
-                for (name, uses) in uses {
+                // In order, so that the rows are the same on each machine.
+                for (name, uses) in BTreeMap::from_iter(uses) {
                     let places = parsed.references.entry(lossy(name)).or_default();
                     places.push_str(&uses.places);
                 }
