@@ -66,10 +66,11 @@ pub(super) fn about(body: &Value) -> Option<About> {
     about_one(body, &body["repository"])
 }
 
-/// Returns the repositories that an event lists.
-fn abouts(body: &Value, list: &str) -> Vec<About> {
-    let list = body[list].as_array().into_iter().flatten();
-    list.filter_map(|one| about_one(body, one)).collect()
+/// Returns that the listed repositories may be seen from now on, where there are any.
+fn seen_now(body: &Value, list: &str) -> Option<Wanted> {
+    let list = body[list].as_array()?.iter();
+    let all: Vec<About> = list.filter_map(|one| about_one(body, one)).collect();
+    (!all.is_empty()).then_some(Wanted::IndexAll(all))
 }
 
 fn about_one(body: &Value, repository: &Value) -> Option<About> {
@@ -140,9 +141,7 @@ fn read(kind: &str, body: &Value, app: Option<i64>) -> Option<Wanted> {
             Wanted::Index(body["after"].as_str()?.to_owned())
         }
         ("installation", "created" | "unsuspend") => Wanted::IndexAll(abouts(body, "repositories")),
-        ("installation_repositories", "added") => {
-            Wanted::IndexAll(abouts(body, "repositories_added"))
-        }
+        ("installation_repositories", "added") => seen_now(body, "repositories_added")?,
         ("installation", "deleted") => {
             Wanted::EraseInstallation(body["installation"]["id"].as_i64()?)
         }
