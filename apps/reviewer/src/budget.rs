@@ -108,7 +108,7 @@ impl Limits {
         let has_fallback = env.text("REVIEWER_MODEL_FALLBACK").is_some();
         match (first, fallback) {
             (None, _) if is_money => Err(SettingError::NoPrices),
-            (_, None) if is_money && has_fallback => Err(SettingError::NoFallbackPrices),
+            (_, None) if is_money && has_fallback => Err(SettingError::PricelessFallback),
             _ => Ok(limits),
         }
     }
@@ -384,7 +384,7 @@ mod tests {
         ]);
         assert_eq!(
             Limits::of(&Env(&fallback_for_nothing)),
-            Err(SettingError::NoFallbackPrices)
+            Err(SettingError::PricelessFallback)
         );
         let negative = env(&[("REVIEWER_PRICE_INPUT", "-1")]);
         assert!(Limits::of(&Env(&negative)).is_err());

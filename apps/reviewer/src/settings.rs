@@ -51,7 +51,7 @@ pub(crate) enum SettingError {
     #[error(
         "a limit of money wants prices of the fallback model too: set REVIEWER_PRICE_FALLBACK_INPUT and REVIEWER_PRICE_FALLBACK_OUTPUT"
     )]
-    NoFallbackPrices,
+    PricelessFallback,
 }
 
 /// Returns the model service that the environment names.

@@ -224,10 +224,8 @@ fn flood(address: SocketAddr, how: &str, at_once: usize) -> Result<(), Failure> 
     };
     std::thread::scope(|scope| {
         let sending: Vec<_> = (0..at_once).map(|_| scope.spawn(send)).collect();
-        let ended = sending.into_iter().map(|one| one.join());
-        ended
-            .map(|one| Ok(one.map_err(|_| "it panicked")??))
-            .collect()
+        let mut ended = sending.into_iter().map(|one| one.join());
+        ended.try_for_each(|one| Ok(one.map_err(|_| "it panicked")??))
     })
 }
 
