@@ -29,6 +29,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("mira-cli", "mcp"),
     DESK,
     HOOKS,
+    ("mira-reviewer", "delivery"),
     ("mira-reviewer", "index"),
 ];
 

@@ -59,9 +59,16 @@ pub(crate) struct Limits {
     pub(crate) pull: Limit,
     /// Of all repositories in a month.
     pub(crate) total: Limit,
-    /// Of a million tokens, which is in millionths of one.
-    pub(crate) input_price: f64,
-    pub(crate) output_price: f64,
+    pub(crate) price: Price,
+    /// The price of the model that is asked while the first one stays away.
+    pub(crate) fallback_price: Price,
+}
+
+/// What a million tokens cost, which is in millionths what one costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Price {
+    pub(crate) input: f64,
+    pub(crate) output: f64,
 }
 
 impl Limits {
@@ -69,7 +76,7 @@ impl Limits {
     ///
     /// # Errors
     ///
-    /// Returns a setting that is no number, for a limit must not be lost by a slip; or a limit of money without prices.
+    /// Returns a setting that is no number, for a limit must not be lost by a slip; or a limit of money without prices of each model.
     pub(crate) fn of(env: &Env<'_>) -> Result<Self, SettingError> {
         let limit = |tokens: &'static str, cost: &'static str| {
             let money = env.money(cost)?;
@@ -78,20 +85,32 @@ impl Limits {
                 cost: money.map(millionths),
             })
         };
-        let input = env.money("REVIEWER_PRICE_INPUT")?;
-        let output = env.money("REVIEWER_PRICE_OUTPUT")?;
+        let price = |input: &'static str, output: &'static str| {
+            let (input, output) = (env.money(input)?, env.money(output)?);
+            Ok(input
+                .zip(output)
+                .map(|(input, output)| Price { input, output }))
+        };
+        let first = price("REVIEWER_PRICE_INPUT", "REVIEWER_PRICE_OUTPUT")?;
+        let fallback = price(
+            "REVIEWER_PRICE_FALLBACK_INPUT",
+            "REVIEWER_PRICE_FALLBACK_OUTPUT",
+        )?;
         let limits = Self {
             month: limit("REVIEWER_MONTH_TOKENS", "REVIEWER_MONTH_COST")?,
             pull: limit("REVIEWER_PULL_TOKENS", "REVIEWER_PULL_COST")?,
             total: limit("REVIEWER_TOTAL_TOKENS", "REVIEWER_TOTAL_COST")?,
-            input_price: input.unwrap_or_default(),
-            output_price: output.unwrap_or_default(),
+            price: first.unwrap_or_default(),
+            fallback_price: fallback.unwrap_or_default(),
         };
         let money = [limits.month, limits.pull, limits.total];
-        if money.iter().any(|limit| limit.cost.is_some()) && (input.is_none() || output.is_none()) {
-            return Err(SettingError::NoPrices);
+        let is_money = money.iter().any(|limit| limit.cost.is_some());
+        let has_fallback = env.text("REVIEWER_MODEL_FALLBACK").is_some();
+        match (first, fallback) {
+            (None, _) if is_money => Err(SettingError::NoPrices),
+            (_, None) if is_money && has_fallback => Err(SettingError::PricelessFallback),
+            _ => Ok(limits),
         }
-        Ok(limits)
     }
 
     /// Returns these limits with a repository's own, which can only be tighter.
@@ -110,7 +129,8 @@ impl Limits {
     }
 
     fn used(&self, input: u64, output: u64) -> Used {
-        let cost = (input as f64).mul_add(self.input_price, output as f64 * self.output_price);
+        let price = self.price;
+        let cost = (input as f64).mul_add(price.input, output as f64 * price.output);
         Used {
             tokens: input.saturating_add(output),
             cost: cost.ceil() as u64,
@@ -150,6 +170,13 @@ struct Sums {
 }
 
 impl Purse {
+    /// Returns the same purse, paying the fallback model's price.
+    pub(crate) fn of_the_fallback(&self) -> Self {
+        let mut purse = self.clone();
+        purse.limits.price = purse.limits.fallback_price;
+        purse
+    }
+
     fn key(&self) -> [Value; 4] {
         [
             self.repo.into(),
@@ -347,6 +374,18 @@ mod tests {
         );
         let priceless = env(&[("REVIEWER_TOTAL_COST", "20")]);
         assert_eq!(Limits::of(&Env(&priceless)), Err(SettingError::NoPrices));
+        let half = env(&[("REVIEWER_TOTAL_COST", "20"), ("REVIEWER_PRICE_INPUT", "1")]);
+        assert_eq!(Limits::of(&Env(&half)), Err(SettingError::NoPrices));
+        let fallback_for_nothing = env(&[
+            ("REVIEWER_TOTAL_COST", "20"),
+            ("REVIEWER_PRICE_INPUT", "1"),
+            ("REVIEWER_PRICE_OUTPUT", "1"),
+            ("REVIEWER_MODEL_FALLBACK", "other"),
+        ]);
+        assert_eq!(
+            Limits::of(&Env(&fallback_for_nothing)),
+            Err(SettingError::PricelessFallback)
+        );
         let negative = env(&[("REVIEWER_PRICE_INPUT", "-1")]);
         assert!(Limits::of(&Env(&negative)).is_err());
     }

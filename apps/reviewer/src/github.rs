@@ -91,7 +91,9 @@ pub(crate) struct GitHub {
 impl GitHub {
     fn url(&self, path: &str) -> String {
         let base = self.base.trim_end_matches('/');
-        format!("{base}/repos/{}/{path}", self.repository)
+        let url = format!("{base}/repos/{}/{path}", self.repository);
+        // The repository itself has no path.
+        url.trim_end_matches('/').to_owned()
     }
 
     /// Calls a path below the repository.

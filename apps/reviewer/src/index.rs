@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::db::{Db, Sql, Value, from_json};
 pub(crate) use language::Language;
-pub(crate) use parse::{Parsed, Reference, parse};
+pub(crate) use parse::{Parsed, parse};
 pub(crate) use walk::{FILE_BYTES_MAX, files};
 
 /// How many rows one statement brings.
@@ -135,7 +135,7 @@ impl Index {
             files.push((path, blob, parsed.language.map_or("", Language::name)));
             let found = parsed.symbols.iter();
             symbols.extend(found.map(|one| (path, &one.name, one.kind, one.line, one.end_line)));
-            let found = places(&parsed.references).into_iter();
+            let found = parsed.references.iter();
             references.extend(found.map(|(name, places)| (path, name, places)));
             let found = parsed.imports.iter();
             imports.extend(found.map(|(what, line)| (path, what, line)));
@@ -250,19 +250,6 @@ impl Statements {
             self.all.push((sql, vec![self.repo.into(), list.into()]));
         }
     }
-}
-
-/// Returns where each name is used: a line of text for each place, with its line and what is around it.
-///
-/// A row for each place instead would be most of what an update costs.
-fn places(references: &[Reference]) -> BTreeMap<&str, String> {
-    let mut all: BTreeMap<&str, String> = BTreeMap::new();
-    for one in references {
-        let places = all.entry(&one.name).or_default();
-        // A name has no line break: it is one word of the grammar.
-        places.push_str(&format!("{} {}\n", one.line, one.inside));
-    }
-    all
 }
 
 /// Writes users one a line.

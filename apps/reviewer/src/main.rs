@@ -14,6 +14,7 @@ mod neutral;
 mod output;
 mod prompt;
 mod review;
+mod schema;
 mod secret;
 mod server;
 mod settings;
@@ -241,6 +242,7 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
             .text("REVIEWER_BOT_NAME")
             .unwrap_or_else(|| "mira-reviewer".to_owned()),
         memory: std::sync::Arc::default(),
+        turns: server::Turns::default(),
         id: data_encoding::HEXLOWER.encode(&id),
     };
     let port = port

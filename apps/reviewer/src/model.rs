@@ -135,7 +135,10 @@ impl Model {
     pub(crate) async fn ask(&self, ask: &Ask, purse: Option<&Purse>) -> Result<Answer, ModelError> {
         let first = self.ask_one(&self.name, ask, purse).await;
         match (&first, &self.fallback) {
-            (Err(ModelError::Away(_)), Some(fallback)) => self.ask_one(fallback, ask, purse).await,
+            (Err(ModelError::Away(_)), Some(fallback)) => {
+                let purse = purse.map(Purse::of_the_fallback);
+                self.ask_one(fallback, ask, purse.as_ref()).await
+            }
             _ => first,
         }
     }

@@ -10,10 +10,12 @@ mod post;
 mod pull;
 mod push;
 mod report;
+mod turns;
 mod wanted;
 mod words;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -30,6 +32,7 @@ use crate::model::Model;
 use crate::review::ReviewError;
 use crate::secret::Key;
 use change::Scope;
+pub(crate) use turns::Turns;
 use wanted::{About, Wanted, about, wanted};
 use work::Work;
 
@@ -54,6 +57,7 @@ pub(crate) struct App {
     pub(crate) memory: Arc<Memory>,
     /// Which server this is, for leases.
     pub(crate) id: String,
+    pub(crate) turns: Turns,
 }
 
 /// Why a delivery is not done.
@@ -68,6 +72,8 @@ pub(crate) enum EventError {
     Database(#[from] sqlx::Error),
     #[error("another server works on this pull request")]
     Busy,
+    #[error("not all repositories have an index yet")]
+    Unfinished,
     #[error("the event has no {0}")]
     Odd(&'static str),
 }
@@ -78,7 +84,7 @@ impl EventError {
         match self {
             Self::GitHub(error) => error.may_pass(),
             Self::Review(ReviewError::Model(error)) => error.may_pass(),
-            Self::Database(_) | Self::Busy => true,
+            Self::Database(_) | Self::Busy | Self::Unfinished => true,
             Self::Review(_) | Self::Odd(_) => false,
         }
     }
@@ -148,7 +154,8 @@ async fn events(
         memory: Arc::clone(&app.memory),
     };
     let wanted = wanted(kind, &event, by);
-    match take(&app, about.as_ref(), &github, wanted, by).await {
+    let tokens = tokens(header("x-mira-github-tokens").unwrap_or_default());
+    match take(&app, about.as_ref(), (&github, &tokens), wanted, by).await {
         Ok(said) => (StatusCode::OK, format!("{said}\n")),
         Err(error) if error.may_pass() => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         // It would fail each time, and is not to come again.
@@ -160,10 +167,18 @@ async fn events(
     }
 }
 
+/// Reads the tokens of the repositories that an event lists: `owner/name=token`, with commas between.
+fn tokens(header: &str) -> BTreeMap<&str, Key> {
+    let pairs = header.split(',').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, token)| (name.trim(), Key::new(token.to_owned())))
+        .collect()
+}
+
 async fn take(
     app: &App,
     about: Option<&About>,
-    github: &GitHub,
+    (github, tokens): (&GitHub, &BTreeMap<&str, Key>),
     wanted: Wanted,
     by: Option<i64>,
 ) -> Result<&'static str, EventError> {
@@ -171,6 +186,7 @@ async fn take(
     match wanted {
         Wanted::Nothing => Ok("nothing to do"),
         Wanted::Review { number, new } => {
+            let _first = app.turns.first();
             let work = Work::open(app, github, about()?, by, number).await?;
             if work.text("/state") != "open" {
                 // It was closed while this waited.
@@ -183,6 +199,7 @@ async fn take(
             let Some(command) = mention::read(&comment.body, &app.bot) else {
                 return Ok("nothing to do");
             };
+            let _first = app.turns.first();
             let work = Work::open(app, github, about()?, by, number).await?;
             work.command(&comment, &command).await
         }
@@ -196,6 +213,7 @@ async fn take(
             Ok("closed")
         }
         Wanted::Index(after) => push::update(app, about()?, github, &after).await,
+        Wanted::IndexAll(all) => push::make_all(app, &all, github, tokens).await,
         Wanted::EraseRepositories(repositories) => erase(app, &repositories).await,
         Wanted::EraseInstallation(installation) => {
             let sql = "SELECT repo FROM rv_repository WHERE installation = $1";
@@ -214,10 +232,11 @@ async fn erase(app: &App, repositories: &[i64]) -> Result<&'static str, EventErr
     Ok("erased")
 }
 
-/// Notes which installation the rows of a repository belong to, and what it is called now.
+/// Notes which installation the rows of a repository belong to, and what it is called now. What is known already costs no write.
 async fn note(app: &App, about: &About) -> Result<(), EventError> {
     let sql = "INSERT INTO rv_repository (repo, installation, name, private, head, indexed) VALUES ($1, $2, $3, $4, '', 0) \
-               ON CONFLICT (repo) DO UPDATE SET installation = excluded.installation, name = excluded.name, private = excluded.private";
+               ON CONFLICT (repo) DO UPDATE SET installation = excluded.installation, name = excluded.name, private = excluded.private \
+               WHERE rv_repository.installation <> excluded.installation OR rv_repository.name <> excluded.name OR rv_repository.private <> excluded.private";
     let values = [
         about.repo.into(),
         about.installation.into(),

@@ -48,6 +48,10 @@ pub(crate) enum SettingError {
     NoNumber(&'static str),
     #[error("a limit of money wants prices: set REVIEWER_PRICE_INPUT and REVIEWER_PRICE_OUTPUT")]
     NoPrices,
+    #[error(
+        "a limit of money wants prices of the fallback model too: set REVIEWER_PRICE_FALLBACK_INPUT and REVIEWER_PRICE_FALLBACK_OUTPUT"
+    )]
+    PricelessFallback,
 }
 
 /// Returns the model service that the environment names.

@@ -13,6 +13,7 @@ use mira_hooks::{
     Endpoint, Ingress, IngressOptions, Later, Placeholders, Secrets, SecretsError, Sources,
     Targets, Watcher, WebhookSecret, Worker, WorkerOptions,
 };
+use mira_host::instances::authorization;
 use mira_package::manifest::{Access, Manifest, Webhook};
 use mira_secret::{Scope, SecretBytes};
 use mira_store::{Desired, Instance, Shared};
@@ -273,7 +274,8 @@ impl HookTargets {
             .client
             .delivery_token(instance.id.as_str())
             .await?;
-        let (Some(port), Some(token)) = (port, token) else {
+        let authorization = token.and_then(|token| authorization(&token));
+        let (Some(port), Some(authorization)) = (port, authorization) else {
             return Ok(None);
         };
         let permissions = manifest.github.iter().map(|(name, access)| {
@@ -288,7 +290,7 @@ impl HookTargets {
             instance: instance.id.to_string(),
             address: SocketAddr::from(([127, 0, 0, 1], port.number)),
             path: hook.to.path.clone(),
-            token,
+            authorization,
             permissions: permissions.collect(),
         }))
     }

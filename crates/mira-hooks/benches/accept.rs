@@ -1,4 +1,5 @@
-//! What a webhook costs the server that takes it, in processor time, over HTTP on loopback: signed and durable, and wrongly signed.
+//! What a webhook costs the server that takes it, over HTTP on loopback: processor time and waiting, signed and durable, and wrongly signed; and
+//! the memory that the largest bodies add which nobody has signed.
 //!
 //! Beside it, with `--peers FOLDER`, a receiver in Python (uvicorn, no framework) that checks the signature and keeps nothing. The requests come from
 //! a process of its own, some at a time.
@@ -34,6 +35,9 @@ const CONNECTIONS: usize = 16;
 /// As large as an event of a pull request.
 const BODY_BYTES: usize = 24 * 1024;
 
+/// As large as a body may be.
+const LARGE_BYTES: usize = 25 * 1024 * 1024;
+
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -66,6 +70,7 @@ fn main() -> Result<(), Failure> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["client", address, how] => runtime.block_on(client(address.parse()?, how)),
+        ["flood", address, how, at_once] => flood(address.parse()?, how, at_once.parse()?),
         other => {
             let mut rest = other.iter().skip_while(|word| **word != "--peers");
             runtime.block_on(measure(rest.nth(1).map(Path::new)))
@@ -74,13 +79,6 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn measure(peers: Option<&Path>) -> Result<(), Failure> {
-    let mut out = io::stdout();
-    let size = BODY_BYTES / 1024;
-    writeln!(
-        out,
-        "microseconds of the server's processor time for a webhook of {size} KiB, mean of {REQUESTS}\n"
-    )?;
-    writeln!(out, "{:<32} {:>9} {:>10}", "", "processor", "requests/s")?;
     let home = TestHome::new();
     let shared = Shared::open(Location::File(&home.mira_home())).await?;
     let secret = WebhookSecret {
@@ -101,6 +99,18 @@ async fn measure(peers: Option<&Path>) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, ingress));
+    memory(address).await?;
+    writeln!(
+        io::stdout(),
+        "\na webhook of {} KiB: microseconds of the server's processor time, mean of {REQUESTS}; milliseconds until the answer, of {CONNECTIONS} clients at once\n\n\
+         {:<32} {:>9} {:>7} {:>7} {:>10}",
+        BODY_BYTES / 1024,
+        "",
+        "processor",
+        "p50",
+        "p99",
+        "requests/s"
+    )?;
     row("Mira, signed and durable", address, "signed", processor_s).await?;
     row("Mira, wrongly signed", address, "wrong", processor_s).await?;
     let Some(peers) = peers else { return Ok(()) };
@@ -124,17 +134,99 @@ async fn row(
 ) -> Result<(), Failure> {
     let (begun, before) = (Instant::now(), spent());
     let program = std::env::current_exe()?;
-    let mut client = Command::new(program)
+    let client = Command::new(program)
         .args(["client", &address.to_string(), how])
+        .stdout(Stdio::piped())
         .spawn()?;
-    let ended = tokio::task::spawn_blocking(move || client.wait()).await??;
-    if !ended.success() {
+    let ended = tokio::task::spawn_blocking(move || client.wait_with_output()).await??;
+    if !ended.status.success() {
         return Err(format!("{title}: not all were answered as they should be").into());
     }
     let each = (spent() - before) / REQUESTS as f64 * 1e6;
     let rate = REQUESTS as f64 / begun.elapsed().as_secs_f64();
-    writeln!(io::stdout(), "{title:<32} {each:>9.1} {rate:>10.0}")?;
+    let waited = String::from_utf8(ended.stdout)?;
+    writeln!(
+        io::stdout(),
+        "{title:<32} {each:>9.1} {waited:>15} {rate:>10.0}"
+    )?;
     Ok(())
+}
+
+/// Tells what bodies of nobody add to the memory of this process, which is the server's.
+async fn memory(address: SocketAddr) -> Result<(), Failure> {
+    writeln!(
+        io::stdout(),
+        "KiB of memory that bodies of 25 MiB add at most, which nobody has signed\n"
+    )?;
+    // What the first request of each kind makes once is not theirs.
+    for how in ["unsigned", "wrong"] {
+        flooded(address, how, 1).await?;
+    }
+    for (title, how, at_once) in [
+        ("no signature", "unsigned", 1),
+        ("no signature, 16 at once", "unsigned", 16),
+        ("wrong signature", "wrong", 1),
+        ("wrong signature, 16 at once", "wrong", 16),
+    ] {
+        // proc(5), `clear_refs`: the peak begins anew.
+        std::fs::write("/proc/self/clear_refs", "5")?;
+        let before = memory_kib("VmHWM:");
+        flooded(address, how, at_once).await?;
+        let added = memory_kib("VmHWM:").saturating_sub(before);
+        writeln!(io::stdout(), "{title:<32} {added:>9}")?;
+    }
+    Ok(())
+}
+
+async fn flooded(address: SocketAddr, how: &str, at_once: usize) -> Result<(), Failure> {
+    let mut client = Command::new(std::env::current_exe()?)
+        .args(["flood", &address.to_string(), how, &at_once.to_string()])
+        .spawn()?;
+    let ended = tokio::task::spawn_blocking(move || client.wait()).await??;
+    match ended.success() {
+        true => Ok(()),
+        false => Err("a large body was not refused".into()),
+    }
+}
+
+/// Returns a line of proc(5), `status`.
+fn memory_kib(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Sends large bodies, and wants each refused.
+fn flood(address: SocketAddr, how: &str, at_once: usize) -> Result<(), Failure> {
+    let signature = match how {
+        "wrong" => format!("x-hub-signature-256: sha256={}\r\n", "0".repeat(64)),
+        _ => String::new(),
+    };
+    let head = format!(
+        "POST /webhooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGE_BYTES}\r\n{signature}\r\n"
+    );
+    let send = || {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.write_all(head.as_bytes())?;
+        let part = vec![b' '; 64 * 1024];
+        for _ in 0..LARGE_BYTES / part.len() {
+            // Who is refused before the end may find the connection closed.
+            if stream.write_all(&part).is_err() {
+                break;
+            }
+        }
+        let mut answer = [0; 12];
+        match io::Read::read_exact(&mut stream, &mut answer) {
+            Ok(()) if answer != *b"HTTP/1.1 401" => Err(io::Error::other("it was not refused")),
+            _ => Ok(()),
+        }
+    };
+    std::thread::scope(|scope| {
+        let sending: Vec<_> = (0..at_once).map(|_| scope.spawn(send)).collect();
+        let mut ended = sending.into_iter().map(|one| one.join());
+        ended.try_for_each(|one| Ok(one.map_err(|_| "it panicked")??))
+    })
 }
 
 /// One that wants everything, and is not there.
@@ -185,13 +277,24 @@ async fn answer(
     Ok(response)
 }
 
-/// Sends the requests, and checks the answers.
-async fn client(address: SocketAddr, how: &str) -> Result<(), Failure> {
-    let part = r#"{"login":"octocat","id":583231,"site_admin":false},"#;
-    let parts = part.repeat(BODY_BYTES / part.len());
-    let body = format!(
+/// Makes a content that is as hard to read and to pack as GitHub's are: they shrink to a fifth or less.
+fn body() -> String {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut parts = String::new();
+    while parts.len() < BODY_BYTES {
+        let (id, commit) = (random.u32(..), random.u128(..));
+        parts.push_str(&format!(
+            r#"{{"login":"octocat","id":{id},"site_admin":false,"url":"https://api.github.com/repos/octo/repo/commits/{commit:032x}{id:08x}","score":null}},"#
+        ));
+    }
+    format!(
         r#"{{"action":"opened","repository":{{"id":5,"full_name":"octo/repo"}},"pull_request":{{"number":3,"parts":[{parts}0]}}}}"#
-    );
+    )
+}
+
+/// Sends the requests, checks the answers, and writes how long they took.
+async fn client(address: SocketAddr, how: &str) -> Result<(), Failure> {
+    let body = body();
     let (signed, expect) = match how {
         "signed" => (body.as_bytes(), 202),
         _ => (b"something else".as_slice(), 401),
@@ -207,6 +310,7 @@ async fn client(address: SocketAddr, how: &str) -> Result<(), Failure> {
             let stream = TokioIo::new(stream);
             let (mut sender, talk) = hyper::client::conn::http1::handshake(stream).await?;
             tokio::spawn(talk);
+            let mut waited = Vec::new();
             for number in 0..REQUESTS / CONNECTIONS {
                 let request = Request::post("/webhooks/github")
                     .header("host", "localhost")
@@ -215,16 +319,26 @@ async fn client(address: SocketAddr, how: &str) -> Result<(), Failure> {
                     .header("x-hub-signature-256", &signature)
                     .body(Full::new(body.clone()))?;
                 sender.ready().await?;
+                let begun = Instant::now();
                 let answer = sender.send_request(request).await?;
                 if answer.status() != expect {
                     return Err(Failure::from(answer.status().to_string()));
                 }
                 answer.into_body().collect().await?;
+                waited.push(begun.elapsed());
             }
-            Ok::<_, Failure>(())
+            Ok::<_, Failure>(waited)
         });
     }
-    connections.join_all().await.into_iter().collect()
+    let all: Result<Vec<_>, Failure> = connections.join_all().await.into_iter().collect();
+    let mut all = all?.concat();
+    all.sort();
+    let of = |share: usize| {
+        let one = all.get(all.len() * share / 100).copied();
+        one.unwrap_or_default().as_secs_f64() * 1e3
+    };
+    write!(io::stdout(), "{:>7.1} {:>7.1}", of(50), of(99))?;
+    Ok(())
 }
 
 /// The receiver in Python, ended with it.

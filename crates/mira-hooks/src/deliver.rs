@@ -1,34 +1,25 @@
 //! One attempt to deliver an event: `POST` to a service's port on this machine, with the bytes that were signed.
 //!
-//! The event's own headers go along, and Mira's: `X-Mira-Attempt`, `X-Mira-GitHub-Api`, `X-Mira-GitHub-Token` (a placeholder), and
-//! `Authorization`, by which the service knows that it is Mira who asks.
+//! The event's own headers go along, and Mira's: `X-Mira-Attempt`, `X-Mira-GitHub-Api`, `X-Mira-GitHub-Token` (a placeholder), `X-Mira-GitHub-Tokens` (several),
+//! and `Authorization`, by which the service knows that it is Mira who asks.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use mira_secret::SecretBytes;
 use mira_store::ClaimedHook;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::along::Along;
 use crate::targets::Endpoint;
 
 /// How long a connection within this machine may take.
 // LIMIT: it takes microseconds, unless the service does not accept any.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// What goes along with an event.
-#[derive(Debug, Default)]
-pub(crate) struct Along {
-    /// The base of the API that the placeholder is for.
-    pub(crate) api: Option<String>,
-    /// What stands for a token.
-    pub(crate) placeholder: Option<String>,
-}
 
 /// Posts an event, and returns what the service answered.
 ///
@@ -107,6 +98,10 @@ fn request(
             HeaderName::from_static("x-mira-github-token"),
             along.placeholder.as_deref(),
         ),
+        (
+            HeaderName::from_static("x-mira-github-tokens"),
+            along.listed.as_deref(),
+        ),
     ];
     for (name, value) in some {
         if let Some(value) = value {
@@ -116,15 +111,9 @@ fn request(
             request.headers_mut().insert(name, value);
         }
     }
-    let bearer = bearer(&endpoint.token)?;
-    request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    let authorization = endpoint.authorization.clone();
+    request
+        .headers_mut()
+        .insert(header::AUTHORIZATION, authorization);
     Ok(request)
-}
-
-fn bearer(token: &SecretBytes) -> Result<HeaderValue, String> {
-    // EXPOSE: to the service that has the same value in its environment; the header's debug form does not show it.
-    let mut value = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())
-        .map_err(|_| "the delivery token cannot be sent".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// An event that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -57,35 +58,21 @@ impl Event<'_> {
 }
 
 /// What is read of a body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Facts<'a> {
-    #[serde(borrow, default)]
     pub(crate) action: Option<Cow<'a, str>>,
-    #[serde(default)]
-    pub(crate) installation: Option<Identified>,
-    #[serde(borrow, default)]
-    pub(crate) repository: Option<Named<'a>>,
-    #[serde(default)]
-    pull_request: Option<Numbered>,
-    #[serde(default)]
-    issue: Option<Numbered>,
+    installation: Option<Thing<'a>>,
+    repository: Option<Thing<'a>>,
+    pull_request: Option<Thing<'a>>,
+    issue: Option<Thing<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Identified {
-    pub(crate) id: u64,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Named<'a> {
-    pub(crate) id: u64,
-    #[serde(borrow)]
-    pub(crate) full_name: Cow<'a, str>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Numbered {
-    number: u64,
+/// What is read of an object that an event is about.
+#[derive(Debug, Default)]
+struct Thing<'a> {
+    id: Option<u64>,
+    number: Option<u64>,
+    full_name: Option<Cow<'a, str>>,
 }
 
 /// Says that a body is no event.
@@ -96,30 +83,132 @@ impl<'a> Facts<'a> {
     /// Reads a body: a JSON object, in UTF-8, nested no deeper than JSON's reader goes.
     pub(crate) fn read(body: &'a [u8]) -> Result<(Self, &'a str), Malformed> {
         let text = std::str::from_utf8(body).map_err(|_| Malformed)?;
-        // The derived reader skips what it does not know at whatever depth; this one visits everything, and counts.
-        serde_json::from_str::<Object>(text).map_err(|_| Malformed)?;
-        let facts = serde_json::from_str(text).map_err(|_| Malformed)?;
-        Ok((facts, text))
+        let facts: Self = serde_json::from_str(text).map_err(|_| Malformed)?;
+        let has_id = |thing: &Option<Thing<'_>>| thing.as_ref().is_none_or(|one| one.id.is_some());
+        let has_number =
+            |thing: &Option<Thing<'_>>| thing.as_ref().is_none_or(|one| one.number.is_some());
+        let is_named = facts.repository.is_none() || facts.repository().is_some();
+        let is_whole = has_id(&facts.installation)
+            && is_named
+            && has_number(&facts.pull_request)
+            && has_number(&facts.issue);
+        is_whole.then_some((facts, text)).ok_or(Malformed)
+    }
+
+    /// The id of the installation.
+    pub(crate) fn installation(&self) -> Option<u64> {
+        self.installation.as_ref()?.id
+    }
+
+    /// The repository.
+    pub(crate) fn repository(&self) -> Option<Repository<'_>> {
+        let repository = self.repository.as_ref()?;
+        Some(Repository {
+            id: repository.id?,
+            full_name: repository.full_name.as_deref()?,
+        })
     }
 
     /// The number of the pull request or issue: they are counted together.
     pub(crate) fn number(&self) -> Option<u64> {
-        let numbered = self.pull_request.as_ref().or(self.issue.as_ref());
-        numbered.map(|numbered| numbered.number)
+        self.pull_request.as_ref().or(self.issue.as_ref())?.number
     }
 }
 
-/// A JSON object, of which nothing is kept.
-struct Object;
+/// An object of which some members are read. The others are walked through as well, because the derived readers skip what they do not
+/// know at whatever depth.
+trait Members<'de>: Default {
+    /// Reads the value of a member that counts; returns false where it does not count, and was not read.
+    fn read<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A) -> Result<bool, A::Error>;
+}
+
+impl<'de> Members<'de> for Facts<'de> {
+    fn read<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "action" => text(&mut self.action, from)?,
+            "installation" => once(&mut self.installation, from)?,
+            "repository" => once(&mut self.repository, from)?,
+            "pull_request" => once(&mut self.pull_request, from)?,
+            "issue" => once(&mut self.issue, from)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl<'de> Members<'de> for Thing<'de> {
+    fn read<A: MapAccess<'de>>(&mut self, name: &str, from: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "id" => once(&mut self.id, from)?,
+            "number" => once(&mut self.number, from)?,
+            "full_name" => text(&mut self.full_name, from)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Reads a value that may be null into its place, once.
+fn once<'de, T, A>(place: &mut Option<T>, from: &mut A) -> Result<(), A::Error>
+where
+    T: Deserialize<'de>,
+    A: MapAccess<'de>,
+{
+    match place {
+        None => *place = from.next_value()?,
+        Some(_) => return Err(A::Error::custom("a member stands there twice")),
+    }
+    Ok(())
+}
+
+fn text<'de, A>(place: &mut Option<Cow<'de, str>>, from: &mut A) -> Result<(), A::Error>
+where
+    A: MapAccess<'de>,
+{
+    let mut read = place.take().map(Text);
+    once(&mut read, from)?;
+    *place = read.map(|Text(text)| text);
+    Ok(())
+}
+
+/// A text, borrowed where it stands in the body as it is.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Facts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Thing<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+struct Object<T>(PhantomData<T>);
+
+impl<'de, T: Members<'de>> Visitor<'de> for Object<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<T, A::Error> {
+        let mut read = T::default();
+        while let Some(Text(name)) = members.next_key()? {
+            if !read.read(&name, &mut members)? {
+                let Anything = members.next_value()?;
+            }
+        }
+        Ok(read)
+    }
+}
 
 /// Any JSON value, of which nothing is kept.
 struct Anything;
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Walk).map(|()| Self)
-    }
-}
 
 impl<'de> Deserialize<'de> for Anything {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -178,6 +267,7 @@ mod tests {
     #[test]
     fn what_is_no_object_of_known_form_is_malformed() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        let deep_inside = format!("{{\"issue\":{{\"number\":1,{}}}", &deep.get(1..).unwrap());
         for wrong in [
             b"" as &[u8],
             b"Hello, World!",
@@ -193,10 +283,15 @@ mod tests {
             b"{\"installation\":\"x\"}",
             b"{\"installation\":{\"id\":-1}}",
             b"{\"installation\":{\"id\":1},\"installation\":{\"id\":2}}",
+            b"{\"installation\":{\"id\":1,\"id\":2}}",
+            b"{\"installation\":[1]}",
             b"{\"repository\":{}}",
+            b"{\"repository\":{\"id\":1}}",
+            b"{\"issue\":{\"id\":1}}",
             b"{\"pull_request\":{\"number\":null}}",
             b"{\"a\":\"\x00\"}",
             deep.as_bytes(),
+            deep_inside.as_bytes(),
         ] {
             let short = wrong.get(..40).unwrap_or(wrong);
             assert!(Facts::read(wrong).is_err(), "{short:?}");
@@ -208,8 +303,8 @@ mod tests {
         let body = br#"{"action":null,"installation":null,"repository":null,"pull_request":null,"issue":null}"#;
         for body in [body.as_slice(), b"{}"] {
             let (facts, text) = Facts::read(body).unwrap();
-            assert!(facts.action.is_none() && facts.installation.is_none());
-            assert!(facts.repository.is_none() && facts.number().is_none());
+            assert!(facts.action.is_none() && facts.installation().is_none());
+            assert!(facts.repository().is_none() && facts.number().is_none());
             assert_eq!(text.as_bytes(), body);
         }
     }
@@ -223,11 +318,8 @@ mod tests {
                 name: "x",
                 action: facts.action.as_deref(),
                 sent_to: None,
-                installation: facts.installation.as_ref().map(|one| one.id),
-                repository: facts.repository.as_ref().map(|one| Repository {
-                    id: one.id,
-                    full_name: &one.full_name,
-                }),
+                installation: facts.installation(),
+                repository: facts.repository(),
                 number: facts.number(),
                 body,
             };

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::commit::{self, Bounds, Committed, Job};
-use crate::event::{Event, Facts, Repository};
+use crate::event::{Event, Facts};
 use crate::signature::{NoSignature, Secrets, Signature, SignedBy};
 use crate::sources::Sources;
 use crate::spool::Spool;
@@ -251,11 +251,8 @@ impl Ingress {
             name,
             action: facts.action.as_deref(),
             sent_to,
-            installation: facts.installation.as_ref().map(|one| one.id),
-            repository: facts.repository.as_ref().map(|one| Repository {
-                id: one.id,
-                full_name: &one.full_name,
-            }),
+            installation: facts.installation(),
+            repository: facts.repository(),
             number: facts.number(),
             body: text,
         };

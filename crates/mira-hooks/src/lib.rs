@@ -6,6 +6,7 @@
 //! INVARIANT: nothing of a body is parsed before its signature was right; nothing is acknowledged before it is durable; an event is
 //! delivered at least once, and those about one pull request in their order, unless it is given up, and that is shown.
 
+mod along;
 mod backoff;
 mod commit;
 mod deliver;

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use mira_secret::SecretBytes;
+use http::HeaderValue;
 
 use crate::event::Event;
 
@@ -21,8 +21,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// The path there.
     pub path: String,
-    /// What the service knows Mira by.
-    pub token: SecretBytes,
+    /// What the service knows Mira by. Its debug form does not show it.
+    pub authorization: HeaderValue,
     /// What it may do on GitHub, by the manifest.
     pub permissions: BTreeMap<String, String>,
 }

@@ -13,9 +13,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+use crate::along::Along;
 use crate::backoff::delay;
-use crate::deliver::{Along, post};
-use crate::targets::{Grant, Placeholders, Targets};
+use crate::deliver::post;
+use crate::targets::{Placeholders, Targets};
 
 /// How often old events are looked for.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -199,26 +200,7 @@ impl Worker {
         let body = body.ok_or("the content of the event is gone")?;
         let along = match &self.placeholders {
             None => Along::default(),
-            Some(placeholders) => {
-                let installation = claimed.installation.and_then(|id| u64::try_from(id).ok());
-                let placeholder = match installation {
-                    Some(installation) if !endpoint.permissions.is_empty() => {
-                        let grant = Grant {
-                            instance: &endpoint.instance,
-                            app: claimed.sent_to.as_deref(),
-                            installation,
-                            repository: claimed.repository.as_deref(),
-                            permissions: &endpoint.permissions,
-                        };
-                        placeholders.placeholder(&grant).await
-                    }
-                    _ => None,
-                };
-                Along {
-                    api: Some(placeholders.api()),
-                    placeholder,
-                }
-            }
+            Some(placeholders) => Along::of(&**placeholders, &endpoint, claimed, &body).await,
         };
         post(&endpoint, claimed, &along, body, self.options.answer_wait).await
     }

@@ -30,6 +30,7 @@ use mira_vault::home::Home;
 pub use candidate::{AskKey, Candidate, KeyWanted, NoKey};
 pub use claims::Claim;
 pub use copies::Unpacked;
+pub use delivery::authorization;
 pub use error::InstanceError;
 pub use folders::Layout;
 pub use guesses::GuessError;

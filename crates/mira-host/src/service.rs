@@ -163,7 +163,7 @@ pub enum Check {
 pub enum Restart {
     /// Never.
     Never,
-    /// If it failed: another exit code than 0, a signal, failing health.
+    /// If it failed: another exit code than 0, a signal, failing health. Not if it exited with 3 before it was up: what it needs is missing.
     #[default]
     OnFailure,
     /// However it ended.

@@ -3,7 +3,8 @@
 //! The tree is walked with a cursor and never by recursion, so depth costs nothing. INVARIANT: hostile files end as files without symbols,
 //! after a bounded amount of work that is the same on each machine.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
@@ -34,20 +35,14 @@ pub(crate) struct Symbol {
     pub(crate) end_line: usize,
 }
 
-/// A name that a file uses; the first place in each symbol.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Reference {
-    pub(crate) name: String,
-    pub(crate) line: usize,
-    pub(crate) inside: String,
-}
-
 /// What is in a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) language: Option<&'static Language>,
     pub(crate) symbols: Vec<Symbol>,
-    pub(crate) references: Vec<Reference>,
+    /// Where each name is used: a line of text for each place, the first in each symbol, with its line and what is around it. A row for each
+    /// place instead would be most of what an update costs.
+    pub(crate) references: BTreeMap<String, String>,
     pub(crate) imports: Vec<(String, usize)>,
 }
 
@@ -127,12 +122,19 @@ fn tree(parser: &mut Parser, bytes: &[u8]) -> Option<Tree> {
     parser.parse_with_options(&mut read, None, Some(options))
 }
 
+/// Where a name is used, and in which symbols that was: by where those end.
+#[derive(Default)]
+struct Uses {
+    places: String,
+    inside: HashSet<usize>,
+}
+
 fn walk(tree: &Tree, bytes: &[u8], language: &Language, kinds: &[u8], parsed: &mut Parsed) {
     let mut cursor = tree.walk();
     // The symbols around the cursor: where each ends, and its name.
     let mut around: Vec<(usize, String)> = Vec::new();
     let mut names_of_definitions: HashSet<usize> = HashSet::new();
-    let mut seen: HashSet<(&[u8], usize)> = HashSet::new();
+    let mut uses: HashMap<&[u8], Uses> = HashMap::new();
     loop {
         let node = cursor.node();
         while around
@@ -151,17 +153,17 @@ fn walk(tree: &Tree, bytes: &[u8], language: &Language, kinds: &[u8], parsed: &m
             NAME => {
                 let text = bytes.get(node.byte_range()).unwrap_or_default();
                 let line = node.start_position().row + 1;
-                let inside = around.last();
-                if !names_of_definitions.contains(&node.start_byte())
-                    && (2..=NAME_BYTES_MAX).contains(&text.len())
-                    && seen.insert((text, inside.map_or(0, |(end, _)| *end)))
+                let (end, inside) = around
+                    .last()
+                    .map_or((0, ""), |(end, name)| (*end, name.as_str()));
+                if (2..=NAME_BYTES_MAX).contains(&text.len())
+                    && !names_of_definitions.contains(&node.start_byte())
                 {
-                    let inside = inside.map(|(_, name)| name.clone()).unwrap_or_default();
-                    parsed.references.push(Reference {
-                        name: lossy(text),
-                        line,
-                        inside,
-                    });
+                    let uses = uses.entry(text).or_default();
+                    if uses.inside.insert(end) {
+                        // Writing to text does not fail; a name has no line break, it is one word of the grammar.
+                        writeln!(uses.places, "{line} {inside}").ok();
+                    }
                 }
                 descend = false;
             }
@@ -197,6 +199,11 @@ fn walk(tree: &Tree, bytes: &[u8], language: &Language, kinds: &[u8], parsed: &m
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
+                // In order, so that the rows are the same on each machine.
+                for (name, uses) in BTreeMap::from_iter(uses) {
+                    let places = parsed.references.entry(lossy(name)).or_default();
+                    places.push_str(&uses.places);
+                }
                 return;
             }
         }
@@ -226,5 +233,8 @@ fn name_of<'t>(node: Node<'t>, kinds: &[u8]) -> Option<Node<'t>> {
 
 fn lossy(bytes: &[u8]) -> String {
     // Postgres takes no NUL in text.
-    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !bytes.contains(&0) => text.to_owned(),
+        _ => String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}"),
+    }
 }

@@ -29,7 +29,18 @@ type Added = BTreeMap<String, Option<BTreeSet<u32>>>;
 impl Work<'_> {
     /// Gathers the change.
     pub(super) async fn change(&self, known: &Known, scope: Scope) -> Result<Change, EventError> {
-        let (mut files, mut skipped) = self.changed().await?;
+        let since = async {
+            match scope {
+                Scope::Since { .. } => self.since(&known.reviewed).await,
+                Scope::All | Scope::Rest => Ok(None),
+            }
+        };
+        let messages = async {
+            let path = format!("pulls/{}/commits", self.number);
+            Ok(self.github.list(&path).await?)
+        };
+        let asked = tokio::try_join!(self.changed(), since, messages);
+        let ((mut files, mut skipped), since, messages) = asked?;
         match scope {
             Scope::All => {}
             Scope::Rest => {
@@ -37,7 +48,7 @@ impl Work<'_> {
                 skipped.clear();
             }
             Scope::Since { .. } => {
-                if let Some(added) = self.since(&known.reviewed).await? {
+                if let Some(added) = since {
                     files = newer(files, &added, &mut skipped);
                 }
             }
@@ -49,11 +60,7 @@ impl Work<'_> {
             touched.extend(index.symbols_at(&file.path, &numbers).await?);
         }
         let mut commits = String::new();
-        for commit in self
-            .github
-            .list(&format!("pulls/{}/commits", self.number))
-            .await?
-        {
+        for commit in messages {
             commits.push_str(&format!("{}\n", text(&commit["commit"]["message"])));
         }
         let (said, rejected) = self.said().await?;

@@ -95,8 +95,10 @@ impl Work<'_> {
         if pass.state == State::Posted && pass.draft.is_empty() {
             return Ok("done already");
         }
-        self.placeholder(&mut known).await?;
-        let done = self.go_on(&mut pass, &mut known, scope).await;
+        // Both are awaited to their end: a comment that was written is to be known.
+        let (placed, config) = tokio::join!(self.placeholder(&mut known), self.config());
+        placed?;
+        let done = self.go_on(&mut pass, &mut known, scope, config).await;
         match &done {
             Err(EventError::Busy) | Ok(_) => {}
             Err(error) => self.failed(&mut pass, &mut known, error).await?,
@@ -148,11 +150,12 @@ impl Work<'_> {
         pass: &mut Pass,
         known: &mut Known,
         scope: Scope,
+        config: Result<(Config, Vec<String>), EventError>,
     ) -> Result<&'static str, EventError> {
         let mut draft = match serde_json::from_str(&pass.draft) {
             Ok(draft) => draft,
             Err(_) => {
-                let (mut config, faults) = self.config().await?;
+                let (mut config, faults) = config?;
                 if let Some(why) = self.unwanted(&config, scope) {
                     return self.skip(pass, known, why).await;
                 }

@@ -3,6 +3,7 @@
 mod budget;
 mod commands;
 mod erasure;
+mod installed;
 mod limits;
 mod report;
 
@@ -71,6 +72,7 @@ async fn world(said: &'static str) -> World {
         limits: Limits::default(),
         bot: "mira-test".to_owned(),
         memory: Arc::default(),
+        turns: Turns::default(),
         id: "one".to_owned(),
     });
     World {

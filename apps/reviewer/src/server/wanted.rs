@@ -52,6 +52,8 @@ pub(super) enum Wanted {
     Close(i64),
     /// Bring the index to a commit of the default branch.
     Index(String),
+    /// Make the index of repositories that may be seen from now on.
+    IndexAll(Vec<About>),
     /// Forget these repositories.
     EraseRepositories(Vec<i64>),
     /// Forget all repositories of an installation.
@@ -61,7 +63,17 @@ pub(super) enum Wanted {
 
 /// Returns the repository that an event is about.
 pub(super) fn about(body: &Value) -> Option<About> {
-    let repository = &body["repository"];
+    about_one(body, &body["repository"])
+}
+
+/// Returns that the listed repositories may be seen from now on, where there are any.
+fn seen_now(body: &Value, list: &str) -> Option<Wanted> {
+    let list = body[list].as_array()?.iter();
+    let all: Vec<About> = list.filter_map(|one| about_one(body, one)).collect();
+    (!all.is_empty()).then_some(Wanted::IndexAll(all))
+}
+
+fn about_one(body: &Value, repository: &Value) -> Option<About> {
     let name = repository["full_name"].as_str()?;
     let plain = |part: &str| {
         !part.is_empty()
@@ -128,6 +140,8 @@ fn read(kind: &str, body: &Value, app: Option<i64>) -> Option<Wanted> {
             (pushed == branch && body["deleted"] != true).then_some(())?;
             Wanted::Index(body["after"].as_str()?.to_owned())
         }
+        ("installation", "created" | "unsuspend") => Wanted::IndexAll(abouts(body, "repositories")),
+        ("installation_repositories", "added") => seen_now(body, "repositories_added")?,
         ("installation", "deleted") => {
             Wanted::EraseInstallation(body["installation"]["id"].as_i64()?)
         }

@@ -18,6 +18,7 @@ use crate::ground::{APP, Apps, Ground, TOKEN, on_both, pull, send};
 on_both! {
     an_event_arrives_as_it_was_signed_with_all_that_belongs_to_it
     what_the_app_does_not_take_is_tried_again_and_given_up_at_last
+    what_lists_repositories_brings_a_placeholder_for_each
     an_app_that_was_away_gets_what_waited
     a_server_that_dies_loses_nothing_and_keeps_the_order
     a_server_that_ends_gives_back_what_it_was_at
@@ -46,7 +47,10 @@ impl Placeholders for Stand {
 
     fn placeholder<'a>(&'a self, grant: &'a Grant<'a>) -> Later<'a, Option<String>> {
         let permissions = format!("{:?}", grant.permissions);
-        let repository = grant.repository.unwrap_or("-");
+        let repository = grant.repository.filter(|name| *name != "octo/foreign");
+        let Some(repository) = repository else {
+            return Box::pin(std::future::ready(None));
+        };
         let text = format!(
             "{}:{}:{repository}:{}",
             grant.instance,
@@ -226,6 +230,28 @@ async fn what_the_app_does_not_take_is_tried_again_and_given_up_at_last(ground: 
     running.end().await;
     let again = app.arrived();
     assert_eq!(ids(&again).iter().filter(|id| **id == "never").count(), 2);
+}
+
+async fn what_lists_repositories_brings_a_placeholder_for_each(ground: Ground) {
+    let shared = ground.shared().await;
+    let app = HookApp::start(|_| HookAnswer::Status(202));
+    let apps = Apps::at(Some(app.address()));
+    let ingress = ground.ingress(&shared, &apps);
+    let running = Running::start(&shared, &apps, quick());
+    let list = r#"[{"id":1,"full_name":"octo/a"},{"id":2,"full_name":"octo/foreign"},{"id":3,"full_name":"octo/b"}]"#;
+    for action in ["created", "suspend", "unsuspend"] {
+        let body =
+            format!(r#"{{"action":"{action}","installation":{{"id":11}},"repositories":{list}}}"#);
+        send(&ingress, "installation", action, &body).await;
+    }
+    finished(&shared).await;
+    let all = "octo/a=app-1:11:octo/a:20,octo/b=app-1:11:octo/b:20";
+    for (seen, tokens) in app.answered().iter().zip([Some(all), None, Some(all)]) {
+        assert_eq!(seen.header("x-mira-github-tokens"), tokens);
+        assert_eq!(seen.header("x-mira-github-token"), None);
+    }
+    assert_eq!(app.answered().len(), 3);
+    running.end().await;
 }
 
 async fn an_app_that_was_away_gets_what_waited(ground: Ground) {

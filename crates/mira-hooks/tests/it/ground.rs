@@ -217,7 +217,7 @@ impl Targets for Apps {
             instance: INSTANCE.to_owned(),
             address,
             path: "/hooks/github?x=1".to_owned(),
-            token: SecretBytes::copy_from(TOKEN.as_bytes()),
+            authorization: format!("Bearer {TOKEN}").parse().unwrap(),
             permissions: BTreeMap::from([("contents".to_owned(), "read".to_owned())]),
         });
         Box::pin(ready(Ok(endpoint)))

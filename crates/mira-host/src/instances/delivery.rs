@@ -21,8 +21,9 @@ pub(crate) fn token_name() -> SecretName {
     TOKEN.parse().expect("it is a name")
 }
 
-/// Returns what Mira shows to a service: the token, as RFC 6750 has it.
-pub(crate) fn authorization(token: &SecretBytes) -> Option<HeaderValue> {
+/// Returns what Mira shows to a service: the token, as RFC 6750 has it; nothing where that is no text for a header.
+#[must_use]
+pub fn authorization(token: &SecretBytes) -> Option<HeaderValue> {
     // EXPOSE: to the service that has the same value in its environment; the header's debug form does not show it.
     let mut value = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat()).ok()?;
     value.set_sensitive(true);

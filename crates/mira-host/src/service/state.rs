@@ -113,6 +113,9 @@ pub enum ServiceError {
     /// It ended, and is not to be started again.
     #[error("{0}; see its log")]
     Ended(End),
+    /// It exited with 3 before it was up.
+    #[error("something that it needs is missing (it exited with 3); see its log")]
+    Lacking,
     /// Its health check failed.
     #[error("its health check failed; see its log")]
     Unhealthy,

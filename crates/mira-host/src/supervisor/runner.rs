@@ -33,6 +33,9 @@ use mira_run::lease::Lease;
 // LIMIT: what is written later is lost; it may not pass unredacted, and nobody waits for it for ever.
 const OUTPUT_LINGER: Duration = Duration::from_secs(2);
 
+/// The exit code by which a service says, before it is up, that something it needs is missing: Mira's own for that.
+const LACKING: i32 = 3;
+
 /// What a service should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {
@@ -125,6 +128,8 @@ enum Outcome {
     Stopped,
     /// It ended by itself.
     Ended(End),
+    /// It ended by itself before it was up, and said that something it needs is missing.
+    Lacking,
     /// It was stopped because its health failed.
     Unwell,
 }
@@ -188,6 +193,7 @@ impl Runner {
                 (Ok(Outcome::Ended(end)), _) => ServiceError::Ended(end),
                 (Ok(Outcome::Unwell), _) => ServiceError::Unhealthy,
                 // What is missing now is missing a second later.
+                (Ok(Outcome::Lacking), _) => return failed(ServiceError::Lacking),
                 (Err(error @ ServiceError::Program(_)), _) => return failed(error),
                 (Err(error), _) => error,
             };
@@ -292,7 +298,10 @@ impl Runner {
         let outcome = loop {
             tokio::select! {
                 biased;
-                end = running.kept.ended() => break Outcome::Ended(end),
+                end = running.kept.ended() => break match (end, well_since) {
+                    (End::Exited(LACKING), None) => Outcome::Lacking,
+                    _ => Outcome::Ended(end),
+                },
                 () = stop_asked(&mut self.goal) => {
                     stop(&self.status, &self.context.service, &mut running.kept).await;
                     break Outcome::Stopped;

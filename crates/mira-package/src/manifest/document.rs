@@ -236,7 +236,8 @@ impl Health {
     }
 }
 
-/// What happens when a service ends by itself.
+/// What happens when a service ends by itself. One that exits with 3 before its health check has passed says so that something it needs is
+/// missing, and is not started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {

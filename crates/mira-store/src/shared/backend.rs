@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{ConnectOptions as _, PgPool, Row as _};
+use sqlx::{ConnectOptions as _, PgPool, Row as _, SqlSafeStr};
 
 use crate::database;
 use crate::store::unreadable;
@@ -193,7 +193,7 @@ impl Transaction {
     /// Does a statement; returns how many rows it changed.
     pub(crate) async fn execute(
         &mut self,
-        sql: &'static str,
+        sql: impl SqlSafeStr,
         values: &[Value<'_>],
     ) -> Result<u64, sqlx::Error> {
         Ok(match self {
@@ -211,7 +211,7 @@ impl Transaction {
     /// Returns the rows that a statement gives.
     pub(crate) async fn rows(
         &mut self,
-        sql: &'static str,
+        sql: impl SqlSafeStr,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, sqlx::Error> {
         Ok(match self {

@@ -7,6 +7,7 @@
 //! database before anybody is told so; the content of an event is there only while a delivery may need it.
 
 mod accept;
+mod packed;
 mod queue;
 mod upkeep;
 mod view;

@@ -1,7 +1,7 @@
 //! What is spent, what is told of it, and what is refused. The model service says of each request that it took one token each way.
 
 use super::*;
-use crate::budget::{BudgetError, Limit, Purse};
+use crate::budget::{BudgetError, Limit, Price, Purse};
 
 fn tokens(most: u64) -> Limit {
     Limit {
@@ -15,6 +15,10 @@ fn money(most: u64) -> Limit {
         tokens: None,
         cost: Some(most),
     }
+}
+
+fn price(input: f64, output: f64) -> Price {
+    Price { input, output }
 }
 
 impl World {
@@ -43,13 +47,25 @@ impl World {
 #[tokio::test]
 async fn tokens_and_money_of_each_request_are_counted_and_nothing_stays_set_aside() {
     let mut world = world("Fine.").await;
-    world.app().limits.input_price = 3.0;
-    world.app().limits.output_price = 15.0;
+    world.app().limits.price = price(3.0, 15.0);
     world.opened().await;
     assert_eq!(world.spent().await, (2, 18, 0));
     world.repo.set_permission("alice", "write");
     world.say("alice", "@mira-test why?").await;
     assert_eq!(world.spent().await, (4, 36, 0));
+}
+
+#[tokio::test]
+async fn what_the_fallback_model_took_is_counted_at_its_own_price() {
+    let mut world = world("Fine.").await;
+    let app = world.app();
+    app.model.fallback = Some("other".to_owned());
+    app.model.retries = 0;
+    app.limits.price = price(3.0, 15.0);
+    app.limits.fallback_price = price(100.0, 1_000.0);
+    world.model.script(Reply::trouble());
+    assert_eq!(world.opened().await.1, "posted\n");
+    assert_eq!(world.spent().await, (2, 1_100, 0));
 }
 
 #[tokio::test]
@@ -61,7 +77,7 @@ async fn each_cap_is_looked_at_before_a_model_is_asked_and_the_refusal_is_told()
         for limit in [tokens(5_000), money(100)] {
             let mut world = world("Fine.").await;
             let limits = &mut world.app().limits;
-            (limits.input_price, limits.output_price) = (3.0, 15.0);
+            limits.price = price(3.0, 15.0);
             *[&mut limits.pull, &mut limits.month, &mut limits.total][at] = limit;
             assert_eq!(world.opened().await.1, "skipped\n");
             assert!(world.model.requests().is_empty());

@@ -1,7 +1,7 @@
 //! What is closed, removed or deleted leaves nothing; what is pushed comes into the index.
 
 use super::*;
-use crate::db::TABLES;
+use crate::schema::MIGRATIONS;
 
 impl World {
     fn id(&self) -> i64 {
@@ -11,9 +11,8 @@ impl World {
 
     /// Returns how many rows of this repository each table has.
     async fn counts(&self) -> Vec<(&'static str, i64)> {
-        let names = TABLES
-            .iter()
-            .filter_map(|sql| sql.strip_prefix("CREATE TABLE IF NOT EXISTS "));
+        let lines = MIGRATIONS.iter().flat_map(|(.., sql)| sql.lines());
+        let names = lines.filter_map(|sql| sql.strip_prefix("CREATE TABLE IF NOT EXISTS "));
         let mut counts = Vec::new();
         for name in names.filter_map(|rest| rest.split(' ').next()) {
             // The names are this program's own.

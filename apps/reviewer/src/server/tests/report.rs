@@ -55,8 +55,10 @@ async fn the_report_is_for_the_deliverer_alone() {
 #[tokio::test]
 async fn each_pass_is_reported_with_what_it_cost_and_nothing_of_what_it_said() {
     let mut world = world("Fine.").await;
-    world.app().limits.input_price = 500_000.0;
-    world.app().limits.output_price = 1_500_000.0;
+    world.app().limits.price = crate::budget::Price {
+        input: 500_000.0,
+        output: 1_500_000.0,
+    };
     let mut unsure = finding("a.rs", 1, "fn a() { b().unwrap() }", "blocker");
     unsure["confidence"] = json!(0.1);
     world.model.script(findings(&[

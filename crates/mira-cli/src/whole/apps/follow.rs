@@ -78,6 +78,9 @@ pub(super) async fn follow(
                 }
             }
             Some(Started::Failed(message)) => {
+                for (service, line) in &shown.unseen {
+                    ui.say(&format!("{service} said at last: {line}"));
+                }
                 return Err(CommandError::failed(format!(
                     "{} did not start: {message}",
                     instance.name
@@ -116,6 +119,8 @@ struct Shown {
     states: BTreeMap<String, String>,
     /// The hosts and ports that it was kept from calling.
     refused: BTreeSet<(String, u16)>,
+    /// The last line of each service, where lines are not shown.
+    unseen: BTreeMap<String, String>,
 }
 
 /// Shows an event of the foreground: lines on stdout, the rest on stderr.
@@ -126,6 +131,7 @@ fn tell(
     Shown {
         states: shown,
         refused,
+        unseen,
     }: &mut Shown,
     event: &Event,
 ) -> Result<(), CommandError> {
@@ -133,7 +139,10 @@ fn tell(
         Event::Log { service, line, .. } if !quiet => {
             ui.data(&format!("{service} | {line}\n"))?;
         }
-        Event::Log { .. } | Event::Asked { .. } => {}
+        Event::Log { service, line, .. } => {
+            unseen.insert(service.clone(), line.clone());
+        }
+        Event::Asked { .. } => {}
         Event::Missed { events } => ui.say(&format!(
             "{events} lines were not shown; they are in the log"
         )),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mira_host::service::{End, Restart};
+use mira_host::service::{Check, End, Health, Restart};
 use mira_host::supervisor::BackoffRules;
 
 use super::house::{House, PATIENCE};
@@ -57,6 +57,28 @@ fn a_service_that_never_stays_up_is_given_up() {
     // Asked for by a person it is another try, with a new count.
     std::fs::write(house.path("home/fixed"), "").unwrap();
     house.wait(house.supervisor.restart("app-1", None)).unwrap();
+}
+
+#[test]
+fn a_service_that_says_before_it_is_up_that_something_is_missing_is_not_started_again() {
+    for restart in [Restart::OnFailure, Restart::Always] {
+        let house = House::new();
+        let mut service = house.sh("web", "echo try; exit 3");
+        service.restart = restart;
+        service.health = Some(Health {
+            check: Check::Command(vec!["false".into()]),
+            interval: Duration::from_millis(10),
+            timeout: PATIENCE,
+            retries: 2,
+            start_period: PATIENCE,
+        });
+        let mut followed = house.begin(house.spec(vec![service]));
+        assert_eq!(
+            followed.failure("web"),
+            "something that it needs is missing (it exited with 3); see its log"
+        );
+        assert!(!followed.seen.contains(&"web delayed".to_owned()));
+    }
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Events on their way in: accepted together, each once.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::io;
 
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+
+use super::packed::Packer;
 use super::{kept, number};
 use crate::shared::Shared;
-use crate::shared::backend::Transaction;
+use crate::shared::backend::{Transaction, Value};
 use crate::shared::error::{Fault, SharedError};
 use crate::shared::id::HookEventId;
 use crate::text;
@@ -16,6 +21,10 @@ const SENT_ID_BYTES_MAX: usize = 128;
 /// The longest content, in bytes.
 // LIMIT: what GitHub sends at most is 25 MiB; what acceptance lets through is not refused here.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How many rows one statement inserts.
+// LIMIT: each number of rows is a statement of its own, and a connection keeps some dozens of them prepared.
+const ROWS_MAX: usize = 16;
 
 /// An event to be accepted.
 #[derive(Clone, Debug)]
@@ -80,13 +89,29 @@ impl Shared {
         events: &[NewHookEvent<'_>],
     ) -> Result<Vec<HookAcceptance>, SharedError> {
         let work = async {
+            let mut packer = Packer::new().map_err(unpackable)?;
+            let rows = events.iter().map(|event| Row::of(event, &mut packer));
+            let rows = rows.collect::<Result<Vec<_>, Fault>>()?;
             let mut transaction = self.write().await?;
-            let mut accepted = Vec::with_capacity(events.len());
-            for event in events {
-                accepted.push(accept(&mut transaction, event).await?);
+            let mut new = BTreeSet::new();
+            for rows in rows.chunks(ROWS_MAX) {
+                new.extend(insert_events(&mut transaction, rows).await?);
             }
+            let is_new = |row: &&Row<'_>| new.contains(row.id.as_str());
+            let deliveries: Vec<_> = rows
+                .iter()
+                .filter(is_new)
+                .flat_map(|row| row.event.deliveries.iter().map(move |one| (row, one)))
+                .collect();
+            insert_deliveries(&mut transaction, &deliveries).await?;
             transaction.commit().await?;
-            Ok(accepted)
+            let accepted = rows
+                .into_iter()
+                .map(|row| match new.contains(row.id.as_str()) {
+                    true => HookAcceptance::Accepted(row.id),
+                    false => HookAcceptance::Repeated,
+                });
+            Ok(accepted.collect())
         };
         self.told(work).await
     }
@@ -111,53 +136,117 @@ impl Shared {
     }
 }
 
-async fn accept(
+/// An event as it is kept.
+struct Row<'a> {
+    event: &'a NewHookEvent<'a>,
+    id: HookEventId,
+    kind: String,
+    action: Option<String>,
+    sent_to: Option<String>,
+    repository: Option<String>,
+    body: Option<String>,
+}
+
+impl<'a> Row<'a> {
+    fn of(event: &'a NewHookEvent<'a>, packer: &mut Packer) -> Result<Self, Fault> {
+        text::line("the sender's id of an event", event.sent_id)?;
+        text::bounded(
+            "the sender's id of an event",
+            event.sent_id,
+            SENT_ID_BYTES_MAX,
+        )?;
+        text::bounded("the content of an event", event.body, BODY_BYTES_MAX)?;
+        for delivery in &event.deliveries {
+            text::line("an instance's name", &delivery.target)?;
+        }
+        let is_wanted = !event.deliveries.is_empty();
+        let body = is_wanted.then(|| packer.pack(event.body));
+        Ok(Self {
+            event,
+            id: HookEventId::make_random()?,
+            kind: text::cleaned(event.event),
+            action: event.action.map(text::cleaned),
+            sent_to: event.sent_to.map(text::cleaned),
+            repository: event.repository.map(text::cleaned),
+            body: body.transpose().map_err(unpackable)?,
+        })
+    }
+}
+
+fn unpackable(error: io::Error) -> sqlx::Error {
+    sqlx::Error::Encode(Box::new(error))
+}
+
+/// Inserts events, and returns the ids of those that are no repeats.
+async fn insert_events(
     transaction: &mut Transaction,
-    event: &NewHookEvent<'_>,
-) -> Result<HookAcceptance, Fault> {
-    text::line("the sender's id of an event", event.sent_id)?;
-    text::bounded(
-        "the sender's id of an event",
-        event.sent_id,
-        SENT_ID_BYTES_MAX,
-    )?;
-    text::bounded("the content of an event", event.body, BODY_BYTES_MAX)?;
-    let id = HookEventId::make_random()?;
-    let kind = text::cleaned(event.event);
-    let (action, sent_to) = (
-        event.action.map(text::cleaned),
-        event.sent_to.map(text::cleaned),
+    rows: &[Row<'_>],
+) -> Result<Vec<String>, Fault> {
+    let mut values: Vec<Value<'_>> = Vec::new();
+    for row in rows {
+        values.extend::<[Value<'_>; 11]>([
+            row.id.as_str().into(),
+            row.event.sent_id.into(),
+            row.kind.as_str().into(),
+            row.action.as_deref().into(),
+            row.sent_to.as_deref().into(),
+            row.event.installation.into(),
+            row.repository.as_deref().into(),
+            row.event.number.into(),
+            row.event.accepted.into(),
+            kept(row.event.body.len() as u64).into(),
+            row.body.as_deref().into(),
+        ]);
+    }
+    let sql = format!(
+        "INSERT INTO hook_events (event_id, sent_id, event, action, sent_to, installation, repository, number, accepted_ms, body_bytes, body)
+        VALUES {} ON CONFLICT (sent_id) DO NOTHING RETURNING event_id",
+        places(rows.len(), 11, "")
     );
-    let repository = event.repository.map(text::cleaned);
-    let is_wanted = !event.deliveries.is_empty();
-    let values = [
-        id.as_str().into(),
-        event.sent_id.into(),
-        kind.as_str().into(),
-        action.as_deref().into(),
-        sent_to.as_deref().into(),
-        event.installation.into(),
-        repository.as_deref().into(),
-        event.number.into(),
-        event.accepted.into(),
-        kept(event.body.len() as u64).into(),
-        is_wanted.then_some(event.body).into(),
-    ];
-    let sql = "INSERT INTO hook_events (event_id, sent_id, event, action, sent_to, installation, repository, number, accepted_ms, body_bytes, body)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (sent_id) DO NOTHING";
-    if transaction.execute(sql, &values).await? == 0 {
-        return Ok(HookAcceptance::Repeated);
+    let new = transaction.rows(AssertSqlSafe(sql), &values).await?;
+    let ids: Result<_, sqlx::Error> = new.iter().map(|row| row.text("event_id")).collect();
+    Ok(ids?)
+}
+
+/// Queues deliveries behind all that are there.
+async fn insert_deliveries(
+    transaction: &mut Transaction,
+    deliveries: &[(&Row<'_>, &NewHookDelivery)],
+) -> Result<(), Fault> {
+    if deliveries.is_empty() {
+        return Ok(());
     }
-    for delivery in &event.deliveries {
-        let values = [
-            id.as_str().into(),
-            text::line("an instance's name", &delivery.target)?.into(),
-            delivery.order_key.as_str().into(),
-            event.accepted.into(),
-        ];
-        let sql = "INSERT INTO hook_deliveries (event_id, target, order_key, place, state, attempts, queued_ms, due_ms)
-            VALUES ($1, $2, $3, (SELECT coalesce(max(place), 0) + 1 FROM hook_deliveries), 'queued', 0, $4, $4)";
-        transaction.execute(sql, &values).await?;
+    let sql = "SELECT coalesce(max(place), 0) AS place FROM hook_deliveries";
+    let row = transaction.row(sql, &[]).await?;
+    let mut place = row.ok_or(sqlx::Error::RowNotFound)?.int("place")?;
+    for deliveries in deliveries.chunks(ROWS_MAX) {
+        let mut values: Vec<Value<'_>> = Vec::new();
+        for (row, delivery) in deliveries {
+            place += 1;
+            values.extend::<[Value<'_>; 6]>([
+                row.id.as_str().into(),
+                delivery.target.as_str().into(),
+                delivery.order_key.as_str().into(),
+                place.into(),
+                row.event.accepted.into(),
+                row.event.accepted.into(),
+            ]);
+        }
+        let sql = format!(
+            "INSERT INTO hook_deliveries (event_id, target, order_key, place, queued_ms, due_ms, state, attempts)
+            VALUES {}",
+            places(deliveries.len(), 6, ", 'queued', 0")
+        );
+        transaction.execute(AssertSqlSafe(sql), &values).await?;
     }
-    Ok(HookAcceptance::Accepted(id))
+    Ok(())
+}
+
+/// Returns the places of the values of some rows in a statement, each row with the same words at its end.
+fn places(rows: usize, columns: usize, rest: &str) -> String {
+    let row = |row: usize| {
+        let places = (1..=columns).map(|column| format!("${}", row * columns + column));
+        format!("({}{rest})", places.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }

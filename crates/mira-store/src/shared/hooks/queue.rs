@@ -6,10 +6,12 @@
 use jiff::Timestamp;
 
 use super::number;
+use super::packed::unpack;
 use crate::shared::Shared;
 use crate::shared::backend::Row;
 use crate::shared::error::{Fault, SharedError};
 use crate::shared::id::HookEventId;
+use crate::store::unreadable;
 use crate::text;
 
 /// Who claims deliveries, and which.
@@ -145,12 +147,13 @@ impl Shared {
     /// Returns what the database reports.
     pub async fn hook_body(&self, id: &HookEventId) -> Result<Option<String>, SharedError> {
         let work = async {
-            let sql = "SELECT body FROM hook_events WHERE event_id = $1";
+            let sql = "SELECT body_bytes, body FROM hook_events WHERE event_id = $1";
             let row = self.pools().row(sql, &[id.as_str().into()]).await?;
-            Ok(match row {
-                Some(row) => row.text_if_any("body")?,
-                None => None,
-            })
+            let Some(row) = row else { return Ok(None) };
+            let bytes = usize::try_from(row.int("body_bytes")?).unwrap_or_default();
+            let body = row.text_if_any("body")?;
+            let body = body.map(|kept| unpack(kept, bytes)).transpose();
+            Ok(body.map_err(|error| unreadable("body", error))?)
         };
         self.told(work).await
     }
