@@ -258,15 +258,10 @@ impl HookTargets {
         let Some(hook) = webhook(&manifest, event) else {
             return Ok(None);
         };
-        // The first port of the service, as the manifest has them.
-        let service = manifest.service(hook.to.service.as_str());
-        let name = service
-            .and_then(|service| service.ports.first())
-            .map(|port| &port.name);
+        let name = manifest.port_of(&hook.to).map(|port| port.name.as_str());
         let ports = self.house.instances.store().ports(&instance.id).await?;
         let port = ports.iter().find(|port| {
-            port.service == hook.to.service.as_str()
-                && name.is_some_and(|name| port.name == name.as_str())
+            port.service == hook.to.service.as_str() && Some(port.name.as_str()) == name
         });
         let token = self
             .house

@@ -8,13 +8,13 @@ use mira_store::{
     ApiTokenId, AuditAction, LoginAttempt, NewApiToken, Outcome, SessionId, TokenScope, User, Who,
 };
 
-use super::users::hashed;
-use super::{Page, badge, page, table, time, when};
+use super::{Page, badge, page, table, time, users, when};
 use crate::access::{Identity, password};
 use crate::custody::blocking;
 use crate::error::DeskError;
 use crate::form::Form;
 use crate::guard::Origin;
+use crate::users::hashed;
 use crate::{Desk, Handle};
 
 /// How long tokens can be made to last, in days.
@@ -150,7 +150,7 @@ pub(crate) async fn set_password(
     desk.shared
         .login_succeeded(user.name.as_str(), origin.address, now)
         .await?;
-    let hash = hashed(&user.name, &mut form).await?;
+    let hash = hashed(&user.name, users::password(&mut form)?).await?;
     desk.shared.set_password(&user.id, Some(&hash), now).await?;
     desk.record(
         &identity,
