@@ -370,8 +370,8 @@ async fn take(
             (instance, claim)
         }
         Some(id) => {
-            let known = desk.house.find(&id).await?;
-            let (instance, claim) = instances.claim(&known.instance).await?;
+            let named = desk.house.named(&id).await?;
+            let (instance, claim) = instances.claim(&named).await?;
             desk.house.refuse_running(&instance).await?;
             instances.judge_for(candidate, &instance).await?;
             instances.update(&instance, candidate, agreed).await?;

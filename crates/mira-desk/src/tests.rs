@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod apps;
 mod content;
+mod forms;
 mod mcp;
 mod metrics;
 mod oidc;

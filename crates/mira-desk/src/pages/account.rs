@@ -79,7 +79,7 @@ async fn of_user(desk: &Desk, user: &User, most: TokenScope) -> Result<Markup, D
                 }
             }))
         }
-        form method="post" action="/account/tokens" autocomplete="off" hx-boost="false" {
+        form method="post" action="/account/tokens" autocomplete="off" {
             label { "Name" input name="name" required maxlength="64" placeholder="what it is for"; }
             label { "May" select name="scope" { @for scope in TokenScope::ALL.iter().filter(|scope| **scope <= most) { option value=(scope) { (scope) } } } }
             label { "Ends" select name="days" { @for days in DAYS { option value=(days) selected[days == 90] { "in " (days) " days" } } } }

@@ -54,7 +54,7 @@ pub(crate) async fn choose(
         section aria-labelledby="elsewhere" {
             h2 id="elsewhere" { "A file from elsewhere" }
             p { "It is kept in memory for half an hour at most, and you get it back with Mira in the place of the keys." }
-            form method="post" action="/mcp-import/upload" enctype="multipart/form-data" hx-boost="false" {
+            form method="post" action="/mcp-import/upload" enctype="multipart/form-data" {
                 label { "Configuration file" input type="file" name="config" required accept=".json,.jsonc,.toml"; small { "Of Claude Desktop, Claude Code, Cursor, VS Code, Windsurf, Zed or Codex." } }
                 button { "Show what would be taken" }
             }

@@ -63,7 +63,7 @@ pub(crate) async fn list(
                         }
                         td {
                             form method="post" action={ (here) "/disabled" } class="inline" { button class="quiet" name="disabled" value=(!user.disabled) { @if user.disabled { "Let in" } @else { "Keep out" } } }
-                            form method="post" action={ (here) "/remove" } class="inline" hx-boost="true" hx-confirm={ "Remove " (user.name) "?" } { button class="danger" { "Remove" } }
+                            form method="post" action={ (here) "/remove" } class="inline" data-ask={ "Remove " (user.name) "?" } { button class="danger" { "Remove" } }
                         }
                     }
                 }
