@@ -33,7 +33,7 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "51f5ebe1ac42c2877b1ed405be953e6d5d313e9139bc93d7e0728f4251a7e443"
+    "89027e2471dc64a742d6d06edb80a36f54aa6be1854e30fe9a09c525693a67fa"
 );
 
 /// What sends forms without leaving the page.

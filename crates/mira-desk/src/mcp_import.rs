@@ -3,6 +3,7 @@
 //! INVARIANT: of a client's file, names are told and no value; no value that was taken is in what is given back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -234,9 +235,13 @@ pub(crate) async fn look(
 
 /// Takes what was looked at.
 pub(crate) async fn take(desk: &Desk, identity: &Identity, key: &str) -> Result<Done, DeskError> {
-    let source = desk.imports.take(identity, key)?;
+    let source = Arc::new(desk.imports.take(identity, key)?);
     let subject = source.subject();
-    let done = take_over(desk, source).await;
+    let done = take_over(desk, Arc::clone(&source)).await;
+    // What did not go now may go later: the vault was locked, the file is written at this moment.
+    if let (Err(_), Some(source)) = (&done, Arc::into_inner(source)) {
+        desk.imports.put_back(identity, key, source);
+    }
     let (shown, left, given) = desk
         .told(identity, AuditAction::McpImport, &subject, done)
         .await?;
@@ -250,7 +255,7 @@ pub(crate) async fn take(desk: &Desk, identity: &Identity, key: &str) -> Result<
 
 async fn take_over(
     desk: &Desk,
-    source: Source,
+    source: Arc<Source>,
 ) -> Result<(Shown, Vec<Left>, Option<Given>), DeskError> {
     let home = desk.custody.home().clone();
     let text = |path: &Path| {
@@ -276,7 +281,7 @@ async fn take_over(
         }
         import::save(vault, &plan.moves)?;
         import::define(&home, &plan.moves)?;
-        let (left, given) = match &source {
+        let (left, given) = match &*source {
             Source::File(_) => {
                 let left = import::hand_over(config, &plan.moves, &mira, mira_home.as_deref());
                 let left = left.map_err(|error| {

@@ -22,6 +22,7 @@ async fn whatever_is_wrong_in_a_form_is_told_in_words_and_no_value_is_repeated()
     let answer = served.post(&cookie, "/secrets", &saved).await;
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     let long = "x".repeat(300);
+    let endless = "x".repeat(600);
     let huge = "x".repeat(600 * 1024);
     let own = format!("/users/{}", admin.id);
     let rename = format!("{own}/password");
@@ -147,7 +148,7 @@ async fn whatever_is_wrong_in_a_form_is_told_in_words_and_no_value_is_repeated()
         ),
         (
             "/account/tokens",
-            &[("scope", "read"), ("days", "90"), ("name", &long)],
+            &[("scope", "read"), ("days", "90"), ("name", &endless)],
             422,
             "name",
         ),
@@ -190,8 +191,8 @@ async fn whatever_is_wrong_in_a_form_is_told_in_words_and_no_value_is_repeated()
             422,
             "value is missing",
         ),
-        ("/mcp/gone/remove", &[], 404, "gone"),
-        ("/mcp/gone/test", &[], 404, "gone"),
+        ("/mcp/gone/remove", &[], 404, "no such MCP"),
+        ("/mcp/gone/test", &[], 404, "no such MCP"),
         ("/mcp-import", &[], 422, "file is missing"),
         ("/mcp-import", &[("file", "/etc/passwd")], 404, "client"),
         ("/mcp-import", &[("text", "{")], 422, "not understood"),
@@ -203,7 +204,7 @@ async fn whatever_is_wrong_in_a_form_is_told_in_words_and_no_value_is_repeated()
             422,
             "key",
         ),
-        ("/providers/gone/test", &[], 404, "gone"),
+        ("/providers/gone/test", &[], 404, "no such"),
         ("/open/gone", &[], 404, "half an hour"),
         (
             "/open/gone/password",
@@ -246,7 +247,6 @@ async fn what_the_framework_refuses_is_told_in_words_too() {
     for path in [
         "/?saved=%00",
         "/network?hours=soon",
-        "/audit?before=x%ff",
         "/secrets/%ff",
         "/nothing",
     ] {
