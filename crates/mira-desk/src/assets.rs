@@ -41,7 +41,7 @@ pub(crate) const SCRIPT: Asset = asset!(
     "desk.js",
     "desk.js",
     "text/javascript; charset=utf-8",
-    "f9d36b733a44a4d3f0ce1c296055c2493394a0be4e6685474ae0ed55fdbc30aa"
+    "ec438b056adf3bc2effc389a4b7e8f64925d35826e14a46a6f696eca5223d908"
 );
 
 /// htmx 2.0.11, as published.
