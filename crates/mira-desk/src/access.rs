@@ -20,9 +20,9 @@ use tokio::sync::Semaphore;
 
 use crate::Desk;
 use crate::error::DeskError;
-use crate::guard::Origin;
+use crate::guard::{self, Origin};
 use crate::observe::Asked;
-use crate::pages::is_api;
+use crate::pages::{is_api, way_back};
 
 /// How many passwords are checked at once.
 // LIMIT: each takes 19 MiB and a core for some tens of milliseconds.
@@ -173,9 +173,14 @@ pub(crate) async fn check(
     response
 }
 
-/// Answers somebody unknown: a page leads to where one signs in, and then back.
+/// Answers somebody unknown: a page leads to where one signs in, and then back. What a page's script asks is told to it, so that
+/// nothing that was typed is lost.
 fn sign_in_first(request: &Parts) -> Response {
     let path = request.uri.path();
+    if guard::is_by_script(&request.headers) {
+        let error = DeskError::new(StatusCode::UNAUTHORIZED, "you are signed in no more");
+        return error.into_response();
+    }
     if is_api(path) {
         let error = DeskError::new(
             StatusCode::UNAUTHORIZED,
@@ -188,14 +193,18 @@ fn sign_in_first(request: &Parts) -> Response {
         );
         return response;
     }
-    let to = match request.method {
-        Method::GET if path != "/" => format!(
+    let next = match request.method {
+        Method::GET => path.to_owned(),
+        _ => way_back(path),
+    };
+    let to = match next.as_str() {
+        "/" => "/login".to_owned(),
+        next => format!(
             "/login?{}",
             form_urlencoded::Serializer::new(String::new())
-                .append_pair("next", path)
+                .append_pair("next", next)
                 .finish()
         ),
-        _ => "/login".to_owned(),
     };
     Redirect::to(&to).into_response()
 }

@@ -4,13 +4,14 @@ mod body;
 mod custody;
 mod instances;
 mod mcp;
+mod mcp_import;
 mod packages;
 mod snapshots;
+mod users;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use jiff::Timestamp;
 use mira_gate::Row;
 use mira_secret::Scope;
 use mira_server::openapi::{Answer, Content, Exchange, schema};
@@ -25,7 +26,7 @@ use crate::access::Identity;
 use crate::error::DeskError;
 use crate::pages::network;
 use crate::pages::secrets::{self, NewValue, Secret};
-use crate::routes::{ADMIN, ANYBODY, OPERATOR, Routes, VIEWER};
+use crate::routes::{ANYBODY, OPERATOR, Routes, VIEWER};
 
 /// Adds the API's routes.
 pub(crate) fn add(routes: Routes) -> Routes {
@@ -76,11 +77,10 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .with(Exchange {
             query: Some(schema::<network::Wanted>()),
             ..answers(Content::of_schema(objects))
-        })
-        .add("GET", "/api/v1/users", ADMIN, "list the users", list_users)
-        .with(answers(Content::json::<Vec<User>>()));
+        });
     let routes = snapshots::add(packages::add(instances::add(routes)));
-    custody::add(mcp::add(routes))
+    let routes = mcp_import::add(mcp::add(routes));
+    users::add(custody::add(routes))
 }
 
 /// What takes no body, and answers with something.
@@ -153,26 +153,4 @@ async fn list_calls(
     Query(wanted): Query<network::Wanted>,
 ) -> Result<Json<Vec<Row>>, DeskError> {
     Ok(Json(network::rows(&desk, &wanted).await?))
-}
-
-/// Somebody who may sign in.
-#[derive(Serialize, JsonSchema)]
-struct User {
-    id: String,
-    name: String,
-    role: String,
-    disabled: bool,
-    #[schemars(with = "String")]
-    created: Timestamp,
-}
-
-async fn list_users(State(desk): State<Handle>) -> Result<Json<Vec<User>>, DeskError> {
-    let users = desk.shared.users().await?.into_iter().map(|user| User {
-        id: user.id.to_string(),
-        name: user.name.to_string(),
-        role: user.role.to_string(),
-        disabled: user.disabled,
-        created: user.created,
-    });
-    Ok(Json(users.collect()))
 }

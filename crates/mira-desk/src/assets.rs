@@ -1,4 +1,4 @@
-//! What pages load beside themselves: the style sheet and two vendored scripts, part of the program and named by their digests.
+//! What pages load beside themselves: the style sheet, a script and two vendored ones, part of the program and named by their digests.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
@@ -33,7 +33,15 @@ pub(crate) const STYLE: Asset = asset!(
     "desk.css",
     "desk.css",
     "text/css; charset=utf-8",
-    "9e56bab8ccc9c16c9674d5656900de39d458d9e0a052158c9de98091fccee514"
+    "89027e2471dc64a742d6d06edb80a36f54aa6be1854e30fe9a09c525693a67fa"
+);
+
+/// What sends forms without leaving the page.
+pub(crate) const SCRIPT: Asset = asset!(
+    "desk.js",
+    "desk.js",
+    "text/javascript; charset=utf-8",
+    "ec438b056adf3bc2effc389a4b7e8f64925d35826e14a46a6f696eca5223d908"
 );
 
 /// htmx 2.0.11, as published.
@@ -52,7 +60,7 @@ pub(crate) const SSE: Asset = asset!(
     "98a46496de0c3605fbffdce9167ba427bdd9553184f83f149c261891a92c0136"
 );
 
-const ALL: [&Asset; 3] = [&STYLE, &HTMX, &SSE];
+const ALL: [&Asset; 4] = [&STYLE, &SCRIPT, &HTMX, &SSE];
 
 /// Answers with a file; an old path finds nothing, so that no page runs with another's files.
 pub(crate) async fn file(Path((digest, name)): Path<(String, String)>) -> Response {

@@ -1,15 +1,17 @@
 //! The vault, opened for a request and closed with it.
 //!
-//! INVARIANT: no root key outlives a request here; what unlocks the vault is its key provider, asked each time.
+//! INVARIANT: no root key outlives a request here; what unlocks the vault is its key provider, asked each time. What is kept is a
+//! listing without values, which is shown only while the key can be had.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mira_run::lease::{Holder, Leases};
 use mira_secret::SecretBytes;
 use mira_vault::home::Home;
-use mira_vault::{AskError, LockedVault, Passphrase, UnlockOptions, Vault, VaultError};
+use mira_vault::{AskError, Listing, LockedVault, Passphrase, UnlockOptions, Vault, VaultError};
 use prometheus_client::metrics::counter::Counter;
 
 use crate::error::DeskError;
@@ -23,6 +25,8 @@ const UNLOCK_TTL: Duration = Duration::from_secs(8 * 60 * 60);
 pub struct Custody {
     home: Home,
     failures: Counter,
+    /// What was listed last.
+    listed: Arc<Mutex<Option<Arc<Listing>>>>,
 }
 
 impl Custody {
@@ -32,6 +36,7 @@ impl Custody {
         Self {
             home,
             failures: Counter::default(),
+            listed: Arc::default(),
         }
     }
 
@@ -49,6 +54,42 @@ impl Custody {
         let mut ask = || Err(AskError::new("it is locked"));
         let opened = LockedVault::read(&self.home)
             .and_then(|locked| locked.unlock(&mut ask, &UnlockOptions::default()));
+        self.counted(opened)
+    }
+
+    /// Returns what the vault lists; it is read only where it has changed since it was listed last. It may take its time.
+    fn list(&self) -> Result<Arc<Listing>, VaultError> {
+        let options = UnlockOptions::default();
+        let mut ask = || Err(AskError::new("it is locked"));
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*listed
+            && known.is_current(&mut ask, &options)?
+        {
+            return Ok(Arc::clone(known));
+        }
+        let fresh = Arc::new(Listing::read(&self.home, &mut ask, &options)?);
+        *listed = Some(Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    /// Returns what the vault lists.
+    pub(crate) async fn listing(&self) -> Result<Arc<Listing>, DeskError> {
+        let custody = self.clone();
+        blocking(move || Ok(custody.counted(custody.list())?)).await
+    }
+
+    /// Returns what the vault lists, if there is one.
+    pub(crate) async fn listing_if_there(&self) -> Result<Option<Arc<Listing>>, DeskError> {
+        let custody = self.clone();
+        blocking(move || match custody.counted(custody.list()) {
+            Err(VaultError::NoVault { .. }) => Ok(None),
+            listing => Ok(Some(listing?)),
+        })
+        .await
+    }
+
+    /// Counts what did not open.
+    fn counted<T>(&self, opened: Result<T, VaultError>) -> Result<T, VaultError> {
         opened.inspect_err(|error| {
             if !matches!(error, VaultError::NoVault { .. }) {
                 self.failures.inc();

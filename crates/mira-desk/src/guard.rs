@@ -15,7 +15,7 @@ use crate::access::is_by_token;
 use crate::error::DeskError;
 use crate::listen::Peer;
 use crate::observe::Asked;
-use crate::pages::refused;
+use crate::pages::{refused, refused_part};
 
 /// Headers of every answer. Scripts and styles come from files of our own alone, nobody frames us, and no address of ours is told
 /// to other sites.
@@ -44,6 +44,16 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// Sent where the connection is TLS (RFC 6797).
 const HSTS: &str = "max-age=31536000";
+
+/// Sent by the script of a page with a form, which is told with the second one where to go on.
+const FORM: HeaderName = HeaderName::from_static("mira-form");
+const TO: HeaderName = HeaderName::from_static("mira-to");
+
+/// Sent by htmx, which loads parts of a page.
+const PART: HeaderName = HeaderName::from_static("hx-request");
+
+/// What programs ask, and what is told to them as it is.
+const FOR_PROGRAMS: [&str; 4] = ["/assets/", "/healthz", "/readyz", "/webhooks/github"];
 
 /// From where a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,8 @@ pub(crate) async fn guard(
     let origin = desk.options.proxies.origin(peer, request.headers());
     request.extensions_mut().insert(origin);
     let authority = authority(&request);
+    let by_form = request.headers().contains_key(FORM);
+    let for_part = request.headers().contains_key(PART);
     let mut response = match check(
         request.method(),
         request.headers(),
@@ -85,13 +97,17 @@ pub(crate) async fn guard(
         Ok(()) => {
             let path = request.uri().path().to_owned();
             let mut response = next.run(request).await;
-            match response.extensions_mut().remove::<Arc<DeskError>>() {
+            let told = response.extensions_mut().remove::<Arc<DeskError>>();
+            match told.or_else(|| without_words(&path, &response)) {
                 Some(error) => {
                     if error.status.is_server_error() {
                         tracing::error!(target: "mira::server", error = error.message, "a request failed");
                     }
                     let asked = response.extensions_mut().remove::<Asked>();
-                    let mut page = refused(&path, &error);
+                    let mut page = match for_part {
+                        true => refused_part(&error),
+                        false => refused(&path, &error),
+                    };
                     // What ends with a refusal, such as a sign-in that has begun, ends in the browser too.
                     for cookie in response.headers().get_all(header::SET_COOKIE) {
                         page.headers_mut()
@@ -107,6 +123,9 @@ pub(crate) async fn guard(
         }
         Err(error) => refused(request.uri().path(), &error),
     };
+    if by_form && response.status() == StatusCode::SEE_OTHER {
+        lead_on(&mut response);
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -122,6 +141,36 @@ pub(crate) async fn guard(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Returns whether it is a script of a page that asks: it stays where it is, whatever it is told.
+pub(crate) fn is_by_script(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORM) || headers.contains_key(PART)
+}
+
+/// Tells the script of a form where to go on, in place of the browser.
+fn lead_on(response: &mut Response) {
+    if let Some(to) = response.headers_mut().remove(header::LOCATION) {
+        response.headers_mut().insert(TO, to);
+        *response.status_mut() = StatusCode::OK;
+    }
+}
+
+/// Returns what is told in place of a refusal that has no words for people: one of the framework's.
+fn without_words(path: &str, response: &Response) -> Option<Arc<DeskError>> {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let has_words = kind.is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        kind.starts_with(b"text/html") || kind.starts_with(b"application/json")
+    });
+    let for_people = !FOR_PROGRAMS.iter().any(|begins| path.starts_with(begins));
+    let is_bare = (status.is_client_error() || status.is_server_error()) && !has_words;
+    (is_bare && for_people).then(|| {
+        let reason = status.canonical_reason().unwrap_or("no reason is known");
+        let message = format!("what was sent is not understood ({reason})");
+        Arc::new(DeskError::new(status, message).hint("Go back, and try it from the page itself."))
+    })
 }
 
 /// Returns what a request calls us: the `Host` header, or in HTTP/2 the authority.

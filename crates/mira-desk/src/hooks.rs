@@ -3,10 +3,9 @@
 //! INVARIANT: an event goes only to an instance whose manifest names it, at a port that the instance has, with the token that its services
 //! were started with.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mira_hooks::{
@@ -23,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::custody::Custody;
 use crate::error::DeskError;
-use crate::house::House;
+use crate::house::{House, Package};
 use crate::opened::Opened;
 
 /// What the secret is called that webhooks are signed with.
@@ -133,7 +132,6 @@ pub(crate) async fn begin(
 ) -> Result<Arc<Ingress>, DeskError> {
     let targets: Arc<dyn Targets> = Arc::new(HookTargets {
         house: Arc::clone(house),
-        manifests: Mutex::default(),
     });
     if shared.is_of_one_server() {
         // There is no other server, so nobody is at what a server before this one has begun.
@@ -181,8 +179,6 @@ async fn reload(ingress: Arc<Ingress>, custody: Custody, opened: Opened) {
 /// The instances of the home that want events.
 struct HookTargets {
     house: Arc<House>,
-    /// What is known of packages, by their digests: they never change.
-    manifests: Mutex<BTreeMap<String, Arc<Manifest>>>,
 }
 
 impl fmt::Debug for HookTargets {
@@ -199,35 +195,22 @@ pub fn hook_target(instance: &Instance) -> String {
 
 impl HookTargets {
     /// Returns the instances that take events at all.
-    async fn instances(&self) -> Result<Vec<(Instance, Arc<Manifest>)>, DeskError> {
+    async fn instances(&self) -> Result<Vec<(Instance, Arc<Package>)>, DeskError> {
         let instances = self.house.instances.store().instances().await?;
         let alive = instances.into_iter().filter(|instance| !instance.deleting);
         let known = alive.filter_map(|instance| {
-            let manifest = self.manifest(&instance)?;
-            (!manifest.webhooks.is_empty()).then_some((instance, manifest))
+            // One that cannot be read takes none.
+            let package = self.house.seen(&instance).ok()??;
+            (!package.manifest.webhooks.is_empty()).then_some((instance, package))
         });
         Ok(known.collect())
     }
 
-    /// Returns the manifest of an instance; nothing for an encrypted package that does not run and never did here.
-    fn manifest(&self, instance: &Instance) -> Option<Arc<Manifest>> {
-        let mut manifests = self
-            .manifests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = manifests.get(&instance.package.digest) {
-            return Some(Arc::clone(known));
-        }
-        let manifest = Arc::new(self.house.unpacked(instance).ok()??.manifest);
-        manifests.insert(instance.package.digest.clone(), Arc::clone(&manifest));
-        Some(manifest)
-    }
-
     async fn wanting(&self, event: &str) -> Result<Vec<String>, DeskError> {
         let instances = self.instances().await?.into_iter();
-        let wanting = instances.filter(|(instance, manifest)| {
+        let wanting = instances.filter(|(instance, package)| {
             // One that was stopped on purpose lets nothing pile up.
-            instance.desired == Desired::Running && webhook(manifest, event).is_some()
+            instance.desired == Desired::Running && webhook(&package.manifest, event).is_some()
         });
         Ok(wanting
             .map(|(instance, _)| hook_target(&instance))
@@ -237,37 +220,33 @@ impl HookTargets {
     async fn here(&self) -> Result<Vec<String>, DeskError> {
         let running = self.house.client.instances().await?;
         let instances = self.instances().await?.into_iter();
-        let here = instances.filter(|(instance, manifest)| {
+        let here = instances.filter(|(instance, package)| {
             let mut states = running.iter();
             let state = states.find(|state| state.id == instance.id.as_str());
             let is_up = |hook: &Webhook| {
                 let mut services = state.iter().flat_map(|state| &state.services);
                 services.any(|one| one.service == hook.to.service.as_str() && one.phase == "up")
             };
-            manifest.webhooks.iter().any(is_up)
+            package.manifest.webhooks.iter().any(is_up)
         });
         Ok(here.map(|(instance, _)| hook_target(&instance)).collect())
     }
 
     async fn endpoint(&self, target: &str, event: &str) -> Result<Option<Endpoint>, DeskError> {
         let mut instances = self.instances().await?.into_iter();
-        let Some((instance, manifest)) =
+        let Some((instance, package)) =
             instances.find(|(instance, _)| hook_target(instance) == target)
         else {
             return Ok(None);
         };
-        let Some(hook) = webhook(&manifest, event) else {
+        let manifest = &package.manifest;
+        let Some(hook) = webhook(manifest, event) else {
             return Ok(None);
         };
-        // The first port of the service, as the manifest has them.
-        let service = manifest.service(hook.to.service.as_str());
-        let name = service
-            .and_then(|service| service.ports.first())
-            .map(|port| &port.name);
+        let name = manifest.port_of(&hook.to).map(|port| port.name.as_str());
         let ports = self.house.instances.store().ports(&instance.id).await?;
         let port = ports.iter().find(|port| {
-            port.service == hook.to.service.as_str()
-                && name.is_some_and(|name| port.name == name.as_str())
+            port.service == hook.to.service.as_str() && Some(port.name.as_str()) == name
         });
         let token = self
             .house

@@ -11,7 +11,6 @@ use mira_vault::settings::Settings;
 use crate::access::Identity;
 use crate::custody::blocking;
 use crate::error::DeskError;
-use crate::house::Known;
 use crate::{Desk, Handle};
 
 /// What opens an encrypted package and its sealed secrets, where somebody gave it.
@@ -49,13 +48,13 @@ pub(crate) async fn bring_up(
     id: &str,
     identity: &Identity,
     password: Password,
-) -> Result<Known, DeskError> {
-    let known = desk.house.find(id).await?;
-    let started = start(desk, &known.instance, password).await;
-    let name = known.instance.name.as_str();
+) -> Result<Instance, DeskError> {
+    let instance = desk.house.named(id).await?;
+    let started = start(desk, &instance, password).await;
+    let name = instance.name.as_str();
     desk.told(identity, AuditAction::InstanceStart, name, started)
         .await?;
-    Ok(known)
+    Ok(instance)
 }
 
 /// Stops an instance.
@@ -63,18 +62,18 @@ pub(crate) async fn bring_down(
     desk: &Desk,
     id: &str,
     identity: &Identity,
-) -> Result<Known, DeskError> {
-    let known = desk.house.find(id).await?;
-    let stopped = desk.house.client.stop(known.instance.id.as_str()).await;
-    let name = known.instance.name.as_str();
+) -> Result<Instance, DeskError> {
+    let instance = desk.house.named(id).await?;
+    let stopped = desk.house.client.stop(instance.id.as_str()).await;
+    let name = instance.name.as_str();
     desk.told(identity, AuditAction::InstanceStop, name, stopped)
         .await?;
     desk.house
         .instances
         .store()
-        .set_desired(&known.instance.id, Desired::Stopped)
+        .set_desired(&instance.id, Desired::Stopped)
         .await?;
-    Ok(known)
+    Ok(instance)
 }
 
 /// Starts an instance; returns once all its services are up.

@@ -32,6 +32,7 @@ mod shelf;
 mod snapshots;
 mod tls;
 mod upkeep;
+mod users;
 
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ use crate::access::oidc::Oidc;
 use crate::custody::Custody;
 use crate::guard::Origin;
 use crate::hooks::{self, Hooks};
-use crate::house::House;
+use crate::house::{House, Packages};
 use crate::mcp::Tests;
 use crate::metrics::Metrics;
 use crate::opened::Opened;
@@ -231,6 +231,7 @@ pub async fn serve(
         variables,
         program,
         spawn,
+        packages: Packages::default(),
     });
     let (end_hooks, hooks_end) = oneshot::channel::<()>();
     let ingress = match hooks {

@@ -10,7 +10,7 @@ use mira_mcp::definition::{Definition, Definitions, Kind, Origin, ServerName, Tr
 use mira_mcp::probe::{self, Failed, Found, PATIENCE};
 use mira_secret::{Scope, SecretBytes, SecretName, SecretValue};
 use mira_store::AuditAction;
-use mira_vault::{NewSecret, Vault};
+use mira_vault::{Listing, NewSecret, Vault};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -168,16 +168,12 @@ pub(crate) async fn all(desk: &Desk) -> Result<Vec<Server>, DeskError> {
     let mut servers: Vec<Server> = servers
         .map(|(name, definition)| Server::new(&name, &definition, tested(&name)))
         .collect();
-    let marked = servers.clone();
-    let marked = desk.custody.with_if_there(move |vault| {
-        let mut servers = marked;
-        for secret in servers.iter_mut().flat_map(|server| &mut server.secrets) {
-            secret.mark(vault.as_deref());
+    match desk.custody.listing_if_there().await {
+        Ok(listing) => {
+            for secret in servers.iter_mut().flat_map(|server| &mut server.secrets) {
+                secret.mark(listing.as_deref());
+            }
         }
-        Ok(servers)
-    });
-    match marked.await {
-        Ok(marked) => servers = marked,
         // Names are shown all the same.
         Err(error) if error.status == StatusCode::LOCKED => {}
         Err(error) => return Err(error),
@@ -247,10 +243,10 @@ impl Server {
 }
 
 impl ServerSecret {
-    fn mark(&mut self, vault: Option<&Vault>) {
+    fn mark(&mut self, listing: Option<&Listing>) {
         let (scope, name) = (self.scope.parse::<Scope>(), self.saved_as.parse());
-        self.saved = match (vault, scope, name) {
-            (Some(vault), Ok(scope), Ok(name)) => Some(vault.find(&scope, &name).is_some()),
+        self.saved = match (listing, scope, name) {
+            (Some(listing), Ok(scope), Ok(name)) => Some(listing.find(&scope, &name).is_some()),
             _ => Some(false),
         };
     }

@@ -3,18 +3,23 @@
 //! INVARIANT: of a client's file, names are told and no value; no value that was taken is in what is given back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use mira_mcp::config::Config;
 use mira_mcp::definition::Definitions;
-use mira_mcp::import::{self, Plan, Rewritten, Wishes};
+use mira_mcp::import::{self, Plan, Rewritten, Undo, Wishes};
 use mira_secret::SecretBytes;
 use mira_store::AuditAction;
 use mira_vault::Vault;
 use mira_vault::home::Home;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::Desk;
 use crate::access::Identity;
+use crate::custody::blocking;
 use crate::error::DeskError;
 
 /// The longest file that is uploaded, in bytes.
@@ -52,6 +57,14 @@ impl Source {
         });
         let name = name.map(str::to_owned);
         Ok(Self::Text { text, name })
+    }
+
+    /// Takes a client's file of this machine; only one that was found can be.
+    pub(crate) fn on_this_machine(desk: &Desk, wanted: &str) -> Result<Self, DeskError> {
+        let mut files = present(desk).into_iter();
+        let file = files.find(|file| file.display().to_string() == wanted);
+        let file = file.ok_or_else(|| DeskError::not_found("such client's file"))?;
+        Ok(Self::File(file))
     }
 
     /// Returns what the audit calls it.
@@ -92,7 +105,7 @@ impl Source {
 }
 
 /// A server that is taken, or was: names alone.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Taken {
     /// What the client calls it.
     pub(crate) key: String,
@@ -103,14 +116,16 @@ pub(crate) struct Taken {
 }
 
 /// What is taken, or was: names alone.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Shown {
+    /// Which file it is, in words.
     pub(crate) from: String,
     pub(crate) servers: Vec<Taken>,
     /// How many servers there are, taken or not.
     pub(crate) found: usize,
     /// What stays as it is.
     pub(crate) notes: Vec<String>,
+    /// Whether it is a file of the desk's machine, which is changed.
     pub(crate) is_file: bool,
 }
 
@@ -153,18 +168,54 @@ pub(crate) struct Given {
 }
 
 /// What was taken.
-#[derive(Debug)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Done {
+    #[serde(flatten)]
     pub(crate) shown: Shown,
-    /// The values that stood in the file once more: their names, each with its line.
-    pub(crate) left: Vec<(String, usize)>,
+    /// The values that stood in the file once more.
+    pub(crate) left: Vec<Left>,
     /// By which key the new text is fetched, where it is no file of this machine.
     pub(crate) given: Option<String>,
+}
+
+/// A value that stood in a file once more, in another place than it was taken from.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Left {
+    /// The secret's name.
+    pub(crate) name: String,
+    /// The line, counted from 1.
+    pub(crate) line: usize,
+}
+
+/// What was put back into a client's file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Undone {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The servers that the client runs itself again; the values of their secrets are empty there.
+    pub(crate) servers: Vec<String>,
+    /// The servers that it did not run through Mira any more; they are left as they are.
+    pub(crate) gone: Vec<String>,
+}
+
+/// Says that a file is too long to be sent.
+pub(crate) fn too_long() -> DeskError {
+    let told = format!(
+        "a configuration file has at most {UPLOAD_BYTES_MAX} bytes here, and has to come whole"
+    );
+    DeskError::new(StatusCode::PAYLOAD_TOO_LARGE, told)
+        .hint("`mira mcp import FILE` takes a longer one, on the machine that it is on.")
 }
 
 /// Returns the files of clients that are on this machine.
 pub(crate) fn present(desk: &Desk) -> Vec<PathBuf> {
     mira_mcp::clients::present(|name| desk.house.variable(name), None).unwrap_or_default()
+}
+
+/// Returns the files of this machine that servers were taken over from.
+pub(crate) async fn taken(desk: &Desk) -> Result<Vec<PathBuf>, DeskError> {
+    let home = desk.custody.home().clone();
+    blocking(move || Ok(import::files(&Definitions::read(home.path())?))).await
 }
 
 /// Says what would be taken, and keeps the source until that is wanted; returns what the next request calls it.
@@ -184,9 +235,13 @@ pub(crate) async fn look(
 
 /// Takes what was looked at.
 pub(crate) async fn take(desk: &Desk, identity: &Identity, key: &str) -> Result<Done, DeskError> {
-    let source = desk.imports.take(identity, key)?;
+    let source = Arc::new(desk.imports.take(identity, key)?);
     let subject = source.subject();
-    let done = take_over(desk, source).await;
+    let done = take_over(desk, Arc::clone(&source)).await;
+    // What did not go now may go later: the vault was locked, the file is written at this moment.
+    if let (Err(_), Some(source)) = (&done, Arc::into_inner(source)) {
+        desk.imports.put_back(identity, key, source);
+    }
     let (shown, left, given) = desk
         .told(identity, AuditAction::McpImport, &subject, done)
         .await?;
@@ -200,8 +255,8 @@ pub(crate) async fn take(desk: &Desk, identity: &Identity, key: &str) -> Result<
 
 async fn take_over(
     desk: &Desk,
-    source: Source,
-) -> Result<(Shown, Vec<(String, usize)>, Option<Given>), DeskError> {
+    source: Arc<Source>,
+) -> Result<(Shown, Vec<Left>, Option<Given>), DeskError> {
     let home = desk.custody.home().clone();
     let text = |path: &Path| {
         let text = path.to_str().map(str::to_owned);
@@ -226,7 +281,7 @@ async fn take_over(
         }
         import::save(vault, &plan.moves)?;
         import::define(&home, &plan.moves)?;
-        let (left, given) = match &source {
+        let (left, given) = match &*source {
             Source::File(_) => {
                 let left = import::hand_over(config, &plan.moves, &mira, mira_home.as_deref());
                 let left = left.map_err(|error| {
@@ -251,10 +306,53 @@ async fn take_over(
                 (left, Some(given))
             }
         };
-        let left = left
-            .into_iter()
-            .map(|(name, line)| (name.to_string(), line));
+        let left = left.into_iter().map(|(name, line)| Left {
+            name: name.to_string(),
+            line,
+        });
         Ok((shown, left.collect(), given))
     };
     desk.custody.with(work).await
+}
+
+/// Gives back the text that was sent, with Mira in the place of its servers. It may be fetched again.
+pub(crate) fn give(desk: &Desk, identity: &Identity, key: &str) -> Result<Response, DeskError> {
+    let given = desk.rewritten.take(identity, key)?;
+    // EXPOSE: to whoever sent the text, without the values that were taken from it.
+    let text = given.text.expose().to_vec();
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{}\"", given.name),
+        ),
+    ];
+    desk.rewritten.put_back(identity, key, given);
+    Ok((headers, text).into_response())
+}
+
+/// Puts the servers back into a file that they were taken over from, without the values of their secrets.
+pub(crate) async fn undo(
+    desk: &Desk,
+    identity: &Identity,
+    wanted: &str,
+) -> Result<Undone, DeskError> {
+    let mut files = taken(desk).await?.into_iter();
+    let file = files.find(|file| file.display().to_string() == wanted);
+    let file =
+        file.ok_or_else(|| DeskError::not_found("such file that servers were taken from"))?;
+    let home = desk.custody.home().clone();
+    let done = blocking(move || {
+        let mut undo = Undo::of(&file, &Definitions::read(home.path())?)?;
+        undo.put_back(&|_, _| String::new())?;
+        undo.forget(&home)?;
+        Ok(Undone {
+            servers: undo.servers().map(|(name, _)| name.to_string()).collect(),
+            gone: undo.gone().map(ToString::to_string).collect(),
+            file,
+        })
+    });
+    let done: Result<Undone, DeskError> = done.await;
+    desk.told(identity, AuditAction::McpUndo, wanted, done)
+        .await
 }

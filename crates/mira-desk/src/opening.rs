@@ -208,9 +208,27 @@ impl Seen {
 pub(crate) async fn look(
     desk: &Handle,
     identity: &Identity,
+    looked: Looked,
+    password: Password,
+) -> Result<Look, DeskError> {
+    look_as(desk, identity, None, looked, password).await
+}
+
+/// Looks at a package, which is kept under the name that it has; without one, under a new one.
+async fn look_as(
+    desk: &Handle,
+    identity: &Identity,
+    key: Option<&str>,
     mut looked: Looked,
     password: Password,
 ) -> Result<Look, DeskError> {
+    let keep = |looked| match key {
+        Some(key) => {
+            desk.packages.put_back(identity, key, looked);
+            Ok(key.to_owned())
+        }
+        None => desk.packages.put(identity, looked),
+    };
     let (house, path) = (desk.clone(), looked.path.clone());
     let runtime = tokio::runtime::Handle::current();
     let found = blocking(move || {
@@ -224,11 +242,11 @@ pub(crate) async fn look(
             let instances = desk.house.instances.store().instances().await?;
             let mut seen = Seen::of(&mut candidate, &instances)?;
             looked.candidate = Some(candidate);
-            seen.key = desk.packages.put(identity, looked)?;
+            seen.key = keep(looked)?;
             Ok(Look::Seen(Box::new(seen)))
         }
         (Err(error @ (InstanceError::NoKey(_) | InstanceError::Guess(_))), tried) => {
-            let key = desk.packages.put(identity, looked)?;
+            let key = keep(looked)?;
             let trouble = DeskError::from(error);
             let is_told = tried || trouble.status != StatusCode::UNPROCESSABLE_ENTITY;
             let trouble = is_told.then_some(trouble);
@@ -246,7 +264,8 @@ pub(crate) async fn look_with(
     password: Option<SecretBytes>,
 ) -> Result<Look, DeskError> {
     let looked = desk.packages.take(identity, key)?;
-    look(desk, identity, looked, Password::given(password)).await
+    // A form that is sent once more names the same.
+    look_as(desk, identity, Some(key), looked, Password::given(password)).await
 }
 
 /// What somebody answers to what a package asks for.
@@ -370,8 +389,8 @@ async fn take(
             (instance, claim)
         }
         Some(id) => {
-            let known = desk.house.find(&id).await?;
-            let (instance, claim) = instances.claim(&known.instance).await?;
+            let named = desk.house.named(&id).await?;
+            let (instance, claim) = instances.claim(&named).await?;
             desk.house.refuse_running(&instance).await?;
             instances.judge_for(candidate, &instance).await?;
             instances.update(&instance, candidate, agreed).await?;

@@ -20,6 +20,7 @@ pub(crate) mod webhooks;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
@@ -82,7 +83,7 @@ pub(crate) fn page(identity: &Identity, here: &str, title: &str, body: &Markup) 
             }
             div class="who" {
                 a href="/account" aria-current=[(here == "/account").then_some("page")] { (identity.name()) }
-                form method="post" action="/logout" hx-boost="false" { button class="quiet" { "Sign out" } }
+                form method="post" action="/logout" { button class="quiet" { "Sign out" } }
             }
         }
     };
@@ -108,6 +109,7 @@ fn frame(title: &str, body: &Markup) -> Markup {
                 title { (title) " · Mira" }
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href=(assets::STYLE.path);
+                script src=(assets::SCRIPT.path) defer {}
                 script src=(assets::HTMX.path) defer {}
                 script src=(assets::SSE.path) defer {}
             }
@@ -161,8 +163,7 @@ pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
         &html! {
             main id="main" class="alone" {
                 h1 { "That was not done" }
-                p class="trouble" role="alert" { (words(&error.message)) }
-                @if let Some(hint) = &error.hint { p class="hint" { (words(hint)) } }
+                (trouble(error))
                 p { a href=(way_back(path)) { "Back" } " · " a href="/" { "To the desk" } }
             }
         },
@@ -170,8 +171,30 @@ pub(crate) fn refused(path: &str, error: &DeskError) -> Response {
     (error.status, page).into_response()
 }
 
+/// Shows why a part of a page was not had, in the place of the part, which is asked for no more.
+pub(crate) fn refused_part(error: &DeskError) -> Response {
+    /// htmx does not ask again after it.
+    const STOP_POLLING: u16 = 286;
+    let status = match error.status.is_server_error() {
+        true => StatusCode::OK,
+        false => StatusCode::from_u16(STOP_POLLING).unwrap_or(StatusCode::OK),
+    };
+    (status, Part(trouble(error))).into_response()
+}
+
+fn trouble(error: &DeskError) -> Markup {
+    html! {
+        p class="trouble" role="alert" { (words(&error.message)) }
+        @if error.status == StatusCode::UNAUTHORIZED {
+            p class="hint" { a href="/login" target="_blank" { "Sign in in another tab" } ". What you typed stays here, to be sent again." }
+        } @else if let Some(hint) = &error.hint {
+            p class="hint" { (words(hint)) }
+        }
+    }
+}
+
 /// Returns the page from which what was not done is done again: that of the instance or secret, or the place in the bar.
-fn way_back(path: &str) -> String {
+pub(crate) fn way_back(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match *parts.as_slice() {
         ["instances", id, "snapshots", _, ..] => format!("/instances/{id}/snapshots"),
@@ -232,7 +255,8 @@ pub(crate) fn count(number: usize, what: &str) -> String {
 /// A table that scrolls by itself where the page is narrow.
 pub(crate) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
     html! {
-        div class="wide" role="region" aria-label=(caption) tabindex="0" {
+        // What has the focus is found again by its id when it is loaded anew.
+        div class="wide" id={ "table-" (caption.to_lowercase().replace(' ', "-")) } role="region" aria-label=(caption) tabindex="0" {
             table {
                 caption class="unseen" { (caption) }
                 thead { tr { @for head in heads { th scope="col" { (head) } } } }

@@ -3,11 +3,12 @@
 //! INVARIANT: it comes from the supervisor, which has taken the instance's values out of it; all of it is text that a page escapes.
 
 use jiff::{Timestamp, civil::Date};
+use mira_store::Instance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DeskError;
-use crate::house::{House, Known};
+use crate::house::House;
 
 /// The most panels of a report, and the most columns of a table.
 // LIMIT: a person reads it.
@@ -234,14 +235,14 @@ fn table(panel: usize, columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Unf
 }
 
 /// Asks an instance how it fares.
-pub(crate) async fn ask(house: &House, known: &Known) -> Result<Report, DeskError> {
-    let text = house.client.report(known.instance.id.as_str()).await?;
+pub(crate) async fn ask(house: &House, instance: &Instance) -> Result<Report, DeskError> {
+    let text = house.client.report(instance.id.as_str()).await?;
     let text = text.ok_or_else(|| {
-        let message = format!("{} does not run, and so tells nothing", known.instance.name);
+        let message = format!("{} does not run, and so tells nothing", instance.name);
         DeskError::new(axum::http::StatusCode::CONFLICT, message).hint("Start it first.")
     })?;
     Report::parse(&text).map_err(|error| {
-        let name = &known.instance.name;
+        let name = &instance.name;
         let message = format!("what {name} tells cannot be shown: {error}");
         DeskError::new(axum::http::StatusCode::BAD_GATEWAY, message)
             .hint("docs/formats/report.md says what its app has to answer.")

@@ -76,7 +76,7 @@ pub(crate) async fn take(
     id: &str,
     wanted: Wanted,
 ) -> Result<(Instance, Snapshot), DeskError> {
-    let instance = desk.house.find(id).await?.instance;
+    let instance = desk.house.named(id).await?;
     let options = Options {
         leave_out: wanted.leave_out,
         instance: instance.id.to_string(),
@@ -105,7 +105,7 @@ pub(crate) async fn restore(
     snapshot: &str,
     password: Password,
 ) -> Result<(Instance, Snapshot), DeskError> {
-    let instance = desk.house.find(id).await?.instance;
+    let instance = desk.house.named(id).await?;
     let restored = put_back(desk, &instance, snapshot, password).await;
     sweep(desk).await?;
     let action = AuditAction::SnapshotRestore;
@@ -122,7 +122,7 @@ pub(crate) async fn remove(
     id: &str,
     snapshot: &str,
 ) -> Result<Instance, DeskError> {
-    let instance = desk.house.find(id).await?.instance;
+    let instance = desk.house.named(id).await?;
     let (instances, wanted) = (desk.house.instances.clone(), instance.clone());
     let snapshot = snapshot.to_owned();
     let removed = desk.custody.with(move |vault| {

@@ -4,10 +4,12 @@ mod access;
 mod api;
 mod apps;
 mod content;
+mod forms;
 mod mcp;
 mod metrics;
 mod oidc;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -57,8 +59,21 @@ impl Served {
         Self::start_with(None, |_| ()).await
     }
 
+    /// Starts one whose machine has these variables.
+    async fn start_with_variables(variables: Vec<(OsString, OsString)>) -> Self {
+        Self::start_as(None, variables, |_| ()).await
+    }
+
     /// Starts one that people sign in to through a provider, with a vault that `fill` has filled.
     async fn start_with(oidc: Option<Oidc>, fill: impl FnOnce(&mut Vault)) -> Self {
+        Self::start_as(oidc, Vec::new(), fill).await
+    }
+
+    async fn start_as(
+        oidc: Option<Oidc>,
+        variables: Vec<(OsString, OsString)>,
+        fill: impl FnOnce(&mut Vault),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let provider = NewProvider::Keyfile { path: None };
@@ -78,7 +93,7 @@ impl Served {
             runtime: place.folder().to_owned(),
             client: Client::new(place),
             spawn: Box::new(Nobody),
-            variables: Vec::new(),
+            variables,
             hooks: None,
             opened: Opened::new({
                 let opened = Arc::clone(&opened);

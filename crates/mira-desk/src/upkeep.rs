@@ -1,4 +1,4 @@
-//! What a server does by itself: it forgets sessions that have ended, rows of the audit that are older than they are kept, and uploads
+//! What a server does by itself: it forgets sessions that have ended, rows of the audit that are older than they are kept, and packages
 //! that a crash left behind.
 
 use std::convert::Infallible;
@@ -38,13 +38,13 @@ pub(crate) async fn upkeep(desk: &Handle, keeping: Keeping) -> Infallible {
         if let Err(error) = clean_up(&desk.shared, keeping, Timestamp::now()).await {
             tracing::warn!(target: "mira::server", error = %error, "old rows were not removed");
         }
-        match desk.house.instances.sweep_uploads() {
+        match desk.house.instances.sweep_incoming() {
             Ok(0) => {}
             Ok(removed) => {
-                tracing::info!(target: "mira::server", removed, "uploads that a crash left were removed");
+                tracing::info!(target: "mira::server", removed, "packages that a crash left half-way were removed");
             }
             Err(error) => {
-                tracing::warn!(target: "mira::server", error = %error, "uploads that a crash left were not removed");
+                tracing::warn!(target: "mira::server", error = %error, "packages that a crash left half-way were not removed");
             }
         }
     }

@@ -305,6 +305,13 @@ impl Supervisor {
             .collect()
     }
 
+    /// Returns the state of an instance, if it is known.
+    #[must_use]
+    pub fn state(&self, id: &str) -> Option<InstanceState> {
+        let instance = self.instances().get(id).map(Arc::clone)?;
+        Some(instance.state())
+    }
+
     /// Returns all that happens to an instance from now on, and its present states.
     #[must_use]
     pub fn subscribe(&self, id: &str) -> Option<Events> {

@@ -8,6 +8,7 @@
 //! INVARIANT: what is told of a server are names; a value is only ever handed on to the vault.
 
 mod steps;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +26,7 @@ use crate::definition::{
 use crate::suspect::{is_reference, is_secret, looks_secret};
 
 pub use steps::{Rewritten, define, hand_over, rewrite, save, without_values};
+pub use undo::{Undo, files};
 
 /// Why nothing is taken over.
 #[derive(Debug, thiserror::Error)]

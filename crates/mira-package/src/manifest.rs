@@ -313,6 +313,12 @@ impl Manifest {
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == *name)
     }
+
+    /// Returns the port that a path is on: the first of its service.
+    #[must_use]
+    pub fn port_of(&self, path: &ServicePath) -> Option<&Port> {
+        self.service(path.service.as_str())?.ports.first()
+    }
 }
 
 fn check_size(bytes: usize) -> Result<(), ManifestError> {

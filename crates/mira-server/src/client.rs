@@ -122,6 +122,23 @@ impl Client {
         }
     }
 
+    /// Returns how an instance fares; `None` if the supervisor does not know it, or there is none.
+    ///
+    /// # Errors
+    ///
+    /// The supervisor cannot be reached or understood.
+    pub async fn instance(&self, id: &str) -> Result<Option<InstanceState>, ClientError> {
+        match self
+            .call(Method::GET, &format!("/v1/instances/{id}"))
+            .await?
+        {
+            Some(answer) if answer.status() != StatusCode::NOT_FOUND => {
+                parse(answer).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Stops an instance, and waits for its last snapshot where one is due; `None` if it did not run.
     ///
     /// # Errors

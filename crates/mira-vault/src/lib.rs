@@ -53,4 +53,6 @@ pub use format::FormatError;
 pub use id::{EntryId, IdError, VaultId};
 pub use provider::{AskError, NewProvider, Passphrase, ProviderKind, ProviderKindError};
 pub use values::{Backend, BackendError, KeychainLink};
-pub use vault::{Delivered, Draft, LockedVault, NewSecret, NewVault, UnlockOptions, Vault};
+pub use vault::{
+    Delivered, Draft, Listing, LockedVault, NewSecret, NewVault, UnlockOptions, Vault,
+};

@@ -5,6 +5,7 @@
 
 mod change;
 mod delivered;
+mod listing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use mira_secret::{Scope, SecretName, SecretValue};
 
 pub use change::{Draft, NewSecret};
 pub use delivered::Delivered;
+pub use listing::Listing;
 
 use crate::crypto::{RootKey, WrappingKey};
 use crate::document::{Document, Record, beside_value};
@@ -132,30 +134,7 @@ impl LockedVault {
         ask: &mut dyn FnMut() -> Result<Passphrase, AskError>,
         options: &UnlockOptions,
     ) -> Result<Vault, VaultError> {
-        let claimed = self.unverified.claimed();
-        let of = KeyOf {
-            home: &self.home,
-            vault: &claimed.vault,
-            check: &claimed.key_check,
-        };
-        let mut cache_error = None;
-        let root = match &claimed.provider {
-            Parameters::Passphrase(parameters) => {
-                let remembered = remembered(of);
-                match remembered {
-                    Some(root) => root,
-                    None => {
-                        let root = parameters.derive(&ask()?)?;
-                        if let (true, Some(ttl)) = (root.passes(of.check), options.cache_ttl) {
-                            cache_error = remember(of.vault, &root, ttl).err();
-                        }
-                        root
-                    }
-                }
-            }
-            other => provider::fetch(other, of, &options.keychain)?
-                .expect("only a passphrase is asked for"),
-        };
+        let (root, cache_error) = root_key(&self.home, self.unverified.claimed(), ask, options)?;
         let keychain = options.keychain.clone();
         let vault = self.verify(root, keychain, options.accept_restored)?;
         Ok(Vault {
@@ -171,21 +150,7 @@ impl LockedVault {
         accept_restored: bool,
     ) -> Result<Vault, VaultError> {
         let path = self.home.credentials();
-        let wrong_key = match self.provider() {
-            ProviderKind::Passphrase => VaultError::WrongPassphrase { path: path.clone() },
-            ProviderKind::Keyring => VaultError::WrongKey {
-                provider: "the OS keyring".to_owned(),
-                path: path.clone(),
-            },
-            ProviderKind::Keyfile => VaultError::WrongKey {
-                provider: self
-                    .keyfile_path()
-                    .unwrap_or_default()
-                    .display()
-                    .to_string(),
-                path: path.clone(),
-            },
-        };
+        let wrong_key = wrong_key(&self.home, self.unverified.claimed());
         let document = self.unverified.verify(&root).map_err(|error| match error {
             VerifyError::WrongKey => wrong_key,
             VerifyError::Tampered => VaultError::Tampered { path: path.clone() },
@@ -206,6 +171,47 @@ impl LockedVault {
         }
         Ok(vault)
     }
+}
+
+/// Gets the key that a document names, and says why the kernel does not remember it, if it was to. It may be the wrong one.
+fn root_key(
+    home: &Home,
+    document: &Document,
+    ask: &mut dyn FnMut() -> Result<Passphrase, AskError>,
+    options: &UnlockOptions,
+) -> Result<(RootKey, Option<CacheError>), VaultError> {
+    let of = KeyOf {
+        home,
+        vault: &document.vault,
+        check: &document.key_check,
+    };
+    let Parameters::Passphrase(parameters) = &document.provider else {
+        let root = provider::fetch(&document.provider, of, &options.keychain)?;
+        return Ok((root.expect("only a passphrase is asked for"), None));
+    };
+    if let Some(root) = remembered(of) {
+        return Ok((root, None));
+    }
+    let root = parameters.derive(&ask()?)?;
+    let cache_error = match options.cache_ttl {
+        Some(ttl) if root.passes(of.check) => remember(of.vault, &root, ttl).err(),
+        _ => None,
+    };
+    Ok((root, cache_error))
+}
+
+/// Says that a key is not a document's.
+fn wrong_key(home: &Home, document: &Document) -> VaultError {
+    let path = home.credentials();
+    let provider = match document.provider.kind() {
+        ProviderKind::Passphrase => return VaultError::WrongPassphrase { path },
+        ProviderKind::Keyring => "the OS keyring".to_owned(),
+        ProviderKind::Keyfile => {
+            let keyfile = document.provider.keyfile(home).unwrap_or_default();
+            keyfile.display().to_string()
+        }
+    };
+    VaultError::WrongKey { provider, path }
 }
 
 /// Returns the key that the kernel remembers, if it is the document's.

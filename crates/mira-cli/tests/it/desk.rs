@@ -2,6 +2,7 @@
 
 mod aws;
 mod browser;
+mod keyboard;
 mod operated;
 mod packages;
 mod report;
@@ -76,6 +77,26 @@ services:
   - {name: talk, command: [sh, -c, 'echo "my key is $$TALKER_KEY"; exec sleep infinity']}
 "#;
 
+/// The pages, where there is a secret, an instance and an MCP server.
+const PAGES: [&str; 16] = [
+    "/users",
+    "/",
+    "/secrets/OPENAI_API_KEY",
+    "/instances",
+    "/instances/talker",
+    "/instances/talker/snapshots",
+    "/open",
+    "/mcp",
+    "/mcp/echo",
+    "/mcp-import",
+    "/providers",
+    "/network",
+    "/webhooks",
+    "/audit",
+    "/account",
+    "/health",
+];
+
 /// Returns what axe finds wrong with the page for people who do not see it, or have no mouse: what is serious or worse.
 fn inaccessible(browser: &Browser, axe: &str) -> Vec<String> {
     let found = browser.run(&format!(
@@ -124,25 +145,8 @@ fn a_browser_shows_every_page_without_a_complaint_and_for_everybody() {
         browser.type_into("input[name=name]", "admin");
         browser.type_into("input[name=password]", "four words that hold");
         browser.click("main button");
-        for path in [
-            "/users",
-            "/",
-            "/secrets/OPENAI_API_KEY",
-            "/instances",
-            "/instances/talker",
-            "/instances/talker/snapshots",
-            "/open",
-            "/mcp",
-            "/mcp/echo",
-            "/mcp-import",
-            "/providers",
-            "/network",
-            "/webhooks",
-            "/audit",
-            "/account",
-            "/health",
-            "/nothing",
-        ] {
+        until_there(&browser, "Sign out");
+        for path in PAGES.into_iter().chain(["/nothing"]) {
             browser.open(&format!("{}{path}", desk.url));
             assert_eq!(
                 inaccessible(&browser, &axe),

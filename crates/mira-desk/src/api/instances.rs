@@ -115,8 +115,8 @@ async fn tell(
     State(desk): State<Handle>,
     Path(id): Path<String>,
 ) -> Result<Json<Report>, DeskError> {
-    let known = desk.house.find(&id).await?;
-    Ok(Json(report::ask(&desk.house, &known).await?))
+    let instance = desk.house.named(&id).await?;
+    Ok(Json(report::ask(&desk.house, &instance).await?))
 }
 
 /// How an instance is started.
@@ -162,7 +162,7 @@ async fn put_secret(
     Body(PutOwn { value }): Body<PutOwn>,
 ) -> Result<StatusCode, DeskError> {
     let value = value.told(&desk, "value");
-    let instance = desk.house.find(&id).await?.instance;
+    let instance = desk.house.named(&id).await?;
     let new = NewValue::check(&name, Some(value), None, None)?;
     save_own(&desk, &identity, &instance, new).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -61,7 +61,7 @@ async fn list(
     State(desk): State<Handle>,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Snapshot>>, DeskError> {
-    let instance = desk.house.find(&id).await?.instance;
+    let instance = desk.house.named(&id).await?;
     Ok(Json(snapshots::all(&desk, &instance).await?))
 }
 

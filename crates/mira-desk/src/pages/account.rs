@@ -8,13 +8,13 @@ use mira_store::{
     ApiTokenId, AuditAction, LoginAttempt, NewApiToken, Outcome, SessionId, TokenScope, User, Who,
 };
 
-use super::users::hashed;
-use super::{Page, badge, page, table, time, when};
+use super::{Page, badge, page, table, time, users, when};
 use crate::access::{Identity, password};
 use crate::custody::blocking;
 use crate::error::DeskError;
 use crate::form::Form;
 use crate::guard::Origin;
+use crate::users::hashed;
 use crate::{Desk, Handle};
 
 /// How long tokens can be made to last, in days.
@@ -79,7 +79,7 @@ async fn of_user(desk: &Desk, user: &User, most: TokenScope) -> Result<Markup, D
                 }
             }))
         }
-        form method="post" action="/account/tokens" autocomplete="off" hx-boost="false" {
+        form method="post" action="/account/tokens" autocomplete="off" {
             label { "Name" input name="name" required maxlength="64" placeholder="what it is for"; }
             label { "May" select name="scope" { @for scope in TokenScope::ALL.iter().filter(|scope| **scope <= most) { option value=(scope) { (scope) } } } }
             label { "Ends" select name="days" { @for days in DAYS { option value=(days) selected[days == 90] { "in " (days) " days" } } } }
@@ -150,7 +150,7 @@ pub(crate) async fn set_password(
     desk.shared
         .login_succeeded(user.name.as_str(), origin.address, now)
         .await?;
-    let hash = hashed(&user.name, &mut form).await?;
+    let hash = hashed(&user.name, users::password(&mut form)?).await?;
     desk.shared.set_password(&user.id, Some(&hash), now).await?;
     desk.record(
         &identity,

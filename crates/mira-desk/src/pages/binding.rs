@@ -20,7 +20,7 @@ pub(crate) async fn bind(
     secret: &str,
 ) -> Result<Instance, DeskError> {
     let (name, secret) = (variable(name)?, variable(secret)?);
-    let instance = desk.house.find(id).await?.instance;
+    let instance = desk.house.named(id).await?;
     let subject = subject(&instance, &name);
     let (instances, wanted) = (desk.house.instances.clone(), instance.clone());
     let runtime = tokio::runtime::Handle::current();
@@ -41,7 +41,7 @@ pub(crate) async fn unbind(
     id: &str,
     name: &str,
 ) -> Result<Instance, DeskError> {
-    let instance = desk.house.find(id).await?.instance;
+    let instance = desk.house.named(id).await?;
     let name = variable(name)?;
     let store = desk.house.instances.store();
     let removed = store.remove_binding(&instance.id, name.as_str()).await;

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::html;
+use mira_server::{ClientError, InstanceState};
 use mira_vault::LockedVault;
 
 use super::{Page, badge, count, page, table};
@@ -60,6 +61,7 @@ pub(crate) async fn show(
     State(desk): State<Handle>,
     identity: Identity,
 ) -> Result<Page, DeskError> {
+    let running = desk.house.client.instances().await;
     let checks = [
         home(&desk),
         key(&desk),
@@ -72,8 +74,8 @@ pub(crate) async fn show(
                 .map(|()| desk.shared.place().to_owned())
                 .map_err(Into::into),
         ),
-        Check::of("supervisor", supervisor(&desk).await),
-        network(&desk).await?,
+        Check::of("supervisor", supervisor(&running)),
+        network(running.as_deref().unwrap_or_default()),
     ];
     let body = html! {
         h1 { "Health" }
@@ -126,8 +128,8 @@ async fn vault(desk: &Desk) -> Result<String, DeskError> {
     ))
 }
 
-async fn supervisor(desk: &Desk) -> Result<String, DeskError> {
-    let running = desk.house.client.instances().await?;
+fn supervisor(running: &Result<Vec<InstanceState>, ClientError>) -> Result<String, DeskError> {
+    let running = running.as_ref().map_err(DeskError::failed)?;
     Ok(match running.len() {
         0 => "no instance runs".to_owned(),
         1 => "1 instance runs".to_owned(),
@@ -136,8 +138,7 @@ async fn supervisor(desk: &Desk) -> Result<String, DeskError> {
 }
 
 /// Says whether the networks of what runs are enforced.
-async fn network(desk: &Desk) -> Result<Check, DeskError> {
-    let running = desk.house.client.instances().await?;
+fn network(running: &[InstanceState]) -> Check {
     let open: Vec<String> = running
         .iter()
         .filter_map(|state| {
@@ -146,7 +147,7 @@ async fn network(desk: &Desk) -> Result<Check, DeskError> {
                 .then(|| format!("{}: {mode}", state.name))
         })
         .collect();
-    Ok(match open.is_empty() {
+    match open.is_empty() {
         true => Check {
             what: "network",
             state: "ok",
@@ -157,5 +158,5 @@ async fn network(desk: &Desk) -> Result<Check, DeskError> {
             state: "note",
             says: open.join("; "),
         },
-    })
+    }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use mira_host::network::NetworkMode;
 use mira_package::manifest::{HostPattern, Manifest};
-use mira_store::{AuditAction, Role};
+use mira_store::{AuditAction, Instance, Role};
 
 use super::secrets::NewValue;
 use super::{Page, Part, badge, page, table, time};
@@ -34,19 +34,17 @@ pub(crate) async fn show(
     let known = desk.house.find(&id).await?;
     let instance = &known.instance;
     let here = format!("/instances/{}", instance.id);
-    let unpacked = desk.house.unpacked(instance)?;
+    let package = desk.house.package(instance)?;
     // What is sealed is not known before its password is given.
-    let asks = unpacked
-        .as_ref()
-        .is_none_or(|unpacked| unpacked.sealed.is_some());
-    let manifest = unpacked.map(|unpacked| unpacked.manifest);
-    let (wanted, yours) = match &manifest {
+    let asks = package.as_ref().is_none_or(|package| package.is_sealed);
+    let manifest = package.as_ref().map(|package| &package.manifest);
+    let (wanted, yours) = match manifest {
         Some(manifest) => wanted(&desk, &known, manifest).await?,
         None => Default::default(),
     };
     let ports = desk.house.instances.store().ports(&instance.id).await?;
     let decisions = desk.house.instances.store().decisions(&instance.id).await?;
-    let lines = lines(&desk, &known).await?;
+    let lines = lines(&desk, instance).await?;
     let operator = identity.may(Role::Operator);
     let missing = !asks
         && wanted
@@ -79,21 +77,21 @@ pub(crate) async fn show(
             ul {
                 @for port in &ports {
                     li { (port.service) "/" (port.name) ": "
-                        @if opens(manifest.as_ref(), &port.service, &port.name) { a href={ "http://127.0.0.1:" (port.number) } rel="noreferrer" { "http://127.0.0.1:" (port.number) } }
+                        @if opens(manifest, &port.service, &port.name) { a href={ "http://127.0.0.1:" (port.number) } rel="noreferrer" { "http://127.0.0.1:" (port.number) } }
                         @else { "127.0.0.1:" (port.number) }
                     }
                 }
             }
         }
-        @if manifest.as_ref().is_some_and(|manifest| manifest.report.is_some()) {
+        @if manifest.is_some_and(|manifest| manifest.report.is_some()) {
             p { a href={ (here) "/report" } { "How it fares" } ", as the app tells it." }
         }
         (secrets_part(&here, &wanted, &yours, &identity))
-        @if manifest.as_ref().is_none_or(|manifest| !manifest.state.volumes.is_empty()) {
+        @if manifest.is_none_or(|manifest| !manifest.state.volumes.is_empty()) {
             h2 { "State" }
             p { a href={ (here) "/snapshots" } { "Snapshots" } ": take one, or go back to one." }
         }
-        (hosts_part(&here, manifest.as_ref(), &decisions, operator))
+        (hosts_part(&here, manifest, &decisions, operator))
         h2 id="log" { "Log" }
         div class="log" role="log" aria-labelledby="log" tabindex="0" hx-ext="sse" sse-connect=(live) sse-swap="line" hx-swap="beforeend" {
             @for line in &lines { (line_part(&line.service, &line.line)) }
@@ -206,12 +204,12 @@ pub(crate) async fn save_secret(
     identity: Identity,
     mut form: Form,
 ) -> Result<Redirect, DeskError> {
-    let known = desk.house.find(&id).await?;
+    let instance = desk.house.named(&id).await?;
     let value = form.secret("value");
     let name = form.required("name", "the variable's name")?;
     let new = NewValue::check(name, value, None, None)?;
-    save_own(&desk, &identity, &known.instance, new).await?;
-    Ok(back(&known))
+    save_own(&desk, &identity, &instance, new).await?;
+    Ok(back(&instance))
 }
 
 /// Decides whether it may call a host.
@@ -221,23 +219,23 @@ pub(crate) async fn decide(
     identity: Identity,
     form: Form,
 ) -> Result<Redirect, DeskError> {
-    let known = desk.house.find(&id).await?;
+    let instance = desk.house.named(&id).await?;
     let hosts: HostPattern = form
         .required("host", "the host")?
         .parse()
         .map_err(|error| DeskError::unfit(format!("that is no host: {error}")))?;
     let allow = form.text("verdict") == Some("allow");
-    let decided = crate::launch::decide(&desk, &known.instance, &hosts, allow).await;
+    let decided = crate::launch::decide(&desk, &instance, &hosts, allow).await;
     let subject = format!(
         "{} {} {hosts}",
-        known.instance.name,
+        instance.name,
         if allow { "allow" } else { "deny" }
     );
     desk.told(&identity, AuditAction::NetworkDecide, &subject, decided)
         .await?;
-    Ok(back(&known))
+    Ok(back(&instance))
 }
 
-fn back(known: &Known) -> Redirect {
-    Redirect::to(&format!("/instances/{}", known.instance.id))
+fn back(instance: &Instance) -> Redirect {
+    Redirect::to(&format!("/instances/{}", instance.id))
 }

@@ -146,7 +146,7 @@ pub(crate) async fn one(
         @if identity.may(Role::Admin) {
             section aria-labelledby="remove" {
                 h2 id="remove" { "Remove" }
-                form method="post" action={ (here) "/remove" } hx-boost="true" hx-confirm={ "Remove " (server.name) " and its secrets? This cannot be undone." } {
+                form method="post" action={ (here) "/remove" } data-ask={ "Remove " (server.name) " and its secrets? This cannot be undone." } {
                     p { "Destroys its own secrets too. A client that starts it fails from then on." }
                     button class="danger" { "Remove" }
                 }

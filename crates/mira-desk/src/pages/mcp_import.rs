@@ -1,8 +1,7 @@
 //! Taking over the MCP servers of a client, as pages.
 
 use axum::extract::{Multipart, Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::{Page, count, page, table};
@@ -10,7 +9,7 @@ use crate::Handle;
 use crate::access::Identity;
 use crate::error::DeskError;
 use crate::form::Form;
-use crate::mcp_import::{self, Done, Shown, Source, UPLOAD_BYTES_MAX, present};
+use crate::mcp_import::{self, Done, Left, Shown, Source, UPLOAD_BYTES_MAX, present, taken};
 
 fn servers(shown: &Shown) -> Markup {
     table(
@@ -33,8 +32,12 @@ fn notes(shown: &Shown) -> Markup {
 }
 
 /// Shows which files there are, and where one is sent.
-pub(crate) async fn choose(State(desk): State<Handle>, identity: Identity) -> Page {
+pub(crate) async fn choose(
+    State(desk): State<Handle>,
+    identity: Identity,
+) -> Result<Page, DeskError> {
     let files = present(&desk);
+    let taken = taken(&desk).await?;
     let body = html! {
         p { a href="/mcp" { "MCP servers" } }
         h1 { "Take over the servers of a client" }
@@ -44,14 +47,14 @@ pub(crate) async fn choose(State(desk): State<Handle>, identity: Identity) -> Pa
             p class="empty" { "No client's file was found in the usual places of Claude Desktop, Claude Code, Cursor, VS Code, Windsurf, Zed and Codex." }
         } @else {
             form method="post" action="/mcp-import" {
-                label { "File" select name="file" required { @for file in &files { option value=(file.display()) { (file.display()) } } } small { "It is changed so that the client runs Mira; " code { "mira mcp import --undo" } " undoes that." } }
+                label { "File" select name="file" required { @for file in &files { option value=(file.display()) { (file.display()) } } } small { "It is changed so that the client runs Mira; that can be undone here." } }
                 button { "Show what would be taken" }
             }
         }
         section aria-labelledby="elsewhere" {
             h2 id="elsewhere" { "A file from elsewhere" }
             p { "It is kept in memory for half an hour at most, and you get it back with Mira in the place of the keys." }
-            form method="post" action="/mcp-import/upload" enctype="multipart/form-data" hx-boost="false" {
+            form method="post" action="/mcp-import/upload" enctype="multipart/form-data" {
                 label { "Configuration file" input type="file" name="config" required accept=".json,.jsonc,.toml"; small { "Of Claude Desktop, Claude Code, Cursor, VS Code, Windsurf, Zed or Codex." } }
                 button { "Show what would be taken" }
             }
@@ -60,8 +63,18 @@ pub(crate) async fn choose(State(desk): State<Handle>, identity: Identity) -> Pa
                 button { "Show what would be taken" }
             }
         }
+        @if !taken.is_empty() {
+            section aria-labelledby="undo" {
+                h2 id="undo" { "Put back" }
+                p { "The client runs its servers itself again. The values of their secrets are empty in its file then; they stay in the vault." }
+                form method="post" action="/mcp-import/undo" {
+                    label { "File that servers were taken over from" select name="file" required { @for file in &taken { option value=(file.display()) { (file.display()) } } } }
+                    button class="quiet" { "Put its servers back" }
+                }
+            }
+        }
     };
-    page(&identity, "/mcp", "Take over servers", &body)
+    Ok(page(&identity, "/mcp", "Take over servers", &body))
 }
 
 /// Shows what would be taken of a text, or of a file of this machine.
@@ -72,12 +85,7 @@ pub(crate) async fn preview(
 ) -> Result<Page, DeskError> {
     let source = match form.secret("text").filter(|text| !text.is_empty()) {
         Some(text) => Source::Text { text, name: None },
-        None => {
-            let wanted = form.required("file", "the file")?;
-            let mut files = present(&desk).into_iter();
-            let file = files.find(|file| file.display().to_string() == wanted);
-            Source::File(file.ok_or_else(|| DeskError::not_found("such client's file"))?)
-        }
+        None => Source::on_this_machine(&desk, form.required("file", "the file")?)?,
     };
     shown(&desk, &identity, source).await
 }
@@ -95,9 +103,7 @@ pub(crate) async fn upload(
     let mut content = Vec::new();
     while let Some(chunk) = part.chunk().await.map_err(cut)? {
         if content.len() + chunk.len() > UPLOAD_BYTES_MAX {
-            let told = format!("a configuration file has at most {UPLOAD_BYTES_MAX} bytes here");
-            return Err(DeskError::new(StatusCode::PAYLOAD_TOO_LARGE, told)
-                .hint("`mira mcp import FILE` takes a longer one, on the machine that it is on."));
+            return Err(mcp_import::too_long());
         }
         content.extend_from_slice(&chunk);
     }
@@ -140,7 +146,7 @@ pub(crate) async fn take(
         h1 { "Taken over" }
         p class="done" role="status" { "From " (shown.from) ". The values are encrypted, and never shown again." }
         (servers(&shown))
-        @for (name, line) in &left {
+        @for Left { name, line } in &left {
             p class="trouble" {
                 "The value of " code { (name) } " stands in the file once more, in line " (line) ": "
                 @if given.is_some() { "the new file has the name there instead; put right what used it." } @else { "take it out by hand." }
@@ -164,17 +170,27 @@ pub(crate) async fn file(
     Path(key): Path<String>,
     identity: Identity,
 ) -> Result<Response, DeskError> {
-    let given = desk.rewritten.take(&identity, &key)?;
-    // EXPOSE: to whoever sent the text, without the values that were taken from it.
-    let text = given.text.expose().to_vec();
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{}\"", given.name),
-        ),
-    ];
-    // It may be fetched again.
-    desk.rewritten.put_back(&identity, &key, given);
-    Ok((headers, text).into_response())
+    mcp_import::give(&desk, &identity, &key)
+}
+
+/// Puts the servers back into a file of this machine.
+pub(crate) async fn undo(
+    State(desk): State<Handle>,
+    identity: Identity,
+    form: Form,
+) -> Result<Page, DeskError> {
+    let file = form.required("file", "the file")?;
+    let undone = mcp_import::undo(&desk, &identity, file).await?;
+    let body = html! {
+        p { a href="/mcp" { "MCP servers" } }
+        h1 { "Put back" }
+        p class="done" role="status" { (undone.file.display()) " runs " (count(undone.servers.len(), "server")) " itself again." }
+        ul { @for name in &undone.servers { li { (name) } } }
+        @if !undone.gone.is_empty() {
+            h2 { "What stays as it is" }
+            ul { @for name in &undone.gone { li { (name) " was not run by Mira there any more." } } }
+        }
+        p { "The values of secrets are empty there; on this machine, " code { "mira mcp import --undo --with-values" } " would have written them in plain. Mira still has the servers and their secrets." }
+    };
+    Ok(page(&identity, "/mcp", "Put back", &body))
 }

@@ -27,7 +27,7 @@ pub(crate) async fn choose(State(desk): State<Handle>, identity: Identity) -> Pa
         p { a href="/instances" { "Apps" } }
         h1 { "Open a package" }
         p { "You see first who made it and what it asks for. Nothing of it is unpacked or run before you say so." }
-        form method="post" action="/open" enctype="multipart/form-data" hx-boost="false" {
+        form method="post" action="/open" enctype="multipart/form-data" {
             label { "Package" input type="file" name="package" required accept=".mira"; }
             button { "Look at it" }
         }

@@ -74,7 +74,7 @@ async fn shown(desk: &Desk, identity: &Identity, told: &Markup) -> Result<Page, 
             @if identity.may(Role::Admin) {
                 (aws_form(aws_region.as_deref()))
                 @if aws.is_some() {
-                    form method="post" action="/aws/remove" hx-boost="true" hx-confirm="Remove the credentials of AWS and the region? This cannot be undone." {
+                    form method="post" action="/aws/remove" data-ask="Remove the credentials of AWS and the region? This cannot be undone." {
                         button class="danger" { "Remove the credentials" }
                     }
                 }

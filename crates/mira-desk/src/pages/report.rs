@@ -26,9 +26,8 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     identity: Identity,
 ) -> Result<Page, DeskError> {
-    let known = desk.house.find(&id).await?;
-    let report = ask(&desk.house, &known).await?;
-    let instance = &known.instance;
+    let instance = desk.house.named(&id).await?;
+    let report = ask(&desk.house, &instance).await?;
     let body = html! {
         p { a href={ "/instances/" (instance.id) } { (instance.name) } }
         h1 { "How " (instance.name) " fares" }

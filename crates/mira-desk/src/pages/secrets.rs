@@ -71,15 +71,10 @@ pub(crate) struct HeldBy {
 pub(crate) async fn all(desk: &Desk) -> Result<Vec<Secret>, DeskError> {
     let holders = desk.custody.holders().await?;
     let used = desk.custody.last_used().await?;
-    desk.custody
-        .with(move |vault| {
-            Ok(vault
-                .secrets()
-                .filter(|entry| *entry.scope() == Scope::User)
-                .map(|entry| secret(entry, &holders, &used))
-                .collect())
-        })
-        .await
+    let listing = desk.custody.listing().await?;
+    let entries = listing.secrets();
+    let yours = entries.filter(|entry| *entry.scope() == Scope::User);
+    Ok(yours.map(|entry| secret(entry, &holders, &used)).collect())
 }
 
 /// Returns one of the person's secrets.
@@ -367,7 +362,7 @@ pub(crate) async fn one(
             }
             section aria-labelledby="remove" {
                 h2 id="remove" { "Remove" }
-                form method="post" action={ "/secrets/" (secret.name) "/remove" } hx-boost="true" hx-confirm={ "Remove " (secret.name) "? This cannot be undone." } {
+                form method="post" action={ "/secrets/" (secret.name) "/remove" } data-ask={ "Remove " (secret.name) "? This cannot be undone." } {
                     p { "Destroys the ciphertext. It cannot be undone." }
                     button class="danger" { "Remove" }
                 }

@@ -30,11 +30,9 @@ pub(crate) async fn list(
     Query(done): Query<Done>,
     identity: Identity,
 ) -> Result<Page, DeskError> {
-    let instance = desk.house.find(&id).await?.instance;
-    let asks = desk
-        .house
-        .unpacked(&instance)?
-        .is_none_or(|unpacked| unpacked.sealed.is_some());
+    let instance = desk.house.named(&id).await?;
+    let package = desk.house.package(&instance)?;
+    let asks = package.is_none_or(|package| package.is_sealed);
     let snapshots = snapshots::all(&desk, &instance).await?;
     let here = format!("/instances/{}/snapshots", instance.id);
     let known = |wanted: &Option<String>| {
@@ -81,13 +79,13 @@ fn row(here: &str, snapshot: &Snapshot, asks: bool, identity: &Identity) -> Mark
             td { (snapshot.bytes) }
             td {
                 @if identity.may(Role::Operator) {
-                    form method="post" action={ (here) "/" (snapshot.id) "/restore" } hx-boost="true" hx-confirm={ "Replace the state by that of " (short) "? The state as it is now is saved first." } {
+                    form method="post" action={ (here) "/" (snapshot.id) "/restore" } data-ask={ "Replace the state by that of " (short) "? The state as it is now is saved first." } {
                         (password_field(asks))
                         button class="quiet" aria-label={ "Restore " (short) } { "Restore" }
                     }
                 }
                 @if identity.may(Role::Admin) {
-                    form method="post" action={ (here) "/" (snapshot.id) "/remove" } hx-boost="true" hx-confirm={ "Remove " (short) "? This cannot be undone." } {
+                    form method="post" action={ (here) "/" (snapshot.id) "/remove" } data-ask={ "Remove " (short) "? This cannot be undone." } {
                         button class="danger" aria-label={ "Remove " (short) } { "Remove" }
                     }
                 }

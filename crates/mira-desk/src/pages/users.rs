@@ -2,17 +2,16 @@
 
 use axum::extract::{Path, State};
 use axum::response::Redirect;
-use jiff::Timestamp;
 use maud::html;
-use mira_store::{AuditAction, NewUser, Role, User, UserId, UserName, Who};
+use mira_secret::SecretBytes;
+use mira_store::Role;
 
 use super::{Page, badge, page, table, time};
+use crate::Handle;
 use crate::access::Identity;
-use crate::access::password::hash_password;
-use crate::custody::blocking;
 use crate::error::DeskError;
 use crate::form::Form;
-use crate::{Desk, Handle};
+use crate::users::{self, Wanted};
 
 /// What each role may, for people.
 const ROLES: [(Role, &str); 3] = [
@@ -64,7 +63,7 @@ pub(crate) async fn list(
                         }
                         td {
                             form method="post" action={ (here) "/disabled" } class="inline" { button class="quiet" name="disabled" value=(!user.disabled) { @if user.disabled { "Let in" } @else { "Keep out" } } }
-                            form method="post" action={ (here) "/remove" } class="inline" hx-boost="true" hx-confirm={ "Remove " (user.name) "?" } { button class="danger" { "Remove" } }
+                            form method="post" action={ (here) "/remove" } class="inline" data-ask={ "Remove " (user.name) "?" } { button class="danger" { "Remove" } }
                         }
                     }
                 }
@@ -91,23 +90,14 @@ pub(crate) async fn add(
     identity: Identity,
     mut form: Form,
 ) -> Result<Redirect, DeskError> {
-    let name = parse_name(form.required("name", "the name")?)?;
-    let role = parse_role(&form)?;
-    let password = hashed(&name, &mut form).await?;
-    let new = NewUser {
-        name: name.clone(),
-        role,
-        password: Some(password),
+    let password = password(&mut form)?;
+    let wanted = Wanted {
+        name: form.required("name", "the name")?,
+        role: form.required("role", "the role")?,
+        password,
     };
-    let added = desk.shared.create_user(&new, Timestamp::now()).await;
-    told(
-        &desk,
-        &identity,
-        AuditAction::UserCreate,
-        name.as_str(),
-        added,
-    )
-    .await
+    users::add(&desk, &identity, wanted).await?;
+    Ok(Redirect::to("/users"))
 }
 
 /// Changes a role.
@@ -117,17 +107,9 @@ pub(crate) async fn set_role(
     identity: Identity,
     form: Form,
 ) -> Result<Redirect, DeskError> {
-    let user = user(&desk, &id).await?;
-    let role = parse_role(&form)?;
-    let changed = desk.shared.set_role(&user.id, role, Timestamp::now()).await;
-    told(
-        &desk,
-        &identity,
-        AuditAction::UserRole,
-        &format!("{} {role}", user.name),
-        changed,
-    )
-    .await
+    let role = form.required("role", "the role")?;
+    users::set_role(&desk, &identity, &id, role).await?;
+    Ok(Redirect::to("/users"))
 }
 
 /// Gives another password.
@@ -137,20 +119,8 @@ pub(crate) async fn set_password(
     identity: Identity,
     mut form: Form,
 ) -> Result<Redirect, DeskError> {
-    let user = user(&desk, &id).await?;
-    let password = hashed(&user.name, &mut form).await?;
-    let changed = desk
-        .shared
-        .set_password(&user.id, Some(&password), Timestamp::now())
-        .await;
-    told(
-        &desk,
-        &identity,
-        AuditAction::UserPassword,
-        user.name.as_str(),
-        changed,
-    )
-    .await
+    users::set_password(&desk, &identity, &id, password(&mut form)?).await?;
+    Ok(Redirect::to("/users"))
 }
 
 /// Lets one in or not.
@@ -160,20 +130,9 @@ pub(crate) async fn set_disabled(
     identity: Identity,
     form: Form,
 ) -> Result<Redirect, DeskError> {
-    let user = user(&desk, &id).await?;
     let disabled = form.text("disabled") == Some("true");
-    let changed = desk
-        .shared
-        .set_disabled(&user.id, disabled, Timestamp::now())
-        .await;
-    told(
-        &desk,
-        &identity,
-        AuditAction::UserDisable,
-        &format!("{} {}", user.name, if disabled { "out" } else { "in" }),
-        changed,
-    )
-    .await
+    users::set_disabled(&desk, &identity, &id, disabled).await?;
+    Ok(Redirect::to("/users"))
 }
 
 /// Removes one.
@@ -182,63 +141,12 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     identity: Identity,
 ) -> Result<Redirect, DeskError> {
-    let user = user(&desk, &id).await?;
-    if matches!(&identity.who, Who::User(own) if own.id == user.id) {
-        return Err(DeskError::unfit("nobody removes themselves").hint("Another admin can."));
-    }
-    let removed = desk.shared.remove_user(&user.id).await;
-    told(
-        &desk,
-        &identity,
-        AuditAction::UserRemove,
-        user.name.as_str(),
-        removed,
-    )
-    .await
-}
-
-async fn user(desk: &Desk, id: &str) -> Result<User, DeskError> {
-    let id: UserId = id.parse().map_err(|_| DeskError::not_found("such user"))?;
-    desk.shared
-        .user(&id)
-        .await?
-        .ok_or_else(|| DeskError::not_found("such user"))
-}
-
-fn parse_name(text: &str) -> Result<UserName, DeskError> {
-    text.parse()
-        .map_err(|error: mira_store::UserNameError| DeskError::unfit(error.to_string()))
-}
-
-fn parse_role(form: &Form) -> Result<Role, DeskError> {
-    let role = form.required("role", "the role")?;
-    role.parse()
-        .map_err(|_| DeskError::unfit("there is no such role"))
-}
-
-/// Hashes the password of a form.
-pub(crate) async fn hashed(
-    name: &UserName,
-    form: &mut Form,
-) -> Result<mira_store::PasswordHash, DeskError> {
-    let password = form
-        .secret("password")
-        .ok_or_else(|| DeskError::unfit("the password is missing"))?;
-    let name = name.clone();
-    blocking(move || {
-        hash_password(&name, &password).map_err(|error| DeskError::unfit(error.to_string()))
-    })
-    .await
-}
-
-/// Writes down what came of a change, and leads back.
-async fn told<T>(
-    desk: &Desk,
-    identity: &Identity,
-    action: AuditAction,
-    subject: &str,
-    done: Result<T, mira_store::SharedError>,
-) -> Result<Redirect, DeskError> {
-    desk.told(identity, action, subject, done).await?;
+    users::remove(&desk, &identity, &id).await?;
     Ok(Redirect::to("/users"))
+}
+
+/// Takes the new password out of a form.
+pub(crate) fn password(form: &mut Form) -> Result<SecretBytes, DeskError> {
+    form.secret("password")
+        .ok_or_else(|| DeskError::unfit("the password is missing"))
 }

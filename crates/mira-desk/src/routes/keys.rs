@@ -97,6 +97,13 @@ pub(super) fn add(routes: Routes) -> Routes {
             Handler::<_, Handle>::layer(pages::mcp_import::upload, DefaultBodyLimit::disable()),
         )
         .add(
+            "POST",
+            "/mcp-import/undo",
+            ADMIN,
+            "put MCP servers back into the file that they were taken from",
+            pages::mcp_import::undo,
+        )
+        .add(
             "GET",
             "/mcp-import/{key}/file",
             ADMIN,

@@ -1,7 +1,7 @@
 //! The API as a script uses it, with a token: packages, secrets and bindings of instances, snapshots.
 
 use mira_secret::SecretBytes;
-use mira_store::{NewApiToken, Role, TokenScope};
+use mira_store::{NewApiToken, Role, SessionOf, TokenScope};
 use mira_testkit::canary::{Canary, Sweep};
 use serde_json::{Value, json};
 
@@ -244,4 +244,181 @@ async fn a_script_saves_binds_and_takes_snapshots_of_an_instance() {
         .tell("POST", &format!("{here}/start"), json!({"pass": "x"}))
         .await;
     assert_eq!(status, 422, "{told}");
+}
+
+#[tokio::test]
+async fn a_script_adds_users_changes_them_and_removes_them() {
+    let served = Served::start().await;
+    let admin = served.user("ada", Role::Admin).await;
+    let script = Script::of(&served, &admin, TokenScope::Admin).await;
+    let all = "/api/v1/users";
+    let canaries = Canary::generate();
+    let mut texts = canaries
+        .iter()
+        .filter_map(|canary| std::str::from_utf8(canary.value()).ok());
+    let password = texts.find(|text| text.chars().count() >= 12).unwrap();
+    let sweep = Sweep::new(&canaries);
+    let new = |name: &str, role: &str, password: &str| json!({"name": name, "role": role, "password": password});
+    let mut told = Vec::new();
+    // What is wrong is said, and nobody is added.
+    for (body, status, word) in [
+        (new("bob", "viewer", "short"), 422, "12 characters"),
+        (new("bob", "king", password), 422, "operator"),
+        (new("b o b", "viewer", password), 422, "name"),
+        (new("bob", "viewer", "bob is bob is bob"), 422, "name"),
+        (new("ada", "viewer", password), 409, "ada"),
+        (json!({"name": "bob", "role": "viewer"}), 422, "openapi"),
+    ] {
+        let (got, answer) = script.tell("POST", all, body).await;
+        assert_eq!(got, status, "{answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains(word),
+            "{answer}"
+        );
+        told.push(answer);
+    }
+    let (status, bob) = script
+        .tell("POST", all, new("Bob", "operator", password))
+        .await;
+    assert_eq!((status, &bob["name"]), (200, &json!("bob")), "{bob}");
+    let here = format!("{all}/{}", bob["id"].as_str().unwrap());
+    let fields = [("name", "bob"), ("password", password)];
+    let entered = served.post("", "/login", &fields).await;
+    let cookie = header(&entered, "set-cookie").split(';').next().unwrap();
+    assert_eq!(served.get(cookie, "/").await.0, StatusCode::OK);
+    for (what, body) in [
+        ("role", json!({"role": "viewer"})),
+        ("disabled", json!({"disabled": true})),
+        ("disabled", json!({"disabled": false})),
+        ("password", json!({"password": "another long enough one"})),
+    ] {
+        let operator = Script::of(&served, &admin, TokenScope::Operate).await;
+        let path = format!("{here}/{what}");
+        assert_eq!(operator.tell("PUT", &path, body.clone()).await.0, 403);
+        assert_eq!(script.tell("PUT", &path, body.clone()).await.0, 204);
+        let nobody = format!("{all}/aaaaaaaaaaaaaaaa/{what}");
+        assert_eq!(script.tell("PUT", &nobody, body).await.0, 404);
+    }
+    assert_eq!(served.get(cookie, "/").await.0, StatusCode::SEE_OTHER);
+    let (_, listed) = script.ask("GET", all, "").await;
+    let listed_bob = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|user| user["name"] == "bob");
+    assert_eq!(listed_bob.unwrap()["role"], "viewer", "{listed}");
+    // Nobody removes themselves, and the last admin stays one.
+    let own = format!("{all}/{}", admin.id);
+    assert_eq!(script.ask("DELETE", &own, "").await.0, 409);
+    let less = json!({"role": "viewer"});
+    let last = script.tell("PUT", &format!("{own}/role"), less).await;
+    assert_eq!(last.0, 409, "{last:?}");
+    assert_eq!(script.ask("DELETE", &here, "").await.0, 204);
+    assert_eq!(script.ask("DELETE", &here, "").await.0, 404);
+    told.extend([bob, listed]);
+    let told = Value::Array(told).to_string();
+    sweep
+        .bytes("answers", told.as_bytes())
+        .and(sweep.folder(served.path()))
+        .assert_clean();
+    assert!(served.heard().iter().any(|heard| heard == password));
+    let rows = served.shared.audit(&Default::default(), None, 50).await;
+    let rows = rows.unwrap().rows;
+    for action in [
+        "user.create",
+        "user.role",
+        "user.disable",
+        "user.password",
+        "user.remove",
+    ] {
+        assert!(
+            rows.iter().any(|row| row.action.as_str() == action),
+            "{action}: {rows:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_script_takes_a_clients_servers_over_and_puts_them_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".cursor/mcp.json");
+    std::fs::create_dir(folder.path().join(".cursor")).unwrap();
+    let value = "ghp_7Fq2mXv9LrT4bWc8ZnYdK2pQ8sVx3hJ6mN1b";
+    let content = format!(
+        r#"{{"mcpServers": {{"tracker": {{"command": "npx", "args": ["tracker"], "env": {{"TRACKER_TOKEN": "{value}"}}}}}}}}"#
+    );
+    std::fs::write(&file, &content).unwrap();
+    let variables = vec![("HOME".into(), folder.path().into())];
+    let served = Served::start_with_variables(variables).await;
+    let user = served.user("ada", Role::Admin).await;
+    let script = Script::of(&served, &user, TokenScope::Admin).await;
+    let sweep = Sweep::new(&[Canary::new("TRACKER", value)]);
+    let all = "/api/v1/mcp-import";
+    let mut told = Vec::new();
+    let (_, files) = script.ask("GET", all, "").await;
+    let expect = json!({"found": [file.display().to_string()], "taken": []});
+    assert_eq!(files, expect);
+    // One that is sent is given back without its values, and only to who sent it.
+    let sent = format!("{all}?name=mcp.json");
+    let (status, look) = script.ask("POST", &sent, content.clone()).await;
+    assert_eq!(status, 200, "{look}");
+    assert_eq!(look["servers"][0]["secrets"], json!(["TRACKER_TOKEN"]));
+    let here = format!("{all}/{}", look["key"].as_str().unwrap());
+    let eve = served.user("eve", Role::Admin).await;
+    let other = Script::of(&served, &eve, TokenScope::Admin).await;
+    assert_eq!(other.ask("POST", &format!("{here}/take"), "").await.0, 404);
+    let (status, done) = script.ask("POST", &format!("{here}/take"), "").await;
+    assert_eq!((status, &done["left"]), (200, &json!([])), "{done}");
+    let given = format!("{all}/{}/file", done["given"].as_str().unwrap());
+    assert_eq!(other.ask("GET", &given, "").await.0, 404);
+    let (status, text) = script.ask("GET", &given, "").await;
+    assert_eq!(status, 200);
+    let now = &text["mcpServers"]["tracker"]["command"];
+    assert_eq!(now, "/nowhere/mira", "{text}");
+    // One of this machine is changed, and that is undone, once.
+    let named = json!({"file": file.display().to_string()});
+    let unknown = json!({"file": "/etc/passwd"});
+    for path in ["file", "undo"] {
+        let path = format!("{all}/{path}");
+        assert_eq!(script.tell("POST", &path, unknown.clone()).await.0, 404);
+        let operator = Script::of(&served, &user, TokenScope::Operate).await;
+        assert_eq!(operator.tell("POST", &path, named.clone()).await.0, 403);
+    }
+    let (status, look) = script
+        .tell("POST", &format!("{all}/file"), named.clone())
+        .await;
+    assert_eq!((status, &look["is_file"]), (200, &json!(true)), "{look}");
+    let here = format!("{all}/{}", look["key"].as_str().unwrap());
+    let (_, taken) = script.ask("POST", &format!("{here}/take"), "").await;
+    assert_eq!(taken["given"], Value::Null);
+    sweep
+        .bytes("file", &std::fs::read(&file).unwrap())
+        .assert_clean();
+    let cookie = served.cookie(SessionOf::User(&user)).await;
+    let (_, page) = served.get(&cookie, "/mcp-import").await;
+    assert!(page.contains("Put its servers back"), "{page}");
+    let undo = format!("{all}/undo");
+    let (status, undone) = script.tell("POST", &undo, named.clone()).await;
+    assert_eq!(
+        (status, &undone["servers"]),
+        (200, &json!(["tracker"])),
+        "{undone}"
+    );
+    assert_eq!(script.tell("POST", &undo, named).await.0, 404);
+    let back: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let back = &back["mcpServers"]["tracker"];
+    assert_eq!(back["command"], "npx", "{back}");
+    assert_eq!(back["env"]["TRACKER_TOKEN"], "", "{back}");
+    told.extend([files, look, done, text, taken, undone]);
+    let told = Value::Array(told).to_string();
+    sweep
+        .bytes("answers", told.as_bytes())
+        .and(sweep.bytes("page", page.as_bytes()))
+        .and(sweep.folder(served.path()))
+        .assert_clean();
+    // What is too long, or nothing, is said.
+    let long = vec![b' '; 9 * 1024 * 1024];
+    for (content, expect) in [(long, 413), (Vec::new(), 422)] {
+        assert_eq!(script.ask("POST", all, content).await.0, expect);
+    }
 }

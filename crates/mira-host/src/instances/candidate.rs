@@ -146,11 +146,11 @@ impl Instances {
             .map_err(|error| InstanceError::source(source, error))?;
         let scratch = self.layout.packages();
         let opened = if path.is_dir() {
-            let folder = tempfile::tempdir_in(&scratch)
-                .map_err(|error| InstanceError::folder(&scratch, error))?;
-            let file = folder.path().join("packed");
-            pack(&path, &file, &PackOptions::default())?;
-            Package::open(&file, &scratch)?
+            // What cannot be removed now is no reason not to open this one.
+            self.sweep_incoming().ok();
+            let packing = self.packing()?;
+            pack(&path, &packing.file(), &PackOptions::default())?;
+            Package::open(&packing.file(), &scratch)?
         } else {
             Package::open(&path, &scratch)?
         };

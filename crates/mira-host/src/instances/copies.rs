@@ -62,6 +62,19 @@ impl Instances {
         Ok(None)
     }
 
+    /// Returns whether there is a copy of an instance's package; it is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The instance's package has no digest.
+    pub fn has_copy(&self, instance: &Instance) -> Result<bool, InstanceError> {
+        let digest = digest(instance)?;
+        let folders = [self.on_disk(), self.in_memory()];
+        Ok(folders
+            .iter()
+            .any(|packages| packages.folder_of(&digest).exists()))
+    }
+
     /// Removes the copies of a package, unless an instance needs it.
     pub(super) async fn give_up_copy(&self, digest: &str) -> Result<(), InstanceError> {
         let _alone = self.removing_copies()?;

@@ -200,10 +200,10 @@ impl Instances {
     }
 }
 
-/// Returns where an instance tells how it fares: at the first port of a service.
+/// Returns where an instance tells how it fares.
 fn report(manifest: &Manifest, ports: &Ports) -> Option<Report> {
     let told = manifest.report.as_ref()?;
-    let port = manifest.service(told.service.as_str())?.ports.first()?;
+    let port = manifest.port_of(told)?;
     Some(Report {
         service: told.service.to_string(),
         port: *ports.get(&(told.service.clone(), port.name.clone()))?,

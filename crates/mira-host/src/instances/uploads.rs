@@ -1,19 +1,23 @@
-//! Packages on their way in: each in a file that goes when nobody wants it any more, or when the process that took it is gone.
+//! Packages on their way in: one that is sent, in a file; one that is packed here, in a folder. Each goes when nobody wants it any
+//! more, or when the process that made it is gone.
 //!
-//! INVARIANT: a file of an upload is locked for as long as its process has it, from before the first byte; so what is not locked
-//! is nobody's.
+//! INVARIANT: such a file or folder is locked for as long as its process has it, from before the first byte; so what is not
+//! locked is nobody's.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tempfile::TempPath;
+use tempfile::{TempDir, TempPath};
 
 use super::{InstanceError, Instances};
 
 /// What the names of uploads begin with.
-const PREFIX: &str = ".upload-";
+const UPLOAD: &str = ".upload-";
+
+/// What the names of folders begin with in which packages are packed.
+const PACKING: &str = ".packing-";
 
 /// A package that comes in. It is private to this user.
 #[derive(Debug)]
@@ -48,7 +52,48 @@ impl Upload {
     }
 }
 
+/// A folder in which a package is packed. It is private to this user.
+#[derive(Debug)]
+pub(super) struct Packing {
+    // Removed first, while nobody else can take it for a leftover.
+    folder: TempDir,
+    _locked: File,
+}
+
+impl Packing {
+    /// Returns where the packed file goes.
+    pub(super) fn file(&self) -> PathBuf {
+        self.folder.path().join("packed")
+    }
+}
+
 impl Instances {
+    /// Makes a folder in which a package is packed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub(super) fn packing(&self) -> Result<Packing, InstanceError> {
+        let parent = self.layout.packages();
+        let failed = |error| InstanceError::folder(&parent, error);
+        loop {
+            let made = tempfile::Builder::new().prefix(PACKING).tempdir_in(&parent);
+            let folder = made.map_err(failed)?;
+            let locked = match File::open(folder.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(failed)?,
+            };
+            locked.lock().map_err(failed)?;
+            // Somebody who swept may have taken it for a leftover a moment ago.
+            if folder.path().exists() {
+                return Ok(Packing {
+                    folder,
+                    _locked: locked,
+                });
+            }
+        }
+    }
+
     /// Begins to take a package in.
     ///
     /// # Errors
@@ -58,7 +103,7 @@ impl Instances {
         let folder = self.layout.packages();
         let failed = |error| InstanceError::folder(&folder, error);
         loop {
-            let made = tempfile::Builder::new().prefix(PREFIX).tempfile_in(&folder);
+            let made = tempfile::Builder::new().prefix(UPLOAD).tempfile_in(&folder);
             let (file, path) = made.map_err(failed)?.into_parts();
             file.lock().map_err(failed)?;
             // Somebody who swept may have taken it for a leftover a moment ago.
@@ -68,22 +113,21 @@ impl Instances {
         }
     }
 
-    /// Removes uploads that a process left when it was killed; returns how many.
+    /// Removes what processes left that were killed while a package came in; returns how many there were.
     ///
     /// # Errors
     ///
-    /// The folder cannot be read, or a file not removed.
-    pub fn sweep_uploads(&self) -> Result<usize, InstanceError> {
+    /// The folder cannot be read, or something not removed.
+    pub fn sweep_incoming(&self) -> Result<usize, InstanceError> {
         let folder = self.layout.packages();
         let failed = |error| InstanceError::folder(&folder, error);
         let mut removed = 0;
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let is_upload = entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(PREFIX.as_bytes());
-            if is_upload && remove_if_nobodys(&entry.path()).map_err(failed)? {
+            let name = entry.file_name();
+            let begins = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+            let came_in = begins(UPLOAD) || begins(PACKING);
+            if came_in && remove_if_nobodys(&entry.path()).map_err(failed)? {
                 removed += 1;
             }
         }
@@ -101,9 +145,16 @@ fn remove_if_nobodys(path: &Path) -> io::Result<bool> {
         Err(error) => return gone(error),
     };
     match file.try_lock() {
-        Ok(()) => std::fs::remove_file(path).map_or_else(gone, |()| Ok(true)),
+        Ok(()) => remove(path).map_or_else(gone, |()| Ok(true)),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata()?.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
     }
 }
 
@@ -124,13 +175,21 @@ mod tests {
         let packages = instances.layout().packages();
         std::fs::write(packages.join(".upload-left"), "half").unwrap();
         std::fs::write(packages.join("something-else"), "whole").unwrap();
-        assert_eq!(instances.sweep_uploads().unwrap(), 1);
+        let packing = instances.packing().unwrap();
+        std::fs::write(packing.file(), "so far").unwrap();
+        let left = packages.join(".packing-left");
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join("packed"), "half").unwrap();
+        assert_eq!(instances.sweep_incoming().unwrap(), 2);
+        assert_eq!(std::fs::read(packing.file()).unwrap(), b"so far");
+        assert!(!left.exists());
         assert_eq!(std::fs::read(upload.path()).unwrap(), b"so far");
         assert!(packages.join("something-else").exists());
         assert!(!packages.join(".upload-left").exists());
         let path = upload.path().to_owned();
-        drop(upload);
-        assert!(!path.exists());
-        assert_eq!(instances.sweep_uploads().unwrap(), 0);
+        let packed = packing.file();
+        drop((upload, packing));
+        assert!(!path.exists() && !packed.exists());
+        assert_eq!(instances.sweep_incoming().unwrap(), 0);
     }
 }

@@ -87,6 +87,13 @@ fn all() -> Routes {
         answers(Content::json::<Vec<InstanceState>>()),
     )
     .add(
+        "GET",
+        "/v1/instances/{id}",
+        "tell how an instance fares",
+        instance,
+        answers(Content::json::<InstanceState>()),
+    )
+    .add(
         "POST",
         "/v1/instances/{id}/start",
         "start an instance",
@@ -197,12 +204,28 @@ pub fn describe() -> serde_json::Value {
 
 async fn instances(State(desk): State<Arc<Desk>>) -> Json<Vec<InstanceState>> {
     let _work = desk.at_work();
-    let mut states: Vec<InstanceState> = desk.supervisor.states().iter().map(Into::into).collect();
-    for state in &mut states {
-        let autosave = desk.autosaves.watch(&state.id);
-        state.autosave = autosave.map(|autosave| autosave.borrow().clone());
+    let states = desk.supervisor.states();
+    Json(states.iter().map(|state| told(&desk, state)).collect())
+}
+
+async fn instance(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Response {
+    let _work = desk.at_work();
+    match desk.supervisor.state(&id) {
+        Some(state) => Json(told(&desk, &state)).into_response(),
+        None => failed(
+            StatusCode::NOT_FOUND,
+            &supervisor::StopError::NotThere { id },
+        ),
     }
-    Json(states)
+}
+
+/// Returns an instance's state, with that of its snapshots.
+fn told(desk: &Desk, state: &supervisor::InstanceState) -> InstanceState {
+    let autosave = desk.autosaves.watch(&state.id);
+    InstanceState {
+        autosave: autosave.map(|autosave| autosave.borrow().clone()),
+        ..state.into()
+    }
 }
 
 async fn start(

@@ -85,6 +85,8 @@ words! {
         McpTest = "mcp.test",
         /// MCP servers were taken over from another program's configuration.
         McpImport = "mcp.import",
+        /// MCP servers were put back into the configuration that they were taken from.
+        McpUndo = "mcp.undo",
         /// Somebody signed in.
         SessionLogin = "session.login",
         /// Somebody tried to sign in, and was not let in.

@@ -134,6 +134,53 @@ impl Browser {
         self.call("POST", &path, Some(&json!({})));
     }
 
+    /// Presses keys, one after the other, with another one held down meanwhile.
+    #[track_caller]
+    pub(super) fn press(&self, held: Option<char>, keys: &[char]) {
+        let act = |kind: &str, key: char| json!({"type": kind, "value": key.to_string()});
+        let mut actions: Vec<Value> = held.iter().map(|&key| act("keyDown", key)).collect();
+        actions.extend(
+            keys.iter()
+                .flat_map(|&key| [act("keyDown", key), act("keyUp", key)]),
+        );
+        actions.extend(held.iter().map(|&key| act("keyUp", key)));
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
+        self.call("POST", "/actions", Some(&json!({"actions": [keyboard]})));
+    }
+
+    /// Types where the focus is.
+    #[track_caller]
+    pub(super) fn type_keys(&self, text: &str) {
+        let keys: Vec<char> = text.chars().collect();
+        self.press(None, &keys);
+    }
+
+    /// Goes back to the page before.
+    #[track_caller]
+    pub(super) fn back(&self) {
+        self.call("POST", "/back", Some(&json!({})));
+    }
+
+    /// Takes the one cookie away, as if the session had ended.
+    #[track_caller]
+    pub(super) fn take_cookie(&self) -> Value {
+        let cookies = self.call("GET", "/cookie", None);
+        self.call("DELETE", "/cookie", None);
+        cookies[0].clone()
+    }
+
+    /// Puts the cookie back.
+    #[track_caller]
+    pub(super) fn give_cookie(&self, cookie: &Value) {
+        self.call("POST", "/cookie", Some(&json!({"cookie": cookie})));
+    }
+
+    /// Disagrees with what the page asks.
+    #[track_caller]
+    pub(super) fn dismiss(&self) {
+        self.call("POST", "/alert/dismiss", Some(&json!({})));
+    }
+
     /// Agrees to what the page asks.
     #[track_caller]
     pub(super) fn agree(&self) {

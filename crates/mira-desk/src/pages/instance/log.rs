@@ -14,11 +14,11 @@ use maud::{Markup, html};
 use mira_host::logs::{Filter, Follower, LogLine, read};
 use mira_run::Stream::{Stderr, Stdout};
 use mira_server::{Event, Events};
+use mira_store::Instance;
 use serde::Deserialize;
 
 use crate::custody::blocking;
 use crate::error::DeskError;
-use crate::house::Known;
 use crate::{Desk, Handle};
 
 /// How many lines of the log a page begins with.
@@ -31,8 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a live page without news is told that we are there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(super) async fn lines(desk: &Desk, known: &Known) -> Result<Vec<LogLine>, DeskError> {
-    let folder = desk.house.instances.layout().logs(&known.instance.id);
+pub(super) async fn lines(desk: &Desk, instance: &Instance) -> Result<Vec<LogLine>, DeskError> {
+    let folder = desk.house.instances.layout().logs(&instance.id);
     let filter = Filter {
         tail: Some(LINES),
         ..Filter::default()
@@ -61,13 +61,13 @@ pub(crate) async fn live(
     Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Result<Response, DeskError> {
-    let known = desk.house.find(&id).await?;
+    let instance = desk.house.named(&id).await?;
     let seen = headers
         .get("last-event-id")
         .and_then(|seen| seen.to_str().ok()?.parse().ok());
     let live = Live {
-        folder: desk.house.instances.layout().logs(&known.instance.id),
-        id: known.instance.id.to_string(),
+        folder: desk.house.instances.layout().logs(&instance.id),
+        id: instance.id.to_string(),
         desk,
         after: seen.or(after).unwrap_or_else(Timestamp::now),
         follower: Follower::default(),

@@ -36,34 +36,22 @@ pub(super) async fn wanted(
         .bindings(&known.instance.id)
         .await?;
     let own = Scope::Instance(known.instance.id.as_str().into());
-    let names: Vec<SecretName> = manifest
-        .secrets
-        .iter()
-        .map(|declared| declared.name.clone())
-        .collect();
-    let (sources, yours) = desk
-        .custody
-        .with_if_there(move |vault| {
-            let source = |name: &SecretName| {
-                let vault = vault.as_deref()?;
-                if vault.find(&own, name).is_some() {
-                    return Some(("its own".to_owned(), false));
-                }
-                let bound = bindings
-                    .iter()
-                    .find(|binding| binding.name == name.as_str())?;
-                let secret: SecretName = bound.secret.parse().ok()?;
-                vault
-                    .find(&Scope::User, &secret)
-                    .map(|entry| (format!("your {}", entry.name()), true))
-            };
-            let sources: Vec<_> = names.iter().map(source).collect();
-            let all = vault.iter().flat_map(|vault| vault.secrets());
-            let yours = all.filter(|entry| *entry.scope() == Scope::User);
-            Ok((sources, yours.map(|entry| entry.name().clone()).collect()))
-        })
-        .await?;
-    let declared = manifest.secrets.iter().zip(sources);
+    let listing = desk.custody.listing_if_there().await?;
+    let source = |name: &SecretName| {
+        let listing = listing.as_deref()?;
+        if listing.find(&own, name).is_some() {
+            return Some(("its own".to_owned(), false));
+        }
+        let bound = bindings
+            .iter()
+            .find(|binding| binding.name == name.as_str())?;
+        let secret: SecretName = bound.secret.parse().ok()?;
+        listing
+            .find(&Scope::User, &secret)
+            .map(|entry| (format!("your {}", entry.name()), true))
+    };
+    let declared = manifest.secrets.iter();
+    let declared = declared.map(|declared| (declared, source(&declared.name)));
     let wanted = declared
         .map(|(declared, source)| Wanted {
             name: declared.name.clone(),
@@ -79,6 +67,9 @@ pub(super) async fn wanted(
             source: source.map(|(source, _)| source),
         })
         .collect();
+    let all = listing.iter().flat_map(|listing| listing.secrets());
+    let yours = all.filter(|entry| *entry.scope() == Scope::User);
+    let yours = yours.map(|entry| entry.name().clone()).collect();
     Ok((wanted, yours))
 }
 

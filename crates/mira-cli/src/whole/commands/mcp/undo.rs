@@ -3,10 +3,10 @@
 //! What there was is kept in the servers' definitions, without a value; so the file gets empty texts in the place of these,
 //! unless the person wants the values there. The servers and their secrets stay with Mira.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use mira_mcp::config::{self, Config, What};
-use mira_mcp::definition::{Definition, Definitions, Kind, Origin, ServerName, Source};
+use mira_mcp::definition::{Definitions, Kind, Origin, ServerName};
+use mira_mcp::import::{self, Undo};
 use mira_secret::{Scope, SecretName};
 use mira_vault::Vault;
 use mira_vault::home::Home;
@@ -17,20 +17,10 @@ use crate::render::count;
 use crate::session;
 use crate::ui::Ui;
 
-/// A server of a file, and where it stood.
-type Place = (ServerName, Definition, Source);
-
 pub(super) fn run(args: &Args, dry_run: bool, home: &Home, ui: &Ui) -> Result<(), CommandError> {
     let wanted = args.file.as_deref().map(std::path::absolute).transpose()?;
     let known = Definitions::read(home.path())?;
-    let mut files: Vec<PathBuf> = known
-        .0
-        .values()
-        .flat_map(|server| &server.sources)
-        .map(|source| source.file.clone())
-        .collect();
-    files.sort();
-    files.dedup();
+    let mut files = import::files(&known);
     files.retain(|file| wanted.as_ref().is_none_or(|wanted| wanted == file));
     if files.is_empty() {
         return Err(CommandError::missing(
@@ -46,7 +36,14 @@ pub(super) fn run(args: &Args, dry_run: bool, home: &Home, ui: &Ui) -> Result<()
         false => None,
     };
     for file in &files {
-        undo(args, dry_run, file, &known, vault.as_ref(), home, ui)?;
+        undo(
+            args,
+            dry_run,
+            Undo::of(file, &known)?,
+            vault.as_ref(),
+            home,
+            ui,
+        )?;
     }
     Ok(())
 }
@@ -54,29 +51,20 @@ pub(super) fn run(args: &Args, dry_run: bool, home: &Home, ui: &Ui) -> Result<()
 fn undo(
     args: &Args,
     dry_run: bool,
-    file: &Path,
-    known: &Definitions,
+    mut undo: Undo,
     vault: Option<&Vault>,
     home: &Home,
     ui: &Ui,
 ) -> Result<(), CommandError> {
-    let mut config = Config::read(file)?;
-    let shown = file.display();
-    let places = places(known, file);
-    // What somebody has changed meanwhile is theirs.
-    let (ours, gone): (Vec<_>, Vec<_>) = places.into_iter().partition(|(name, _, source)| {
-        config
-            .entry(&source.at)
-            .is_some_and(|entry| matches!(entry.what, What::Mira(runs) if runs == name.as_str()))
-    });
+    let shown = undo.file().display().to_string();
     ui.say(&format!(
         "{shown}: {} put back:",
-        count(ours.len(), "server")
+        count(undo.servers().count(), "server")
     ));
-    for (name, ..) in &ours {
+    for (name, _) in undo.servers() {
         ui.detail(name.as_str());
     }
-    for (name, ..) in &gone {
+    for name in undo.gone() {
         ui.detail(&format!(
             "{name} is not run by Mira there any more, and is left as it is"
         ));
@@ -95,45 +83,24 @@ fn undo(
     if !args.yes && !ui.confirm(&question, "--yes")? {
         return Err(CommandError::failed(format!("{shown} is as it was")));
     }
-    for (name, definition, source) in &ours {
-        let values = vault
-            .map(|vault| values(vault, name, &definition.kind))
-            .transpose()?;
-        let value = |wanted: &str| {
-            let mut values = values.iter().flatten();
-            values
-                .find(|(known, _)| known == wanted)
-                .map(|(_, value)| value.clone())
-                .unwrap_or_default()
-        };
-        config.take_back(source, &definition.kind, &value);
-    }
-    let (new, old) = config.texts();
-    config::replace(file, old, &new)?;
-    Definitions::update(home.path(), |servers| {
-        for (name, _, source) in ours.iter().chain(&gone) {
-            if let Some(server) = servers.0.get_mut(name) {
-                server
-                    .sources
-                    .retain(|known| (&known.file, &known.at) != (&source.file, &source.at));
-            }
+    let mut known = BTreeMap::new();
+    if let Some(vault) = vault {
+        for (name, kind) in undo.servers() {
+            known.insert(name.clone(), values(vault, name, kind)?);
         }
+    }
+    undo.put_back(&|server, wanted| {
+        let mut values = known.get(server).into_iter().flatten();
+        let found = values.find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
     })?;
+    undo.forget(home)?;
     ui.say(&format!("{shown} runs its servers itself again"));
     if !args.with_values {
         ui.detail("Its secrets are empty there; --with-values would have written them in plain.");
     }
     ui.detail("Mira still has the servers and their secrets: `mira mcp list`, `mira mcp rm NAME`.");
     Ok(())
-}
-
-fn places(known: &Definitions, file: &Path) -> Vec<Place> {
-    let servers = known.0.iter();
-    let places = servers.flat_map(|(name, server)| {
-        let sources = server.sources.iter().filter(|source| source.file == file);
-        sources.map(|source| (name.clone(), server.clone(), source.clone()))
-    });
-    places.collect()
 }
 
 /// Returns the values of a server's secrets by the names of their variables or headers.
