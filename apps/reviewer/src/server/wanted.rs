@@ -140,7 +140,7 @@ fn read(kind: &str, body: &Value, app: Option<i64>) -> Option<Wanted> {
             (pushed == branch && body["deleted"] != true).then_some(())?;
             Wanted::Index(body["after"].as_str()?.to_owned())
         }
-        ("installation", "created" | "unsuspend") => Wanted::IndexAll(abouts(body, "repositories")),
+        ("installation", "created" | "unsuspend") => seen_now(body, "repositories")?,
         ("installation_repositories", "added") => seen_now(body, "repositories_added")?,
         ("installation", "deleted") => {
             Wanted::EraseInstallation(body["installation"]["id"].as_i64()?)
