@@ -73,7 +73,7 @@ pub(crate) async fn list(
             h2 id="add" { "Add a user" }
             form method="post" action="/users" autocomplete="off" {
                 label { "Name" input name="name" required maxlength="64" spellcheck="false" autocapitalize="off" autocomplete="off"; }
-                label { "Role" select name="role" { @for role in Role::ALL.iter().rev() { option value=(role) selected[users.is_empty() && *role == Role::Admin] { (role) } } } }
+                label { "Role" select name="role" { @for role in Role::ALL { option value=(role) selected[users.is_empty() && *role == Role::Admin] { (role) } } } }
                 label { "Password" input type="password" name="password" required minlength="12" maxlength="1024" autocomplete="new-password"; small { "At least 12 characters." } }
                 button { "Add" }
             }
