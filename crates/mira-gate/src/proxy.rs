@@ -246,16 +246,15 @@ impl Client {
             return Err(Box::new(refusal));
         }
         self.engine.ask(&site.host, site.port, &site.caller).await;
-        let Some(target) = Target::new(site.host.clone(), site.port, false) else {
-            return Err(Box::new(self.no_proxy_request().await));
-        };
-        let mut last = lock(&self.last);
-        if let Some(last) = &*last
+        if let Some(last) = &*lock(&self.last)
             && last.host == site.host
             && last.port == site.port
         {
             return Ok(Arc::clone(&last.connection));
         }
+        let Some(target) = Target::new(site.host.clone(), site.port, false) else {
+            return Err(Box::new(self.no_proxy_request().await));
+        };
         let to = To {
             host: site.host.clone(),
             port: site.port,
@@ -263,7 +262,7 @@ impl Client {
         };
         let shared = Arc::clone(&self.engine.shared);
         let connection = Connection::new(shared, target, site.caller);
-        *last = Some(Last {
+        *lock(&self.last) = Some(Last {
             host: site.host,
             port: site.port,
             connection: Arc::clone(&connection),

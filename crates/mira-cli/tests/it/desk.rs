@@ -243,7 +243,7 @@ fn a_browser_opens_a_package_adds_and_tests_an_mcp_server_and_takes_a_clients_se
     browser.click("form:has([name=text]) button");
     until_there(&browser, "TRACKER_TOKEN");
     browser.click("form[action^='/mcp-import/'] button");
-    until_there(&browser, "mira mcp run tracker");
+    until_there(&browser, "<h1>Taken over</h1>");
     assert!(!browser.source().contains(VALUE));
     browser.open(&format!("{base}/mcp/tracker"));
     browser.click("button.danger");

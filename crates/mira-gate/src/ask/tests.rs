@@ -1,3 +1,5 @@
+//! Questions about hosts: who waits, for how long, and what an answer changes.
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc::error::TryRecvError;

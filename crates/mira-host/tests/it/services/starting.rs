@@ -97,7 +97,7 @@ fn one_that_fails_for_good_stops_all() {
     );
     let mut good = house.sh("good", &script);
     good.health = Some(flag(&house, "up"));
-    let mut bad = house.sh("bad", "echo it is broken >&2; exit 3");
+    let mut bad = house.sh("bad", "echo it is broken >&2; exit 7");
     bad.health = Some(flag(&house, "never"));
     bad.depends_on = vec!["good".to_owned()];
     let mut followed = house.begin(house.spec(vec![good, bad]));
@@ -105,7 +105,7 @@ fn one_that_fails_for_good_stops_all() {
     let error = followed.up().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "service \"bad\" does not run: it exited with 3; see its log"
+        "service \"bad\" does not run: it exited with 7; see its log"
     );
     held.closed();
     assert!(house.supervisor.states().is_empty());
