@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use crate::process::{Stream, run as run_command, run_seen};
 use crate::repository::Repository;
 use crate::steps::Steps;
-use crate::{fuzz, reference, say, tidy, tools, workflows};
+use crate::{demo, fuzz, reference, say, tidy, tools, workflows};
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,7 @@ enum Step {
     Doctests,
     Docs,
     Deny,
+    Demo,
     Fuzz,
 }
 
@@ -53,6 +54,7 @@ impl Step {
             Self::Doctests => "doctests",
             Self::Docs => "docs",
             Self::Deny => "deny",
+            Self::Demo => "demo",
             Self::Fuzz => "fuzz",
         }
     }
@@ -86,6 +88,8 @@ impl Step {
                     .env("RUSTDOCFLAGS", "-D warnings"),
             ),
             Self::Deny => deny(repository),
+            // The first thing that anybody sees, and the only build of `mira` by itself.
+            Self::Demo => demo::run(repository),
             Self::Fuzz => fuzz::smoke(repository),
         }
     }
