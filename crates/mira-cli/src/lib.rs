@@ -4,7 +4,7 @@
 //! file under `commands/`: its arguments, and a `run` that builds values, calls the libraries and renders the result.
 //! Data goes to stdout and everything else to stderr.
 //!
-//! There are two [programs](programs). `mira` has the commands for secrets, here, and is small, so that `mira run` adds little to
+//! There are two programs. `mira` has the commands for secrets, here, and is small, so that `mira run` adds little to
 //! a program's start and is built in little time. `mira-apps` has these and all others, below `whole/`: what it is made of is
 //! large, and `mira` becomes it only where it is wanted.
 
