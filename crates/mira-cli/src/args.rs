@@ -12,6 +12,9 @@ use clap::{Parser, Subcommand};
 use crate::commands::{Own, Program};
 use crate::error::Kind;
 
+/// How long a part of a value is that says something of it, in bytes.
+const TELLING_BYTES: usize = 6;
+
 /// Run programs on your own keys, and the keys do not leak.
 #[derive(Debug, Parser)]
 #[command(
@@ -101,10 +104,13 @@ pub(crate) fn without_values(error: &clap::Error, kind: ErrorKind) -> String {
             "an argument was not expected (it is not repeated here: it may be a value)".to_owned()
         }
         ErrorKind::MissingRequiredArgument => format!("missing: {named}"),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => match allowed(error) {
-            Some(allowed) => format!("{named} is one of: {allowed}"),
-            None => format!("{named} has a value that it cannot take"),
-        },
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            match (allowed(error), reason(error)) {
+                (Some(allowed), _) => format!("{named} is one of: {allowed}"),
+                (None, Some(reason)) => format!("{named}: {reason}"),
+                (None, None) => format!("{named} has a value that it cannot take"),
+            }
+        }
         ErrorKind::ArgumentConflict => format!("{named} cannot be used with another given option"),
         _ => kind
             .as_str()
@@ -131,6 +137,22 @@ fn known_flag(arg: &str) -> String {
     } else {
         "an argument".to_owned()
     }
+}
+
+/// Returns why a value cannot be taken, in its parser's words, unless they repeat a part of it.
+fn reason(error: &clap::Error) -> Option<String> {
+    let reason = std::error::Error::source(error)?.to_string();
+    match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => (!repeats(&reason, value)).then_some(reason),
+        _ => None,
+    }
+}
+
+/// Returns whether so much of a value stands in a text that it says something of it.
+fn repeats(text: &str, value: &str) -> bool {
+    let mut parts = value.as_bytes().windows(TELLING_BYTES);
+    let text = text.as_bytes();
+    parts.any(|part| text.windows(TELLING_BYTES).any(|there| there == part))
 }
 
 fn allowed(error: &clap::Error) -> Option<String> {

@@ -1,5 +1,6 @@
 //! The API: what the desk shows and does, as JSON, for scripts.
 
+mod account;
 mod body;
 mod custody;
 mod instances;
@@ -80,7 +81,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         });
     let routes = snapshots::add(packages::add(instances::add(routes)));
     let routes = mcp_import::add(mcp::add(routes));
-    users::add(custody::add(routes))
+    account::add(users::add(custody::add(routes)))
 }
 
 /// What takes no body, and answers with something.

@@ -7,6 +7,7 @@
 //! answer holds a secret's value.
 
 mod access;
+mod account;
 mod api;
 mod assets;
 mod custody;

@@ -48,6 +48,10 @@ const CONNECTIONS_MAX: u32 = 1024;
 // LIMIT: a page and what it loads, and some live ones.
 const STREAMS_MAX: u32 = 64;
 
+/// The longest head of a request, in bytes, and how much of a body is read at once.
+// LIMIT: a browser's longest address and all its cookies; each connection takes so much memory at most.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// How long the head of a request may take, and a handshake.
 // LIMIT: a slow line sends some kilobytes in that time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -355,7 +359,8 @@ async fn converse(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())

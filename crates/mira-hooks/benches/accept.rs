@@ -1,8 +1,8 @@
 //! What a webhook costs the server that takes it, over HTTP on loopback: processor time and waiting, signed and durable, and wrongly signed; and
 //! the memory that the largest bodies add which nobody has signed.
 //!
-//! Beside it, with `--peers FOLDER`, a receiver in Python (uvicorn, no framework) that checks the signature and keeps nothing. The requests come from
-//! a process of its own, some at a time.
+//! Beside it, with `--peers FOLDER`, two receivers in Python that check the signature and keep nothing, under uvicorn: one without a framework, one
+//! of FastAPI's. The requests come from a process of its own, some at a time.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -42,8 +42,8 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A receiver that only checks.
-const RECEIVER: &str = r#"
+/// A receiver that only checks, and uses nothing but what every server of the kind gives.
+const BARE: &str = r#"
 import hashlib, hmac
 SECRET = b"0123456789abcdef0123456789abcdef"
 async def app(scope, receive, send):
@@ -59,6 +59,20 @@ async def app(scope, receive, send):
     status = 202 if hmac.compare_digest(given, right) else 401
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
+"#;
+
+/// The same as it is usually written.
+const FASTAPI: &str = r#"
+import hashlib, hmac
+from fastapi import FastAPI, Request, Response
+SECRET = b"0123456789abcdef0123456789abcdef"
+app = FastAPI()
+@app.post("/webhooks/github")
+async def take(request: Request):
+    body = await request.body()
+    given = request.headers.get("x-hub-signature-256", "")
+    right = "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+    return Response(status_code=202 if hmac.compare_digest(given, right) else 401)
 "#;
 
 fn main() -> Result<(), Failure> {
@@ -114,16 +128,17 @@ async fn measure(peers: Option<&Path>) -> Result<(), Failure> {
     row("Mira, signed and durable", address, "signed", processor_s).await?;
     row("Mira, wrongly signed", address, "wrong", processor_s).await?;
     let Some(peers) = peers else { return Ok(()) };
-    let receiver = Receiver::start(peers).await?;
-    let spent = || receiver.processor_s();
-    row(
-        "uvicorn, signed and not kept",
-        receiver.address,
-        "signed",
-        spent,
-    )
-    .await?;
-    row("uvicorn, wrongly signed", receiver.address, "wrong", spent).await
+    for (peer, program) in [("uvicorn", BARE), ("FastAPI", FASTAPI)] {
+        let receiver = Receiver::start(peers, program).await?;
+        let spent = || receiver.processor_s();
+        for (title, how) in [
+            ("signed and not kept", "signed"),
+            ("wrongly signed", "wrong"),
+        ] {
+            row(&format!("{peer}, {title}"), receiver.address, how, spent).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn row(
@@ -256,7 +271,9 @@ async fn serve(listener: TcpListener, ingress: Arc<Ingress>) {
         let ingress = Arc::clone(&ingress);
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(Arc::clone(&ingress), request));
-            let http = hyper::server::conn::http1::Builder::new();
+            // As the desk has it.
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.max_buf_size(64 * 1024);
             // How it ends is the client's affair.
             http.serve_connection(TokioIo::new(stream), service)
                 .await
@@ -277,14 +294,37 @@ async fn answer(
     Ok(response)
 }
 
-/// Makes a content that is as hard to read and to pack as GitHub's are: they shrink to a fifth or less.
+/// What GitHub's objects link to.
+const LINKS: [&str; 14] = [
+    "followers",
+    "following",
+    "gists",
+    "starred",
+    "subscriptions",
+    "organizations",
+    "repos",
+    "events",
+    "received_events",
+    "hooks",
+    "issues",
+    "pulls",
+    "comments",
+    "commits",
+];
+
+/// Makes a content that is as hard to read and to pack as an event of a pull request: of those in GitHub's examples 12 % is left, and of this one.
 fn body() -> String {
     let mut random = fastrand::Rng::with_seed(7);
     let mut parts = String::new();
     while parts.len() < BODY_BYTES {
         let (id, commit) = (random.u32(..), random.u128(..));
+        let link = |link| {
+            let of = random.u8(..32);
+            format!(r#""{link}_url":"https://api.github.com/repos/octo/repo/{link}/{of}","#)
+        };
+        let links: String = LINKS.into_iter().map(link).collect();
         parts.push_str(&format!(
-            r#"{{"login":"octocat","id":{id},"site_admin":false,"url":"https://api.github.com/repos/octo/repo/commits/{commit:032x}{id:08x}","score":null}},"#
+            r#"{{"login":"octocat","id":{id},"sha":"{commit:032x}{id:08x}",{links}"site_admin":false,"score":null}},"#
         ));
     }
     format!(
@@ -341,7 +381,7 @@ async fn client(address: SocketAddr, how: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The receiver in Python, ended with it.
+/// A receiver in Python, ended with it.
 struct Receiver {
     child: Child,
     address: SocketAddr,
@@ -349,9 +389,9 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn start(peers: &Path) -> Result<Self, Failure> {
+    async fn start(peers: &Path, program: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("receiver.py"), RECEIVER)?;
+        std::fs::write(folder.path().join("receiver.py"), program)?;
         // It stays free for the moment until it is taken again.
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let child = Command::new(peers.join("python/bin/uvicorn"))

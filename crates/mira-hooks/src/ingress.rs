@@ -21,7 +21,7 @@ use crate::commit::{self, Bounds, Committed, Job};
 use crate::event::{Event, Facts};
 use crate::signature::{NoSignature, Secrets, Signature, SignedBy};
 use crate::sources::Sources;
-use crate::spool::Spool;
+use crate::spool::Spooler;
 use crate::tally::{Tally, Verdict};
 use crate::targets::{Targets, Watcher};
 
@@ -34,7 +34,7 @@ pub const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
 const BODY_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// How many bodies come in at once.
-// LIMIT: each takes 256 KiB of memory and 25 MiB of disk at most until its signature is judged.
+// LIMIT: each takes 25 MiB of disk at most until its signature is judged.
 const BODIES_MAX: usize = 64;
 
 /// After how many seconds a sender that comes too early is to try again.
@@ -144,6 +144,7 @@ pub struct Ingress {
     watcher: Option<Arc<dyn Watcher>>,
     options: IngressOptions,
     places: Semaphore,
+    spooler: Spooler,
     jobs: mpsc::Sender<Job>,
     tally: Arc<Tally>,
     wake: Arc<Notify>,
@@ -186,8 +187,9 @@ impl Ingress {
             secrets: RwLock::new(Arc::new(secrets)),
             targets,
             watcher,
-            options,
             places: Semaphore::new(BODIES_MAX),
+            spooler: Spooler::new(options.folder.clone()),
+            options,
             jobs,
             tally,
             wake,
@@ -276,7 +278,7 @@ impl Ingress {
             let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
             secrets.check(sent_to)
         };
-        let mut spool = Spool::new(&self.options.folder);
+        let mut spool = self.spooler.begin();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Verdict::Incomplete)?.into_data() else {
                 continue;
@@ -285,7 +287,7 @@ impl Ingress {
                 return Err(Verdict::TooLarge);
             }
             check.update(&data);
-            let kept = spool.push(&data).await;
+            let kept = spool.push(data).await;
             kept.map_err(|_| Verdict::Unavailable)?;
         }
         match check.end(signature) {

@@ -97,7 +97,10 @@ impl Outcome {
     pub fn says(&self) -> String {
         let faults: Vec<String> = self.faults().iter().map(ToString::to_string).collect();
         match faults.is_empty() {
-            true => format!("{} models", self.models().unwrap_or_default()),
+            true => match self.models() {
+                Some(1) => "1 model".to_owned(),
+                models => format!("{} models", models.unwrap_or_default()),
+            },
             false => faults.join("; "),
         }
     }

@@ -42,6 +42,8 @@ pub(crate) fn pool(path: &Path) -> Pool {
         // Nothing that stands in the file is run, and damage shows where it is met.
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON")
+        // What a statement may have to undo is nobody else's, and is in no file.
+        .pragma("temp_store", "MEMORY")
         .disable_statement_logging();
     SqlitePoolOptions::new()
         .max_connections(CONNECTIONS_MAX)

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn errors_never_repeat_what_may_be_a_value() {
         const CANARY: &str = "sk-proj-canary";
-        let lines: [&[&str]; 9] = [
+        let lines: [&[&str]; 14] = [
             &["mira", CANARY],
             &["mira", "set", "NAME", "--value", CANARY],
             &["mira", "set", "NAME", "--value=sk-proj-canary"],
@@ -68,6 +68,11 @@ mod tests {
             &["mira", "init", "--provider", CANARY],
             &["mira", "unlock", CANARY],
             &["mira", "list", "--json=sk-proj-canary"],
+            &["mira", "list", "--scope", CANARY],
+            &["mira", "hooks", "list", "--state", CANARY],
+            &["mira", "hooks", "list", "--limit", CANARY],
+            &["mira", "provider", "set", "openai", "--base-url", CANARY],
+            &["mira", "net", "test", "app", "sk-proj-canary://"],
         ];
         for line in lines {
             let error = command()
@@ -75,6 +80,26 @@ mod tests {
                 .expect_err("is refused");
             let told = without_values(&error, error.kind());
             assert!(!told.contains(CANARY), "{line:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_why_a_value_cannot_be_taken() {
+        for (line, why) in [
+            (
+                &["mira", "aws", "set", "--expires", "yesterday"][..],
+                "--expires <TIME>: a time such as",
+            ),
+            (
+                &["mira", "mcp", "rm", "no/name"],
+                "<NAME>: the id in a scope has 1 to",
+            ),
+        ] {
+            let error = command()
+                .try_get_matches_from(line)
+                .expect_err("is refused");
+            let told = without_values(&error, error.kind());
+            assert!(told.contains(why), "{told}");
         }
     }
 }

@@ -4,18 +4,14 @@ use axum::extract::{Path, State};
 use axum::response::Redirect;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
-use mira_store::{
-    ApiTokenId, AuditAction, LoginAttempt, NewApiToken, Outcome, SessionId, TokenScope, User, Who,
-};
+use mira_store::{AuditAction, NewApiToken, Outcome, TokenScope, Who};
 
-use super::{Page, badge, page, table, time, users, when};
-use crate::access::{Identity, password};
-use crate::custody::blocking;
+use super::{Page, badge, page, table, time, users};
+use crate::access::Identity;
 use crate::error::DeskError;
 use crate::form::Form;
 use crate::guard::Origin;
-use crate::users::hashed;
-use crate::{Desk, Handle};
+use crate::{Desk, Handle, account};
 
 /// How long tokens can be made to last, in days.
 const DAYS: [i64; 4] = [7, 30, 90, 365];
@@ -25,14 +21,7 @@ pub(crate) async fn show(
     State(desk): State<Handle>,
     identity: Identity,
 ) -> Result<Page, DeskError> {
-    let sessions = match &identity.who {
-        Who::LocalOwner => desk.shared.sessions_of(None, Timestamp::now()).await?,
-        Who::User(user) => {
-            desk.shared
-                .sessions_of(Some(&user.id), Timestamp::now())
-                .await?
-        }
-    };
+    let sessions = account::sessions(&desk, &identity).await?;
     let body = html! {
         h1 { "Account" }
         p { (identity.name()) ", " (identity.role) }
@@ -55,14 +44,15 @@ pub(crate) async fn show(
         }))
         @match &identity.who {
             Who::LocalOwner => p class="hint" { "You came in by a link from this machine: there is no password to change, and no token to make. " a href="/users" { "Add a user" } " for that." },
-            Who::User(user) => (of_user(&desk, user, identity.role.scope()).await?),
+            Who::User(_) => (of_user(&desk, &identity).await?),
         }
     };
     Ok(page(&identity, "/account", "Account", &body))
 }
 
-async fn of_user(desk: &Desk, user: &User, most: TokenScope) -> Result<Markup, DeskError> {
-    let tokens = desk.shared.api_tokens(Some(&user.id)).await?;
+async fn of_user(desk: &Desk, identity: &Identity) -> Result<Markup, DeskError> {
+    let tokens = account::tokens(desk, identity).await?;
+    let most = identity.role.scope();
     Ok(html! {
         h2 { "API tokens" }
         @if !tokens.is_empty() {
@@ -94,16 +84,6 @@ async fn of_user(desk: &Desk, user: &User, most: TokenScope) -> Result<Markup, D
     })
 }
 
-fn user(identity: &Identity) -> Result<&User, DeskError> {
-    match &identity.who {
-        Who::User(user) => Ok(user),
-        Who::LocalOwner => Err(DeskError::unfit(
-            "this takes a user, and you came in by a link from this machine",
-        )
-        .hint("Add a user, and sign in by name.")),
-    }
-}
-
 /// Changes the password, if the present one is right.
 pub(crate) async fn set_password(
     State(desk): State<Handle>,
@@ -111,54 +91,12 @@ pub(crate) async fn set_password(
     origin: Origin,
     mut form: Form,
 ) -> Result<Redirect, DeskError> {
-    let user = user(&identity)?;
+    account::user(&identity)?;
     let present = form
         .secret("present")
         .ok_or_else(|| DeskError::unfit("the present password is missing"))?;
-    let now = Timestamp::now();
-    if let LoginAttempt::Wait { until } = desk
-        .shared
-        .attempt_login(user.name.as_str(), origin.address, now)
-        .await?
-    {
-        return Err(DeskError::new(
-            axum::http::StatusCode::TOO_MANY_REQUESTS,
-            format!(
-                "too many tries; the next one is looked at after {}",
-                when(until)
-            ),
-        ));
-    }
-    let hash = desk
-        .shared
-        .login(&user.name)
-        .await?
-        .and_then(|login| login.password);
-    if !blocking(move || Ok(password::is_right(&present, hash.as_ref()))).await? {
-        desk.record(
-            &identity,
-            AuditAction::UserPassword,
-            user.name.as_str(),
-            Outcome::Denied,
-        )
-        .await?;
-        return Err(DeskError::new(
-            axum::http::StatusCode::FORBIDDEN,
-            "the present password is wrong",
-        ));
-    }
-    desk.shared
-        .login_succeeded(user.name.as_str(), origin.address, now)
-        .await?;
-    let hash = hashed(&user.name, users::password(&mut form)?).await?;
-    desk.shared.set_password(&user.id, Some(&hash), now).await?;
-    desk.record(
-        &identity,
-        AuditAction::UserPassword,
-        user.name.as_str(),
-        Outcome::Ok,
-    )
-    .await?;
+    let passwords = (present, users::password(&mut form)?);
+    account::set_password(&desk, &identity, &origin, passwords).await?;
     Ok(Redirect::to("/login"))
 }
 
@@ -168,25 +106,7 @@ pub(crate) async fn end_session(
     Path(id): Path<String>,
     identity: Identity,
 ) -> Result<Redirect, DeskError> {
-    let id: SessionId = id
-        .parse()
-        .map_err(|_| DeskError::not_found("such session"))?;
-    let now = Timestamp::now();
-    let own = match &identity.who {
-        Who::LocalOwner => desk.shared.sessions_of(None, now).await?,
-        Who::User(user) => desk.shared.sessions_of(Some(&user.id), now).await?,
-    };
-    if !own.iter().any(|session| session.id == id) {
-        return Err(DeskError::not_found("such session"));
-    }
-    desk.shared.revoke_session(&id).await?;
-    desk.record(
-        &identity,
-        AuditAction::SessionLogout,
-        identity.name(),
-        Outcome::Ok,
-    )
-    .await?;
+    account::end_session(&desk, &identity, &id).await?;
     Ok(Redirect::to("/account"))
 }
 
@@ -196,7 +116,7 @@ pub(crate) async fn make_token(
     identity: Identity,
     form: Form,
 ) -> Result<Page, DeskError> {
-    let user = user(&identity)?;
+    let user = account::user(&identity)?;
     let now = Timestamp::now();
     let scope: TokenScope = form
         .required("scope", "what it may")?
@@ -239,20 +159,6 @@ pub(crate) async fn revoke_token(
     Path(id): Path<String>,
     identity: Identity,
 ) -> Result<Redirect, DeskError> {
-    let user = user(&identity)?;
-    let id: ApiTokenId = id.parse().map_err(|_| DeskError::not_found("such token"))?;
-    let own = desk.shared.api_tokens(Some(&user.id)).await?;
-    if !own.iter().any(|token| token.id == id) {
-        return Err(DeskError::not_found("such token"));
-    }
-    if let Some(revoked) = desk.shared.revoke_api_token(&id).await? {
-        desk.record(
-            &identity,
-            AuditAction::TokenRevoke,
-            &revoked.name,
-            Outcome::Ok,
-        )
-        .await?;
-    }
+    account::revoke_token(&desk, &identity, &id).await?;
     Ok(Redirect::to("/account"))
 }

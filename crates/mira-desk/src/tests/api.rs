@@ -339,6 +339,72 @@ async fn a_script_adds_users_changes_them_and_removes_them() {
 }
 
 #[tokio::test]
+async fn a_script_sees_to_its_own_account_and_to_nobody_elses() {
+    let served = Served::start().await;
+    let (ada, bob) = (
+        served.user("ada", Role::Viewer).await,
+        served.user("bob", Role::Viewer).await,
+    );
+    let script = Script::of(&served, &ada, TokenScope::Read).await;
+    let other = Script::of(&served, &bob, TokenScope::Read).await;
+    let ids = |listed: &Value| -> Vec<String> {
+        let rows = listed.as_array().unwrap().iter();
+        rows.map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (sessions, tokens) = ("/api/v1/account/sessions", "/api/v1/account/tokens");
+    let cookie = served.cookie(SessionOf::User(&ada)).await;
+    for all in [sessions, tokens] {
+        let (status, listed) = script.ask("GET", all, "").await;
+        assert_eq!(status, 200, "{listed}");
+        let own = ids(&listed);
+        assert_eq!(own.len(), 1, "{listed}");
+        // Bob sees another one or none, and does not get at hers.
+        let (_, bobs) = other.ask("GET", all, "").await;
+        assert!(!ids(&bobs).contains(&own[0]), "{bobs}");
+        let hers = format!("{all}/{}", own[0]);
+        assert_eq!(other.ask("DELETE", &hers, "").await.0, 404);
+    }
+    assert_eq!(served.get(&cookie, "/").await.0, StatusCode::OK);
+    let (_, listed) = script.ask("GET", sessions, "").await;
+    let here = format!("{sessions}/{}", ids(&listed)[0]);
+    assert_eq!(script.ask("DELETE", &here, "").await.0, 204);
+    assert_eq!(served.get(&cookie, "/").await.0, StatusCode::SEE_OTHER);
+    assert_eq!(script.ask("DELETE", &here, "").await.0, 404);
+    // The password, which ends what was signed in.
+    let cookie = served.cookie(SessionOf::User(&ada)).await;
+    let new = "another long enough one";
+    let change = |present: &str, password: &str| json!({"present": present, "password": password});
+    let path = "/api/v1/account/password";
+    for (body, status, word) in [
+        (json!({"password": new}), 422, "openapi"),
+        (change("wrong", new), 403, "wrong"),
+        (change(PASSWORD, "short"), 422, "12 characters"),
+    ] {
+        let (got, answer) = script.tell("PUT", path, body).await;
+        assert_eq!(got, status, "{answer}");
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.contains(word), "{answer}");
+        assert_eq!(served.get(&cookie, "/").await.0, StatusCode::OK);
+    }
+    let changed = script.tell("PUT", path, change(PASSWORD, new)).await;
+    assert_eq!(changed, (204, Value::Null));
+    assert_eq!(served.get(&cookie, "/").await.0, StatusCode::SEE_OTHER);
+    let fields = [("name", "ada"), ("password", new)];
+    let entered = served.post("", "/login", &fields).await;
+    let cookie = header(&entered, "set-cookie").split(';').next().unwrap();
+    assert_eq!(served.get(cookie, "/").await.0, StatusCode::OK);
+    for heard in [PASSWORD, new] {
+        assert!(served.heard().iter().any(|one| one == heard), "{heard}");
+    }
+    // A script gives up its own token last.
+    let (_, listed) = script.ask("GET", tokens, "").await;
+    let own = format!("{tokens}/{}", ids(&listed)[0]);
+    assert_eq!(script.ask("DELETE", &own, "").await.0, 204);
+    assert_eq!(script.ask("GET", tokens, "").await.0, 401);
+}
+
+#[tokio::test]
 async fn a_script_takes_a_clients_servers_over_and_puts_them_back() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".cursor/mcp.json");

@@ -1,6 +1,7 @@
-//! How rows are called where people and URLs speak of them: random, and worth nothing to who knows them.
+//! How rows are called where people and URLs speak of them: random, some of them behind the time, and worth nothing to who knows them.
 
 use data_encoding::BASE32_NOPAD;
+use jiff::Timestamp;
 
 /// How many random bytes are in an id.
 const RANDOM_BYTES: usize = 10;
@@ -13,11 +14,23 @@ const CHARS: usize = RANDOM_BYTES * 8 / 5;
 #[error("an id has {CHARS} lower-case letters and digits, as it was listed")]
 pub struct RowIdError;
 
+/// How many bytes of an id by time are the time: milliseconds, for some thousand years.
+const TIME_BYTES: usize = 6;
+
 /// Returns a new random id as text.
 pub(crate) fn make_random() -> Result<String, getrandom::Error> {
-    let mut random = [0; RANDOM_BYTES];
-    getrandom::fill(&mut random)?;
-    Ok(BASE32_NOPAD.encode(&random).to_ascii_lowercase())
+    let mut bytes = [0; RANDOM_BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+}
+
+/// Returns a new id as text that begins with the time, so that rows of one time stand together in an index, and are written together.
+pub(crate) fn make_by_time(now: Timestamp) -> Result<String, getrandom::Error> {
+    let mut bytes = [0; RANDOM_BYTES];
+    let time = now.as_millisecond().to_be_bytes();
+    bytes[..TIME_BYTES].copy_from_slice(&time[time.len() - TIME_BYTES..]);
+    getrandom::fill(&mut bytes[TIME_BYTES..])?;
+    Ok(BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
 }
 
 /// Returns whether a text could be an id.
@@ -28,14 +41,14 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 /// Defines types for ids of rows, so that one is not taken for another.
 macro_rules! ids {
-    ($($(#[$about:meta])* $name:ident)+) => {$(
+    ($($(#[$about:meta])* $name:ident = $make:ident($($given:ident: $type:ty)?);)+) => {$(
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Box<str>);
 
         impl $name {
-            pub(crate) fn make_random() -> Result<Self, getrandom::Error> {
-                make_random().map(|text| Self(text.into()))
+            pub(crate) fn $make($($given: $type)?) -> Result<Self, getrandom::Error> {
+                $make($($given)?).map(|text| Self(text.into()))
             }
 
             /// Returns the id as text, which is safe in a URL.
@@ -63,13 +76,13 @@ macro_rules! ids {
 
 ids! {
     /// A user's id: never changed, and never used again.
-    UserId
+    UserId = make_random();
     /// A session's id, for listing and revoking; not its token.
-    SessionId
+    SessionId = make_random();
     /// An API token's id, for listing and revoking; not the token.
-    ApiTokenId
+    ApiTokenId = make_random();
     /// The id of an event that was accepted.
-    HookEventId
+    HookEventId = make_by_time(now: Timestamp);
 }
 
 #[cfg(test)]
@@ -81,6 +94,11 @@ mod tests {
         let id = UserId::make_random().unwrap();
         assert_eq!(id.to_string().parse(), Ok(id.clone()));
         assert_ne!(UserId::make_random().unwrap(), id);
+        let now = Timestamp::UNIX_EPOCH;
+        let by_time = HookEventId::make_by_time(now).unwrap();
+        assert_eq!(by_time.to_string().parse(), Ok(by_time.clone()));
+        assert!(by_time.as_str().starts_with("aaaaaaaaa"));
+        assert_ne!(HookEventId::make_by_time(now).unwrap(), by_time);
         for wrong in [
             "",
             "a",

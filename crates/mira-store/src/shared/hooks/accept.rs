@@ -93,24 +93,24 @@ impl Shared {
             let rows = events.iter().map(|event| Row::of(event, &mut packer));
             let rows = rows.collect::<Result<Vec<_>, Fault>>()?;
             let mut transaction = self.write().await?;
-            let mut new = BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for rows in rows.chunks(ROWS_MAX) {
-                new.extend(insert_events(&mut transaction, rows).await?);
+                seen.extend(already_there(&mut transaction, rows).await?);
             }
-            let is_new = |row: &&Row<'_>| new.contains(row.id.as_str());
-            let deliveries: Vec<_> = rows
-                .iter()
-                .filter(is_new)
-                .flat_map(|row| row.event.deliveries.iter().map(move |one| (row, one)))
-                .collect();
-            insert_deliveries(&mut transaction, &deliveries).await?;
+            let is_new = |row: &Row<'_>| seen.insert(row.event.sent_id.to_owned());
+            let are_new: Vec<bool> = rows.iter().map(is_new).collect();
+            let new = rows.iter().zip(&are_new).filter(|(_, is_new)| **is_new);
+            let new: Vec<&Row<'_>> = new.map(|(row, _)| row).collect();
+            for rows in new.chunks(ROWS_MAX) {
+                insert_events(&mut transaction, rows).await?;
+            }
+            insert_deliveries(&mut transaction, &new).await?;
             transaction.commit().await?;
-            let accepted = rows
-                .into_iter()
-                .map(|row| match new.contains(row.id.as_str()) {
-                    true => HookAcceptance::Accepted(row.id),
-                    false => HookAcceptance::Repeated,
-                });
+            let accepted = rows.into_iter().zip(are_new);
+            let accepted = accepted.map(|(row, is_new)| match is_new {
+                true => HookAcceptance::Accepted(row.id),
+                false => HookAcceptance::Repeated,
+            });
             Ok(accepted.collect())
         };
         self.told(work).await
@@ -163,7 +163,7 @@ impl<'a> Row<'a> {
         let body = is_wanted.then(|| packer.pack(event.body));
         Ok(Self {
             event,
-            id: HookEventId::make_random()?,
+            id: HookEventId::make_by_time(event.accepted)?,
             kind: text::cleaned(event.event),
             action: event.action.map(text::cleaned),
             sent_to: event.sent_to.map(text::cleaned),
@@ -177,11 +177,23 @@ fn unpackable(error: io::Error) -> sqlx::Error {
     sqlx::Error::Encode(Box::new(error))
 }
 
-/// Inserts events, and returns the ids of those that are no repeats.
-async fn insert_events(
+/// Returns the senders' ids of those events that were accepted before.
+async fn already_there(
     transaction: &mut Transaction,
     rows: &[Row<'_>],
 ) -> Result<Vec<String>, Fault> {
+    let ids: Vec<Value<'_>> = rows.iter().map(|row| row.event.sent_id.into()).collect();
+    let sql = format!(
+        "SELECT sent_id FROM hook_events WHERE sent_id IN {}",
+        places(1, rows.len(), "")
+    );
+    let there = transaction.rows(AssertSqlSafe(sql), &ids).await?;
+    let ids: Result<_, sqlx::Error> = there.iter().map(|row| row.text("sent_id")).collect();
+    Ok(ids?)
+}
+
+/// Inserts events, none of which is there.
+async fn insert_events(transaction: &mut Transaction, rows: &[&Row<'_>]) -> Result<(), Fault> {
     let mut values: Vec<Value<'_>> = Vec::new();
     for row in rows {
         values.extend::<[Value<'_>; 11]>([
@@ -200,19 +212,19 @@ async fn insert_events(
     }
     let sql = format!(
         "INSERT INTO hook_events (event_id, sent_id, event, action, sent_to, installation, repository, number, accepted_ms, body_bytes, body)
-        VALUES {} ON CONFLICT (sent_id) DO NOTHING RETURNING event_id",
+        VALUES {}",
         places(rows.len(), 11, "")
     );
-    let new = transaction.rows(AssertSqlSafe(sql), &values).await?;
-    let ids: Result<_, sqlx::Error> = new.iter().map(|row| row.text("event_id")).collect();
-    Ok(ids?)
+    transaction.execute(AssertSqlSafe(sql), &values).await?;
+    Ok(())
 }
 
-/// Queues deliveries behind all that are there.
-async fn insert_deliveries(
-    transaction: &mut Transaction,
-    deliveries: &[(&Row<'_>, &NewHookDelivery)],
-) -> Result<(), Fault> {
+/// Queues the deliveries of events behind all that are there.
+async fn insert_deliveries(transaction: &mut Transaction, rows: &[&Row<'_>]) -> Result<(), Fault> {
+    let deliveries: Vec<_> = rows
+        .iter()
+        .flat_map(|row| row.event.deliveries.iter().map(move |one| (row, one)))
+        .collect();
     if deliveries.is_empty() {
         return Ok(());
     }

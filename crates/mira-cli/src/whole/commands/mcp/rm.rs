@@ -45,7 +45,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
                 .hint("`mira mcp list` shows those there are."),
         );
     }
-    let question = format!("Remove {name} and {} for good?", count(ids.len(), "secret"));
+    let what = match ids.len() {
+        0 => name.to_string(),
+        secrets => format!("{name} and {}", count(secrets, "secret")),
+    };
+    let question = format!("Remove {what} for good?");
     if !args.yes && !ui.confirm(&question, "--yes")? {
         return Err(CommandError::failed("nothing was removed"));
     }
@@ -55,10 +59,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     if known.is_some() {
         Definitions::update(home.path(), |servers| servers.0.remove(name))?;
     }
-    ui.say(&format!(
-        "removed {name} and {}",
-        count(ids.len(), "secret")
-    ));
+    ui.say(&format!("removed {what}"));
     for source in known.iter().flat_map(|definition| &definition.sources) {
         ui.detail(&format!(
             "{} still starts it, and will fail",
