@@ -244,16 +244,12 @@ mod tests {
             gather(&mut jobs, &mut batch, expected).await;
             assert_eq!((batch.len(), begun.elapsed()), (expected, Duration::ZERO));
         }
-        let later = tokio::spawn(async move {
-            tokio::time::sleep(GATHER_MAX / 2).await;
-            assert!(hand_in.send(job()).await.is_ok());
-            // It ends by itself, however few there are.
-            tokio::time::sleep(GATHER_MAX).await;
-        });
+        // It ends by itself, however few there are.
         let mut batch = vec![job()];
-        gather(&mut jobs, &mut batch, 3).await;
+        let (_, sent) = tokio::join!(gather(&mut jobs, &mut batch, 3), hand_in.send(job()));
+        assert!(sent.is_ok());
         assert_eq!((batch.len(), begun.elapsed()), (2, GATHER_MAX));
-        later.await.unwrap();
+        drop(hand_in);
         // Nobody hands in any more.
         gather(&mut jobs, &mut batch, 9).await;
         assert_eq!(batch.len(), 2);
