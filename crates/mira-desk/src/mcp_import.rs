@@ -344,7 +344,7 @@ pub(crate) async fn undo(
     let home = desk.custody.home().clone();
     let done = blocking(move || {
         let mut undo = Undo::of(&file, &Definitions::read(home.path())?)?;
-        undo.put_back(&|_, _| String::new())?;
+        undo.put_back(&|_, _| "")?;
         undo.forget(&home)?;
         Ok(Undone {
             servers: undo.servers().map(|(name, _)| name.to_string()).collect(),

@@ -181,7 +181,7 @@ impl Config {
     }
 
     /// Puts an entry back to what it was; `value` gives the value of a secret variable or header.
-    pub fn take_back(&mut self, source: &Source, kind: &Kind, value: &dyn Fn(&str) -> String) {
+    pub fn take_back<'v>(&mut self, source: &Source, kind: &Kind, value: &dyn Fn(&str) -> &'v str) {
         let tree = &mut *self.tree;
         let (place, program) = place(tree, &source.at);
         let variables = below(&place, "env");
@@ -201,7 +201,7 @@ impl Config {
                     tree.set_text(&variables, name.as_str(), setting);
                 }
                 for name in server.secrets.keys() {
-                    tree.set_text(&variables, name.as_str(), &value(name.as_str()));
+                    tree.set_text(&variables, name.as_str(), value(name.as_str()));
                 }
             }
             Kind::Remote(server) => {
@@ -213,7 +213,7 @@ impl Config {
                     tree.set_text(&headers, name, text);
                 }
                 for name in server.secret_headers.keys() {
-                    tree.set_text(&headers, name, &value(name));
+                    tree.set_text(&headers, name, value(name));
                 }
             }
         }

@@ -118,12 +118,8 @@ fn check(name: &str, expect: &str) {
             names: entry.names.clone(),
         };
         let value = |wanted: &str| {
-            secrets
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .unwrap()
-                .1
-                .clone()
+            let found = secrets.iter().find(|(name, _)| name == wanted);
+            found.unwrap().1.as_str()
         };
         config.take_back(&source, kind, &value);
     }

@@ -86,9 +86,9 @@ impl Undo {
     /// # Errors
     ///
     /// The file was changed meanwhile, or cannot be written; it is as it was then.
-    pub fn put_back(
+    pub fn put_back<'v>(
         &mut self,
-        value: &dyn Fn(&ServerName, &str) -> String,
+        value: &dyn Fn(&ServerName, &str) -> &'v str,
     ) -> Result<(), ConfigError> {
         for (name, definition, source) in &self.ours {
             let value = |wanted: &str| value(name, wanted);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use mira_mcp::definition::{Definitions, Kind, Origin, ServerName};
 use mira_mcp::import::{self, Undo};
-use mira_secret::{Scope, SecretName};
+use mira_secret::{Scope, SecretName, SecretValue};
 use mira_vault::Vault;
 use mira_vault::home::Home;
 
@@ -92,7 +92,8 @@ fn undo(
     undo.put_back(&|server, wanted| {
         let mut values = known.get(server).into_iter().flatten();
         let found = values.find(|(name, _)| name == wanted);
-        found.map(|(_, value)| value.clone()).unwrap_or_default()
+        let text = found.and_then(|(_, value)| text(value).ok());
+        text.unwrap_or_default()
     })?;
     undo.forget(home)?;
     ui.say(&format!("{shown} runs its servers itself again"));
@@ -108,7 +109,7 @@ fn values(
     vault: &Vault,
     name: &ServerName,
     kind: &Kind,
-) -> Result<Vec<(String, String)>, CommandError> {
+) -> Result<Vec<(String, SecretValue)>, CommandError> {
     let own = name.scope();
     let places: Vec<(String, &Scope, &SecretName)> = match kind {
         Kind::Program(program) => program
@@ -131,14 +132,17 @@ fn values(
         .filter_map(|(shown, scope, secret)| Some((shown, secret, vault.find(scope, secret)?)))
         .map(|(shown, secret, entry)| {
             let value = vault.value(entry)?;
-            // EXPOSE: to the client's file, in plain: the person asked for that and has agreed.
-            let text = std::str::from_utf8(value.expose());
-            let text = text.map_err(|_| {
-                CommandError::failed(format!(
+            match text(&value) {
+                Ok(_) => Ok((shown, value)),
+                Err(_) => Err(CommandError::failed(format!(
                     "{secret} is no text, so no file of a client can hold it"
-                ))
-            })?;
-            Ok((shown, text.to_owned()))
+                ))),
+            }
         })
         .collect()
+}
+
+fn text(value: &SecretValue) -> Result<&str, std::str::Utf8Error> {
+    // EXPOSE: to the client's file, in plain: the person asked for that and has agreed.
+    std::str::from_utf8(value.expose())
 }
