@@ -118,21 +118,11 @@ impl Leases {
     ///
     /// Returns the system's error if the file cannot be made or written.
     pub fn take(&self, lease: &NewLease) -> io::Result<Lease> {
-        self.create_folder()?;
         let number = TAKEN.fetch_add(1, Ordering::Relaxed);
         let path = self
             .folder
             .join(format!("{}-{number}.lease", std::process::id()));
-        // What a dead process of the same ids left behind is nobody's any more.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        options.append(true).read(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let locked = options.open(&path)?;
+        let locked = self.create(&path)?;
         locked.lock()?;
         let mut held = Lease { path, locked };
         append(&mut held.locked, &wire::Process::from(lease))?;
@@ -206,6 +196,21 @@ impl Leases {
             }
         }
         Ok(())
+    }
+
+    /// Makes the file of a lease, and the folder where there is none yet.
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.append(true).read(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_folder()?,
+            // What a dead process of the same ids left behind is nobody's any more.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(path)?,
+            made => return made,
+        }
+        options.open(path)
     }
 
     fn create_folder(&self) -> io::Result<()> {

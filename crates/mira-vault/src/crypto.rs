@@ -70,7 +70,7 @@ pub(crate) struct Sealed {
 }
 
 /// What is authenticated beside a sealed text: fields, each behind its length, so that no two lists encode alike.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AssociatedData(Vec<u8>);
 
 /// What Argon2id (RFC 9106) is asked to spend.
@@ -88,6 +88,13 @@ pub(crate) fn fill_random(buffer: &mut [u8]) -> Result<(), NoRandomness> {
 
 fn random_key() -> Result<SecretBytes, NoRandomness> {
     SecretBytes::try_fill(KEY_BYTES, fill_random)
+}
+
+impl Default for AssociatedData {
+    fn default() -> Self {
+        // As much as an entry with a usual label has: it does not grow while it is put together.
+        Self(Vec::with_capacity(256))
+    }
 }
 
 impl AssociatedData {
