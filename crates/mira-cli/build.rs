@@ -1,8 +1,6 @@
 //! Links what unwinds the stack into the programs. It is a library of its own on Linux, and to load it takes a twentieth of the time in which
 //! `mira run` starts.
 
-#![expect(clippy::print_stdout, reason = "it is how cargo is told")]
-
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|is| is == value);

@@ -307,7 +307,12 @@ fn all_faults_of_a_manifest_are_told_at_once() {
 #[test]
 fn a_port_that_somebody_has_is_not_taken_and_one_that_was_taken_meanwhile_is_changed() {
     let house = House::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Below those that Linux gives to whoever asks for any: the next ones are nobody's, also while the app does not run.
+    let mut numbers = (20_000..30_000)
+        .cycle()
+        .skip(std::process::id() as usize % 10_000);
+    let taken = numbers.find_map(|number: u16| TcpListener::bind(("127.0.0.1", number)).ok());
+    let taken = taken.unwrap();
     let number = taken.local_addr().unwrap().port();
     let manifest = MANIFEST.replace(
         "{name: http, open",
