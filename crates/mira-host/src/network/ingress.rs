@@ -38,6 +38,11 @@ impl Ingress {
         }
         Ok(ingress)
     }
+
+    /// Closes the ports; when it returns, they are free.
+    pub(crate) async fn close(&mut self) {
+        self.0.shutdown().await;
+    }
 }
 
 async fn serve(listener: TcpListener, port: u16, net: Weak<Net>) {

@@ -116,7 +116,7 @@ pub(super) struct Instance {
     needles: Arc<NeedleSet>,
     open_files: u64,
     network: Option<(Arc<Net>, NetworkMode)>,
-    _ingress: Ingress,
+    ingress: Mutex<Ingress>,
     /// Held by whoever brings it up or down.
     turn: Mutex<()>,
     /// Goes with it, which is what the other ends wait for.
@@ -172,7 +172,7 @@ impl Instance {
             needles: Arc::new(needles),
             open_files,
             network,
-            _ingress: ingress,
+            ingress: Mutex::new(ingress),
             turn: Mutex::default(),
             alive: watch::channel(()).0,
         }
@@ -265,10 +265,12 @@ impl Instance {
         rise(&self.services)
     }
 
-    /// Stops all services, each after those that depend on it.
+    /// Stops all services, each after those that depend on it, and closes the way in: who starts it next finds its ports free.
     pub(super) async fn stop(&self) -> Result<(), StopError> {
         let _turn = self.turn.lock().await;
-        self.stop_these(|_| true).await
+        self.stop_these(|_| true).await?;
+        self.ingress.lock().await.close().await;
+        Ok(())
     }
 
     /// Stops and starts one service, or all.
