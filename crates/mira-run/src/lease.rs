@@ -206,8 +206,13 @@ impl Leases {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_folder()?,
-            // What a dead process of the same ids left behind is nobody's any more.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(path)?,
+            // What a dead process of the same ids left behind is nobody's any more; whoever lists leases may remove it first.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
             made => return made,
         }
         options.open(path)

@@ -3,11 +3,11 @@
 use data_encoding::BASE32_NOPAD;
 use jiff::Timestamp;
 
-/// How many random bytes are in an id.
-const RANDOM_BYTES: usize = 10;
+/// How many bytes an id stands for.
+const BYTES: usize = 10;
 
 /// How many characters an id has.
-const CHARS: usize = RANDOM_BYTES * 8 / 5;
+const CHARS: usize = BYTES * 8 / 5;
 
 /// Says that a text is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,17 +19,21 @@ const TIME_BYTES: usize = 6;
 
 /// Returns a new random id as text.
 pub(crate) fn make_random() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; RANDOM_BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+    make_behind(&[])
 }
 
 /// Returns a new id as text that begins with the time, so that rows of one time stand together in an index, and are written together.
 pub(crate) fn make_by_time(now: Timestamp) -> Result<String, getrandom::Error> {
-    let mut bytes = [0; RANDOM_BYTES];
     let time = now.as_millisecond().to_be_bytes();
-    bytes[..TIME_BYTES].copy_from_slice(&time[time.len() - TIME_BYTES..]);
-    getrandom::fill(&mut bytes[TIME_BYTES..])?;
+    make_behind(&time[time.len() - TIME_BYTES..])
+}
+
+/// Returns an id as text that begins with these bytes and is random behind them.
+fn make_behind(begin: &[u8]) -> Result<String, getrandom::Error> {
+    let mut bytes = [0; BYTES];
+    let (known, random) = bytes.split_at_mut(begin.len());
+    known.copy_from_slice(begin);
+    getrandom::fill(random)?;
     Ok(BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
 }
 
