@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub struct Audit(Arc<Inner>);
 
 struct Inner {
     instance: Box<str>,
+    /// Whether who is recorded has no way but the gate.
+    is_enforced: AtomicBool,
     files: Mutex<file::Files>,
     /// Tells the ids of this one from those of all others.
     run: u64,
@@ -115,6 +117,7 @@ pub struct Entry {
     audit: Audit,
     id: wire::Id,
     began: Instant,
+    address: OnceLock<IpAddr>,
     sent: AtomicU64,
     received: AtomicU64,
     redacted: AtomicU64,
@@ -174,10 +177,16 @@ impl Audit {
         let run = getrandom::u64().map_err(io::Error::from)?;
         Ok(Self(Arc::new(Inner {
             instance: instance.into(),
+            is_enforced: AtomicBool::new(false),
             files: Mutex::new(file::Files::open(folder, keep)?),
             run,
             next: AtomicU64::new(0),
         })))
+    }
+
+    /// Has all rows from now on say that who is recorded has no way but the gate.
+    pub(crate) fn enforced(&self) {
+        self.0.is_enforced.store(true, Ordering::Relaxed);
     }
 
     /// Records that something is let out, before it is.
@@ -205,6 +214,7 @@ impl Audit {
         };
         let alike = wire::Alike {
             instance: &self.0.instance,
+            enforced: self.0.is_enforced.load(Ordering::Relaxed),
             service: attempt.service,
             host: wire::host(attempt.host),
             address: attempt.address,
@@ -230,6 +240,7 @@ impl Audit {
             id: self.write(alike, how)?,
             audit: self.clone(),
             began: Instant::now(),
+            address: OnceLock::new(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             redacted: AtomicU64::new(0),
@@ -283,6 +294,11 @@ impl fmt::Debug for Audit {
 }
 
 impl Entry {
+    /// Says which address the host's name led to.
+    pub(crate) fn led_to(&self, address: IpAddr) {
+        self.address.get_or_init(|| address.to_canonical());
+    }
+
     /// Adds bytes that the program sent.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
@@ -340,6 +356,7 @@ impl Drop for Entry {
         let secrets = secrets.into_inner().unwrap_or_else(PoisonError::into_inner);
         let end = wire::End {
             id: self.id.to_string().into(),
+            address: self.address.get().copied(),
             status: (status != 0).then_some(status),
             sent: *self.sent.get_mut(),
             received: *self.received.get_mut(),

@@ -16,11 +16,12 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use arc_swap::ArcSwap;
 use mira_redact::NeedleSet;
 use mira_secret::SecretBytes;
+use zeroize::Zeroizing;
 
 use crate::policy::{Brokered, Policy, Reason};
 
 pub use placeholder::placeholder;
-pub(crate) use scrub::{Encoding, Scrubbed, encoding, scrub_headers, scrub_whole};
+pub(crate) use scrub::{Encoding, Scrubbed, encoding, last_of, scrub_headers, scrub_whole};
 
 /// The secrets of a policy, ready to be looked for.
 pub(crate) struct Broker {
@@ -133,13 +134,21 @@ impl Broker {
 /// Returns what is taken out of answers.
 fn needles<'a>(policy: &Policy, tokens: impl IntoIterator<Item = &'a SecretBytes>) -> NeedleSet {
     let mut needles = NeedleSet::builder();
+    let mut add = |name: &str, value: &[u8]| {
+        needles.add(name, value);
+        // As the name of a header it is in lower case.
+        let lowered = Zeroizing::new(value.to_ascii_lowercase());
+        if *lowered != value {
+            needles.add(name, &lowered);
+        }
+    };
     for secret in policy.secrets() {
         // EXPOSE: to the set of what is taken out of answers, which locks and wipes it.
-        needles.add(secret.name.as_str(), secret.value.expose());
+        add(secret.name.as_str(), secret.value.expose());
     }
     for token in tokens {
         // EXPOSE: to the same set.
-        needles.add(token::NAME, token.expose());
+        add(token::NAME, token.expose());
     }
     needles.build()
 }

@@ -21,7 +21,7 @@ use crate::denial::Denial;
 use crate::engine::Engine;
 use crate::hello::{self, First};
 use crate::http::{self, Site};
-use crate::open::To;
+use crate::open::{To, Told};
 use crate::owner::Caller;
 use crate::policy::{Policy, Reason, Rule, Verdict};
 use crate::shared::DialError;
@@ -99,6 +99,7 @@ fn site(engine: &Engine, local: SocketAddr, caller: Caller) -> Site {
         host: engine.meant(Host::Ip(local.ip()), local.port()),
         port: local.port(),
         caller,
+        ended: Arc::default(),
     }
 }
 
@@ -136,16 +137,16 @@ pub(crate) async fn serve(engine: &Arc<Engine>, mut incoming: Incoming, site: Si
             Box::pin(tunnel(engine, incoming, &site, rule, Some(first))).await;
         }
         First::Tls(_) => {
-            let to = to(&site, None);
+            let (to, ended) = (to(&site, None), Arc::clone(&site.ended));
             let shared = Arc::clone(&engine.shared);
             let work = Box::pin(http::serve_tls(incoming, site, shared));
-            engine.hold(to, None, work).await;
+            engine.hold(to, ended, work).await;
         }
         _ => {
-            let to = to(&site, None);
+            let (to, ended) = (to(&site, None), Arc::clone(&site.ended));
             let shared = Arc::clone(&engine.shared);
             let work = Box::pin(http::serve_plain(incoming, site, shared));
-            engine.hold(to, None, work).await;
+            engine.hold(to, ended, work).await;
         }
     }
 }
@@ -209,7 +210,7 @@ async fn tunnel(
         verdict: &verdict,
     };
     let Ok(entry) = engine.shared.audit.begin(&attempt) else {
-        let reason = refuse(engine, site, Reason::Limit("record")).await;
+        let reason = refuse(engine, site, Reason::Unrecorded).await;
         return Box::pin(tell(engine, incoming, first, site, reason)).await;
     };
     let entry = Arc::new(entry);
@@ -225,6 +226,9 @@ async fn tunnel(
         Ok(host) => host,
         Err(DialError::Refused(reason)) => {
             entry.refuse(&reason);
+            if let Reason::Address(address) = reason {
+                entry.led_to(address);
+            }
             engine.shared.tell(&attempt, &reason);
             return Box::pin(tell(engine, incoming, first, site, reason)).await;
         }
@@ -235,7 +239,11 @@ async fn tunnel(
             return;
         }
     };
-    let to = to(site, host.peer_addr().ok().map(|address| address.ip()));
+    let address = host.peer_addr().ok().map(|address| address.ip());
+    if let Some(address) = address {
+        entry.led_to(address);
+    }
+    let to = to(site, address);
     let limits = &engine.limits;
     let start = match first {
         Some(_) => Start::Checked(incoming.head),
@@ -249,7 +257,9 @@ async fn tunnel(
             engine.shared.tell(&attempt, &reason);
         }
     };
-    engine.hold(to, Some(&entry), work).await;
+    engine
+        .hold(to, Arc::clone(&entry) as Arc<dyn Told>, work)
+        .await;
 }
 
 /// Tells a program why it is refused, in the form in which it speaks, and closes the connection. Without `first`, its first bytes are waited for.

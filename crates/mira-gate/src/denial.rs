@@ -97,7 +97,7 @@ impl Denial {
             Reason::Mismatch(_) => StatusCode::MISDIRECTED_REQUEST,
             Reason::Malformed(_) => StatusCode::BAD_REQUEST,
             Reason::Unfit(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Reason::Limit(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::Limit(_) | Reason::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
             Reason::NotListed
             | Reason::Rule(_)
             | Reason::NotAHost
@@ -106,6 +106,7 @@ impl Denial {
             | Reason::Signature(_)
             | Reason::Token(_)
             | Reason::Protocol(_)
+            | Reason::Echo
             | Reason::NoWay => StatusCode::FORBIDDEN,
         }
     }
@@ -137,6 +138,8 @@ impl Denial {
             Reason::Token(_) => "token",
             Reason::Protocol(_) => "protocol",
             Reason::Limit(_) => "limit",
+            Reason::Unrecorded => "unrecorded",
+            Reason::Echo => "echo",
             Reason::NoWay => "no-way",
         }
     }

@@ -8,10 +8,9 @@ use mira_package::manifest::Host;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::ask::Asking;
-use crate::audit::Entry;
 use crate::limits::Limits;
 use crate::names::Names;
-use crate::open::{Open, To};
+use crate::open::{Open, To, Told};
 use crate::owner::Caller;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::resolve::Own;
@@ -60,13 +59,8 @@ impl Engine {
         self.asking.wait(&self.policy(), host, port, caller).await;
     }
 
-    /// Does the work of a connection until a policy refuses it.
-    pub(crate) async fn hold(
-        &self,
-        to: To,
-        entry: Option<&Arc<Entry>>,
-        work: impl Future<Output = ()>,
-    ) {
-        self.open.hold(to, entry, || self.policy(), work).await;
+    /// Does the work of a connection until a policy refuses it, which is told then.
+    pub(crate) async fn hold(&self, to: To, told: Arc<dyn Told>, work: impl Future<Output = ()>) {
+        self.open.hold(to, told, || self.policy(), work).await;
     }
 }

@@ -203,6 +203,7 @@ impl Gate {
     ///
     /// Returns the system's error if a socket cannot be used.
     pub fn serve_room(&self, openings: RoomOpenings) -> io::Result<Serving> {
+        self.engine.shared.audit.enforced();
         let mut serving = self.serving(openings.owner);
         serving.add(openings.listeners)?;
         serving.add_proxy(openings.proxy, None)?;

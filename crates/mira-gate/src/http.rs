@@ -13,7 +13,7 @@ mod pool;
 mod upgrade;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::denial::Denial;
+use crate::open::Told;
 use crate::owner::Caller;
 use crate::policy::Reason;
 use crate::shared::Shared;
@@ -61,6 +62,24 @@ pub(crate) struct Site {
     pub(crate) port: u16,
     /// Which service of the instance it is from.
     pub(crate) caller: Caller,
+    /// Told when it is ended.
+    pub(crate) ended: Arc<Ended>,
+}
+
+/// Why a connection was ended before its requests had ended, if it was: those that are under way say so in their rows.
+#[derive(Debug, Default)]
+pub(crate) struct Ended(OnceLock<Reason>);
+
+impl Ended {
+    fn reason(&self) -> Option<&Reason> {
+        self.0.get()
+    }
+}
+
+impl Told for Ended {
+    fn refuse(&self, reason: &Reason) {
+        self.0.get_or_init(|| reason.clone());
+    }
 }
 
 /// Serves a connection that speaks plain HTTP, of version 1.1, or 2 by prior knowledge; what goes to the host is plain too.
@@ -121,7 +140,8 @@ async fn serve<I>(
     let Some(target) = Target::new(site.host.clone(), site.port, secure) else {
         return;
     };
-    let connection = Connection::new(Arc::clone(&gate), target, site.caller.clone());
+    let ended = Arc::clone(&site.ended);
+    let connection = Connection::new(Arc::clone(&gate), target, site.caller.clone(), ended);
     let answering = Arc::clone(&connection);
     let service = service_fn(move |request| Arc::clone(&answering).answer(request));
     let served = builder.serve_connection_with_upgrades(TokioIo::new(io), service);

@@ -26,8 +26,19 @@ struct All {
 
 struct One {
     to: To,
-    entry: Weak<Entry>,
+    told: Weak<dyn Told>,
     handle: AbortHandle,
+}
+
+/// What records that a connection is ended because a policy refuses it.
+pub(crate) trait Told: Send + Sync {
+    fn refuse(&self, reason: &Reason);
+}
+
+impl Told for Entry {
+    fn refuse(&self, reason: &Reason) {
+        Entry::refuse(self, reason);
+    }
 }
 
 /// What a connection is to.
@@ -50,35 +61,32 @@ impl To {
 }
 
 impl Open {
-    /// Does the work of a connection until a policy refuses it. The entry, if it has one of its own, then says so.
+    /// Does the work of a connection until a policy refuses it, which is told then.
     ///
     /// `policy` is asked once the connection is known here, so that none that is replaced meanwhile is missed.
     pub(crate) async fn hold(
         &self,
         to: To,
-        entry: Option<&Arc<Entry>>,
+        told: Arc<dyn Told>,
         policy: impl FnOnce() -> Arc<Policy>,
         work: impl Future<Output = ()>,
     ) {
         let (handle, registration) = AbortHandle::new_pair();
-        let _held = self.enter(to.clone(), entry, handle);
+        let _held = self.enter(to.clone(), &told, handle);
         if let Some(reason) = to.refused(&policy()) {
-            if let Some(entry) = entry {
-                entry.refuse(&reason);
-            }
-            return;
+            return told.refuse(&reason);
         }
         // Whether it was ended or came to its end, it is over.
         Abortable::new(work, registration).await.ok();
     }
 
     /// Makes a connection known, until what is returned is dropped. Who does so asks the policy afterwards.
-    pub(crate) fn enter(&self, to: To, entry: Option<&Arc<Entry>>, handle: AbortHandle) -> Held {
+    pub(crate) fn enter(&self, to: To, told: &Arc<dyn Told>, handle: AbortHandle) -> Held {
         let mut all = self.all();
         let number = all.next;
         all.next += 1;
-        let entry = entry.map_or_else(Weak::new, Arc::downgrade);
-        all.by_number.insert(number, One { to, entry, handle });
+        let told = Arc::downgrade(told);
+        all.by_number.insert(number, One { to, told, handle });
         drop(all);
         Held {
             open: self.clone(),
@@ -90,8 +98,8 @@ impl Open {
     pub(crate) fn end_refused(&self, policy: &Policy) {
         for one in self.all().by_number.values() {
             if let Some(reason) = one.to.refused(policy) {
-                if let Some(entry) = one.entry.upgrade() {
-                    entry.refuse(&reason);
+                if let Some(told) = one.told.upgrade() {
+                    told.refuse(&reason);
                 }
                 one.handle.abort();
             }

@@ -143,6 +143,10 @@ pub enum Reason {
     Protocol(&'static str),
     /// A limit of the gate was reached: which.
     Limit(&'static str),
+    /// It cannot be recorded.
+    Unrecorded,
+    /// The host sent the value of a secret through a connection whose content is not changed.
+    Echo,
     /// There is no way to this address from here: it was seen on the program's own network only.
     NoWay,
 }
@@ -162,6 +166,10 @@ impl fmt::Display for Reason {
             Self::Signature(why) | Self::Token(why) => f.write_str(why),
             Self::Protocol(wanted) => write!(f, "{wanted} is wanted on this port"),
             Self::Limit(limit) => write!(f, "too many or too much: {limit}"),
+            Self::Unrecorded => f.write_str(
+                "the network record in Mira's home cannot be written, so nothing may leave; its disk may be full",
+            ),
+            Self::Echo => f.write_str("the host sent the value of a secret"),
             Self::NoWay => f.write_str("no way there"),
         }
     }

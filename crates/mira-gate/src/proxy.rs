@@ -31,7 +31,7 @@ use crate::connection::{self, Incoming};
 use crate::denial::Denial;
 use crate::engine::Engine;
 use crate::http::{self as gate_http, Answer, Connection, Site, Target};
-use crate::open::{Held, To};
+use crate::open::{Held, To, Told};
 use crate::owner::Caller;
 use crate::policy::{Reason, Verdict};
 
@@ -261,12 +261,14 @@ impl Client {
             address: None,
         };
         let shared = Arc::clone(&self.engine.shared);
-        let connection = Connection::new(shared, target, site.caller);
+        let ended = Arc::clone(&site.ended);
+        let connection = Connection::new(shared, target, site.caller, ended);
+        let told: Arc<dyn Told> = site.ended;
         *lock(&self.last) = Some(Last {
             host: site.host,
             port: site.port,
             connection: Arc::clone(&connection),
-            _held: self.engine.open.enter(to, None, self.handle.clone()),
+            _held: self.engine.open.enter(to, &told, self.handle.clone()),
         });
         Ok(connection)
     }
@@ -292,6 +294,7 @@ impl Client {
                 host: self.engine.meant(host, port),
                 port,
                 caller: self.caller.clone(),
+                ended: Arc::default(),
             }),
             None => Err(Box::new(self.refused(host, port, Reason::NotAHost).await)),
         }

@@ -74,7 +74,7 @@ impl Shared {
         };
         match self.refuse(&attempt) {
             Ok(()) => reason,
-            Err(_) => Reason::Limit("record"),
+            Err(_) => Reason::Unrecorded,
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Row {
     pub time: Timestamp,
     /// Whose it is.
     pub instance: String,
+    /// Whether who tried had no way but the gate; nothing where it was recorded before that was told.
+    pub enforced: Option<bool>,
     /// The service that tried, where it is known.
     pub service: Option<String>,
     /// The name or the address that was meant.
@@ -250,6 +252,7 @@ impl Batch {
 impl Row {
     fn end(&mut self, end: &wire::End<'_>) {
         self.open = false;
+        self.address = end.address.or(self.address);
         self.status = end.status;
         self.sent = end.sent;
         self.received = end.received;
@@ -269,6 +272,7 @@ impl From<wire::Begin<'_>> for Row {
             id: begin.id.into(),
             time: begin.time,
             instance: begin.instance.into(),
+            enforced: begin.enforced,
             service: begin.service.map(Into::into),
             host: begin.host.into(),
             address: begin.address,

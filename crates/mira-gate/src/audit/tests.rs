@@ -72,7 +72,6 @@ fn an_attempt_is_a_row_with_all_that_became_of_it() {
     let verdict = allowed();
     let entry = audit
         .begin(&Attempt {
-            address: Some("203.0.113.5".parse().unwrap()),
             how: How::Request {
                 method: "POST",
                 secure: true,
@@ -84,7 +83,8 @@ fn an_attempt_is_a_row_with_all_that_became_of_it() {
         panic!()
     };
     assert!(row.open, "it is there before it ends");
-    assert_eq!(row.milliseconds, None);
+    assert_eq!((row.milliseconds, row.address), (None, None));
+    entry.led_to("::ffff:203.0.113.5".parse().unwrap());
     entry.sent(10);
     entry.sent(5);
     entry.received(7);
@@ -103,7 +103,7 @@ fn an_attempt_is_a_row_with_all_that_became_of_it() {
         assert!(!fields.remove(changing).unwrap().is_null());
     }
     let expect = serde_json::json!({
-        "instance": "app", "service": "web", "host": "api.example.org", "address": "203.0.113.5", "port": 443,
+        "instance": "app", "enforced": false, "service": "web", "host": "api.example.org", "address": "203.0.113.5", "port": 443,
         "how": "https", "what": "POST", "packets": null, "status": 200, "sent": 15, "received": 7, "redacted": 2,
         "secrets": ["A_KEY", "B_KEY"], "verdict": "allowed", "rule": "allow api.example.org (manifest)", "open": false,
     });

@@ -48,6 +48,8 @@ pub(super) struct Begin<'a> {
     pub(super) time: Timestamp,
     #[serde(borrow)]
     pub(super) instance: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) enforced: Option<bool>,
     #[serde(borrow, default)]
     pub(super) service: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -70,6 +72,8 @@ pub(super) struct Begin<'a> {
 pub(super) struct End<'a> {
     #[serde(borrow)]
     pub(super) id: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) address: Option<IpAddr>,
     #[serde(default)]
     pub(super) status: Option<u16>,
     pub(super) sent: u64,
@@ -110,6 +114,7 @@ impl fmt::Display for Id {
 #[derive(Serialize)]
 pub(super) struct Alike<'a> {
     pub(super) instance: &'a str,
+    pub(super) enforced: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) service: Option<&'a str>,
     pub(super) host: &'a str,
@@ -176,6 +181,9 @@ impl End<'_> {
             line,
             r#""id":"{id}","sent":{sent},"received":{received},"milliseconds":{milliseconds}"#
         )?;
+        if let Some(address) = self.address {
+            write!(line, r#","address":"{address}""#)?;
+        }
         if let Some(status) = self.status {
             write!(line, r#","status":{status}"#)?;
         }

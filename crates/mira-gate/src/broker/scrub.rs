@@ -15,7 +15,7 @@ use std::time::Instant;
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, HeaderValue};
+use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use hyper::body::{Body, Frame, Incoming};
 use mira_redact::{NeedleSet, Redactor};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
@@ -62,20 +62,37 @@ pub(crate) fn has_value(needles: &NeedleSet, text: &[u8]) -> bool {
 
 /// Takes values out of a text that is there as a whole; returns nothing if there are none, and how many there were.
 pub(crate) fn scrub_whole(needles: &Arc<NeedleSet>, text: &[u8]) -> Option<(Vec<u8>, u64)> {
-    if !has_value(needles, text) {
-        return None;
-    }
     let mut redactor = Redactor::new(Arc::clone(needles));
     let mut clean = redactor.push(text, Instant::now()).to_vec();
-    clean.extend_from_slice(redactor.finish());
-    Some((clean, redactor.counts().redactions))
+    clean.extend_from_slice(&last_of(&mut redactor));
+    let times = redactor.counts().redactions;
+    (times > 0).then_some((clean, times))
 }
 
-/// Takes values out of headers or trailers; returns how many there were.
+/// Ends a stream; returns its last bytes. The beginning of a value is treated as before a pause: the program could ask again for the rest.
+pub(crate) fn last_of(redactor: &mut Redactor) -> Vec<u8> {
+    let mut last = Vec::new();
+    if let Some(deadline) = redactor.deadline() {
+        last.extend_from_slice(redactor.expire(deadline));
+    }
+    last.extend_from_slice(redactor.finish());
+    last
+}
+
+/// Takes values out of headers or trailers, and out what has one in its name; returns how many there were.
 pub(crate) fn scrub_headers(needles: &Arc<NeedleSet>, headers: &mut HeaderMap) -> u64 {
     let mut times = 0;
     if !may_have_value(needles, headers) {
         return times;
+    }
+    let named: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| has_value(needles, name.as_str().as_bytes()))
+        .cloned()
+        .collect();
+    for name in named {
+        headers.remove(name);
+        times += 1;
     }
     for value in headers.values_mut() {
         if let Some((clean, found)) = scrub_whole(needles, value.as_bytes()) {
@@ -90,10 +107,13 @@ pub(crate) fn scrub_headers(needles: &Arc<NeedleSet>, headers: &mut HeaderMap) -
 
 /// Returns whether a value can stand in headers, by one search for all of them.
 fn may_have_value(needles: &NeedleSet, headers: &HeaderMap) -> bool {
-    let room = headers.values().map(|value| value.len() + 1).sum();
-    let mut all = Vec::with_capacity(room);
-    for value in headers.values() {
-        all.extend_from_slice(value.as_bytes());
+    let texts = || {
+        let names = headers.keys().map(|name| name.as_str().as_bytes());
+        names.chain(headers.values().map(HeaderValue::as_bytes))
+    };
+    let mut all = Vec::with_capacity(texts().map(|text| text.len() + 1).sum());
+    for text in texts() {
+        all.extend_from_slice(text);
         // It is in no header, so what is found in one alone is found here too.
         all.push(0);
     }
@@ -189,7 +209,7 @@ impl Scrubbed {
             Some(out) => out,
             None => {
                 self.ended = true;
-                self.redactor.finish()
+                return Poll::Ready(Ok(last_of(&mut self.redactor).into()));
             }
         };
         Poll::Ready(Ok(Bytes::copy_from_slice(out)))
@@ -275,10 +295,8 @@ impl AsyncRead for Encoded {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
-    use http::header::HeaderName;
-
     use super::*;
+    use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 
     const VALUE: &[u8] = b"sk-proj-4fXq81LmZ0pTw7Rk/+9a";
 

@@ -12,7 +12,8 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 
-use super::pool::Origin;
+use super::Ended;
+use super::pool::{At, Origin, Sender};
 use crate::audit::Entry;
 use crate::broker::{Scrubbed, Watch};
 use crate::policy::Reason;
@@ -24,14 +25,17 @@ pub(crate) struct Exchange {
     pub(crate) current: Arc<Current>,
     /// Why it was ended after it had begun.
     refused: OnceLock<Reason>,
+    /// Whether its connection was.
+    ended: Arc<Ended>,
 }
 
 impl Exchange {
-    pub(crate) fn new(entry: Entry, current: Arc<Current>) -> Arc<Self> {
+    pub(crate) fn new(entry: Entry, current: Arc<Current>, ended: Arc<Ended>) -> Arc<Self> {
         Arc::new(Self {
             entry,
             current,
             refused: OnceLock::new(),
+            ended,
         })
     }
 
@@ -42,9 +46,24 @@ impl Exchange {
         self.refused.set(reason).ok();
     }
 
+    /// Records where it is sent.
+    pub(crate) fn led_to(&self, sender: &Sender) {
+        if let Some(address) = sender.address() {
+            self.entry.led_to(address);
+        }
+    }
+
     /// Returns why it was ended, if it was.
     pub(crate) fn refused(&self) -> Option<&Reason> {
         self.refused.get()
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(reason) = self.ended.reason() {
+            self.entry.refuse(reason);
+        }
     }
 }
 
@@ -165,7 +184,7 @@ pub(crate) struct Answer {
 }
 
 /// A connection to a host, and where it goes afterwards.
-pub(crate) type Back = (http1::SendRequest<Outgoing>, Arc<Origin>);
+pub(crate) type Back = (At<http1::SendRequest<Outgoing>>, Arc<Origin>);
 
 enum Kind {
     Own(Full<Bytes>),

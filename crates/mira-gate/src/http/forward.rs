@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -16,9 +16,10 @@ use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
 use mira_secret::SecretBytes;
 
+use super::Ended;
 use super::body::{Answer, Back, Exchange, Outgoing};
 use super::check::{Target, check, is_websocket, strip_hops};
-use super::pool::{ConnectError, Origin, Sender, connect_one};
+use super::pool::{At, ConnectError, Origin, connect_one};
 use super::upgrade::{self, Upgrade};
 use crate::audit::{Alike, Attempt, How};
 use crate::broker::aws::{self, AwsError, AwsKeys, Payload};
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     gate: Arc<Shared>,
     target: Target,
     caller: Caller,
+    /// Why it was ended, if it was.
+    ended: Arc<Ended>,
     view: Mutex<Arc<View>>,
     /// What the connection becomes when its HTTP has ended.
     upgrade: Mutex<Option<Upgrade>>,
@@ -81,12 +84,18 @@ impl From<AwsError> for Failure {
 }
 
 impl Connection {
-    pub(crate) fn new(gate: Arc<Shared>, target: Target, caller: Caller) -> Arc<Self> {
+    pub(crate) fn new(
+        gate: Arc<Shared>,
+        target: Target,
+        caller: Caller,
+        ended: Arc<Ended>,
+    ) -> Arc<Self> {
         let view = View::new(gate.current.load_full(), &gate, &target, &caller);
         Arc::new(Self {
             gate,
             target,
             caller,
+            ended,
             view: Mutex::new(Arc::new(view)),
             upgrade: Mutex::new(None),
         })
@@ -242,11 +251,12 @@ impl Connection {
             (How::Request { .. }, Some(alike)) => self.gate.audit.begin_again(alike, &how),
             _ => self.gate.audit.begin(&self.attempt(how, &view.verdict)),
         };
-        let entry = entry.map_err(|_| Failure::Refused(Reason::Limit("record")))?;
+        let entry = entry.map_err(|_| Failure::Refused(Reason::Unrecorded))?;
         if !view.is_named {
             self.caller.name(&entry);
         }
-        Ok(Exchange::new(entry, Arc::clone(&view.current)))
+        let ended = Arc::clone(&self.ended);
+        Ok(Exchange::new(entry, Arc::clone(&view.current), ended))
     }
 
     fn attempt<'a>(&'a self, how: How<'a>, verdict: &'a Verdict) -> Attempt<'a> {
@@ -267,8 +277,9 @@ impl Connection {
         rule: &Rule,
         exchange: &Arc<Exchange>,
         mut request: Request<Outgoing>,
-    ) -> Result<(Response<Incoming>, Option<http1::SendRequest<Outgoing>>), Failure> {
+    ) -> Result<(Response<Incoming>, Option<At<http1::SendRequest<Outgoing>>>), Failure> {
         if let Some(mut sender) = view.origin.take() {
+            exchange.led_to(&sender);
             // A connection that rested may be closed by the host in this moment. What can be repeated is, once.
             let safe = request.method().is_idempotent() && request.body().is_end_stream();
             let copy = safe.then(|| copy(&request, exchange));
@@ -283,6 +294,7 @@ impl Connection {
         }
         let connected = view.origin.connect(&self.gate, &self.target, rule).await;
         let mut sender = connected.map_err(|error| unreachable(exchange, error))?;
+        exchange.led_to(&sender);
         sender.fit(&mut request, &self.target);
         match sender.send(request).await {
             Ok(response) => Ok((response, sender.into_one())),
@@ -299,6 +311,10 @@ impl Connection {
         back: Option<Back>,
     ) -> Result<Response<Answer>, Failure> {
         let (mut head, body) = response.into_parts();
+        if !is_whole(&head.headers) {
+            let text = "its answer is encoded on the way, which the gate did not ask for".into();
+            return Err(Failure::Gone(exchange, text));
+        }
         // What hyper keeps there is its own, or the host's words beside the status, which could hold a value.
         head.extensions.clear();
         head.version = Version::HTTP_11;
@@ -359,10 +375,10 @@ impl Connection {
     ) -> Result<Response<Answer>, Failure> {
         let program = head.extensions.remove::<OnUpgrade>();
         let connected = connect_one(&self.gate, &self.target, rule).await;
-        let sender = connected.map_err(|error| unreachable(&exchange, error))?;
+        let mut sender = connected.map_err(|error| unreachable(&exchange, error))?;
+        exchange.led_to(&sender);
         let body = Outgoing::new(Arc::clone(&exchange), None, None, None);
         let mut request = Request::from_parts(head, body);
-        let mut sender = Sender::One(sender);
         sender.fit(&mut request, &self.target);
         let sent = sender.send(request).await;
         let mut response = sent.map_err(|error| gone(&exchange, &error.into_error()))?;
@@ -398,7 +414,7 @@ impl Connection {
             Failure::Refused(reason) => {
                 let verdict = Verdict::Refused(reason.clone());
                 let recorded = self.gate.refuse(&self.attempt(how, &verdict));
-                recorded.map_or(Reason::Limit("record"), |()| reason)
+                recorded.map_or(Reason::Unrecorded, |()| reason)
             }
             Failure::Ended(exchange) => {
                 let reason = exchange.refused().cloned();
@@ -459,6 +475,15 @@ impl View {
     }
 }
 
+/// Whether an answer's body is what it says to be once its chunks are joined. Another encoding for the way alone (RFC 9112, section 6.1) nobody asked for.
+fn is_whole(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(header::TRANSFER_ENCODING);
+    let mut others = encodings
+        .iter()
+        .filter(|one| !one.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    others.next().is_none()
+}
+
 fn gone(exchange: &Arc<Exchange>, error: &hyper::Error) -> Failure {
     match exchange.refused() {
         Some(_) => Failure::Ended(Arc::clone(exchange)),
@@ -468,6 +493,9 @@ fn gone(exchange: &Arc<Exchange>, error: &hyper::Error) -> Failure {
 
 fn unreachable(exchange: &Arc<Exchange>, error: ConnectError) -> Failure {
     if let ConnectError::Dial(DialError::Refused(reason)) = error {
+        if let Reason::Address(address) = reason {
+            exchange.entry.led_to(address);
+        }
         exchange.refuse(reason);
         return Failure::Ended(Arc::clone(exchange));
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use mira_package::manifest::Host;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -48,14 +50,21 @@ pub(crate) struct Origin(Mutex<Idle>);
 
 #[derive(Default)]
 struct Idle {
-    one: Vec<http1::SendRequest<Outgoing>>,
-    two: Option<http2::SendRequest<Outgoing>>,
+    one: Vec<At<http1::SendRequest<Outgoing>>>,
+    two: Option<At<http2::SendRequest<Outgoing>>>,
+}
+
+/// What requests are sent by, and the address that they go to, if the system knows it.
+#[derive(Clone)]
+pub(crate) struct At<S> {
+    pub(crate) sender: S,
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// A connection to a host.
 pub(crate) enum Sender {
-    One(http1::SendRequest<Outgoing>),
-    Two(http2::SendRequest<Outgoing>),
+    One(At<http1::SendRequest<Outgoing>>),
+    Two(At<http2::SendRequest<Outgoing>>),
 }
 
 /// Why there is no connection to a host.
@@ -88,28 +97,28 @@ impl Origin {
     pub(crate) fn take(&self) -> Option<Sender> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(two) = &idle.two {
-            if two.is_ready() {
+            if two.sender.is_ready() {
                 return Some(Sender::Two(two.clone()));
             }
             idle.two = None;
         }
-        idle.one.retain(|one| !one.is_closed());
+        idle.one.retain(|one| !one.sender.is_closed());
         // The last one that came is the least likely to be closed on the other side. One may be about to become ready: its answer has just come.
-        let ready = idle.one.iter().rposition(http1::SendRequest::is_ready)?;
+        let ready = idle.one.iter().rposition(|one| one.sender.is_ready())?;
         Some(Sender::One(idle.one.swap_remove(ready)))
     }
 
     /// Keeps a connection whose answer has come.
-    pub(crate) fn put(&self, sender: http1::SendRequest<Outgoing>) {
+    pub(crate) fn put(&self, one: At<http1::SendRequest<Outgoing>>) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if sender.is_closed() {
+        if one.sender.is_closed() {
             return;
         }
         if idle.one.len() >= IDLE_MAX {
-            idle.one.retain(|one| !one.is_closed());
+            idle.one.retain(|one| !one.sender.is_closed());
         }
         if idle.one.len() < IDLE_MAX {
-            idle.one.push(sender);
+            idle.one.push(one);
         }
     }
 
@@ -121,13 +130,16 @@ impl Origin {
         rule: &Rule,
     ) -> Result<Sender, ConnectError> {
         let tcp = gate.dialer.dial(&target.host, target.port, rule).await?;
+        let address = address(&tcp);
         if !target.secure {
-            return Ok(Sender::One(one(tcp).await?));
+            let sender = one(tcp).await?;
+            return Ok(Sender::One(At { sender, address }));
         }
         let tls = TlsConnector::from(Arc::clone(&gate.roots.any));
         let tls = handshake(tls.connect(server_name(&target.host)?, tcp)).await?;
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return Ok(Sender::One(one(tls).await?));
+            let sender = one(tls).await?;
+            return Ok(Sender::One(At { sender, address }));
         }
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -135,9 +147,10 @@ impl Origin {
             .handshake(TokioIo::new(tls))
             .await?;
         tokio::spawn(connection);
+        let two = At { sender, address };
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.two = Some(sender.clone());
-        Ok(Sender::Two(sender))
+        idle.two = Some(two.clone());
+        Ok(Sender::Two(two))
     }
 }
 
@@ -146,13 +159,21 @@ pub(crate) async fn connect_one(
     gate: &Shared,
     target: &Target,
     rule: &Rule,
-) -> Result<http1::SendRequest<Outgoing>, ConnectError> {
+) -> Result<Sender, ConnectError> {
     let tcp = gate.dialer.dial(&target.host, target.port, rule).await?;
-    if !target.secure {
-        return one(tcp).await;
-    }
-    let tls = TlsConnector::from(Arc::clone(&gate.roots.one));
-    one(handshake(tls.connect(server_name(&target.host)?, tcp)).await?).await
+    let address = address(&tcp);
+    let sender = match target.secure {
+        false => one(tcp).await?,
+        true => {
+            let tls = TlsConnector::from(Arc::clone(&gate.roots.one));
+            one(handshake(tls.connect(server_name(&target.host)?, tcp)).await?).await?
+        }
+    };
+    Ok(Sender::One(At { sender, address }))
+}
+
+fn address(tcp: &TcpStream) -> Option<IpAddr> {
+    tcp.peer_addr().ok().map(|address| address.ip())
 }
 
 async fn one<I>(io: I) -> Result<http1::SendRequest<Outgoing>, ConnectError>
@@ -208,13 +229,21 @@ impl Sender {
         request: Request<Outgoing>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
         match self {
-            Self::One(one) => one.try_send_request(request).await,
-            Self::Two(two) => two.try_send_request(request).await,
+            Self::One(one) => one.sender.try_send_request(request).await,
+            Self::Two(two) => two.sender.try_send_request(request).await,
+        }
+    }
+
+    /// Returns the address that it is to.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::One(one) => one.address,
+            Self::Two(two) => two.address,
         }
     }
 
     /// Returns the connection, if it has one request at a time, for the next one.
-    pub(crate) fn into_one(self) -> Option<http1::SendRequest<Outgoing>> {
+    pub(crate) fn into_one(self) -> Option<At<http1::SendRequest<Outgoing>>> {
         match self {
             Self::One(one) => Some(one),
             Self::Two(_) => None,

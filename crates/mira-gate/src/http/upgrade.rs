@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout_at;
 
 use super::body::Exchange;
+use crate::broker::last_of;
+use crate::policy::Reason;
 
 const BUFFER_BYTES: usize = 8 * 1024;
 
@@ -102,16 +104,16 @@ async fn watched(
         };
         let now = Instant::now();
         let (out, ended) = match read {
-            Err(_) => (redactor.expire(now), false),
+            Err(_) => (redactor.expire(now).to_vec(), false),
             Ok(read) => match read? {
-                0 => (redactor.finish(), true),
-                len => (redactor.push(buffer.split_at(len).0, now), false),
+                0 => (last_of(&mut redactor), true),
+                len => (redactor.push(buffer.split_at(len).0, now).to_vec(), false),
             },
         };
-        let out = out.to_vec();
         let times = redactor.counts().redactions;
         if times > 0 {
             exchange.entry.redacted(times);
+            exchange.refuse(Reason::Echo);
             return Err(io::Error::other("the host sent a secret"));
         }
         to.write_all(&out).await?;

@@ -303,7 +303,7 @@ fn the_record_is_shown_to_people_and_programs() {
             "200",
             "812 B",
             "1.5 MiB",
-            "allowed",
+            "allowed, not enforced",
             "allow *.example.org (manifest)"
         ]
     );
@@ -315,7 +315,7 @@ fn the_record_is_shown_to_people_and_programs() {
             "-",
             "-",
             "-",
-            "refused",
+            "refused, not enforced",
             "not listed"
         ]
     );
@@ -324,6 +324,7 @@ fn the_record_is_shown_to_people_and_programs() {
     let rows = lines(&house.run(&["net", "log", "--json"], 0));
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0]["secrets"], json!(["MODEL_KEY"]));
+    assert_eq!(rows[0]["enforced"], false);
     assert_eq!(rows[0]["received"], 1_572_864);
     let hosts = |args: &[&str]| -> Vec<String> {
         let args = [&["net", "log", "caller", "--json"], args].concat();

@@ -91,6 +91,8 @@ async fn a_tunnel_carries_what_its_target_may_be_told() {
     drop(stream);
     let rows = proxied.bench.ended().await;
     assert_eq!((rows[0].host.as_str(), rows[0].received), ("a.test", 5));
+    assert_eq!(rows[0].address, Some(std::net::Ipv4Addr::LOCALHOST.into()));
+    assert_eq!(rows[0].enforced, Some(false));
 }
 
 #[tokio::test]
@@ -256,6 +258,9 @@ async fn a_new_policy_ends_a_plain_request_that_it_refuses() {
     }
     proxied.bench.gate.replace(policy(&[]));
     to_end(&mut stream).await;
+    let row = proxied.bench.ended().await.pop().unwrap();
+    let ended = (row.verdict, row.rule.as_str(), row.status);
+    assert_eq!(ended, (Outcome::Refused, "not listed", Some(200)));
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ async fn a_server_that_speaks_first_is_heard_and_half_closed_connections_go_on()
     assert_eq!(row.verdict, Outcome::Allowed);
     assert_eq!(row.how, "tunnel");
     assert_eq!(row.service.as_deref(), Some("web"));
+    assert_eq!(row.address, Some(std::net::Ipv4Addr::LOCALHOST.into()));
+    assert_eq!(row.enforced, Some(true));
 }
 
 #[tokio::test]

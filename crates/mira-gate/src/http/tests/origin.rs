@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -191,8 +191,38 @@ async fn answer(
     told.extend_from_slice(b" and ");
     told.extend_from_slice(echoed.as_bytes());
     told.extend_from_slice(b" it was");
-    origin.seen.lock().unwrap().push(Seen { body, ..seen });
+    origin.seen.lock().unwrap().push(Seen {
+        body: body.clone(),
+        ..seen
+    });
     let mut response = match path.as_str() {
+        "/said" => Response::new(Full::from(body).boxed_unsync()),
+        "/said-in-pieces" => {
+            let pieces = body.chunks(7).map(Bytes::copy_from_slice);
+            let frames = pieces.map(|piece| Ok(Frame::data(piece)));
+            let frames = futures_util::stream::iter(frames.collect::<Vec<_>>());
+            Response::new(BodyExt::boxed_unsync(StreamBody::new(frames)))
+        }
+        "/named" => {
+            let mut response = Response::new(Full::from("named").boxed_unsync());
+            let name = format!("x-{}", echoed.to_str().unwrap());
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static("1"));
+            response
+        }
+        "/twice-encoded" => {
+            let (sender, pieces) = mpsc::unbounded_channel();
+            sender.send(encode("gzip", &told).await.into()).unwrap();
+            drop(sender);
+            let mut response = Response::new(stream(pieces));
+            let encodings = HeaderValue::from_static("gzip, chunked");
+            response
+                .headers_mut()
+                .insert(header::TRANSFER_ENCODING, encodings);
+            response
+        }
         "/echo" => {
             let name = parameter("encoding").unwrap_or_default();
             let told = encode(&name, &told).await;

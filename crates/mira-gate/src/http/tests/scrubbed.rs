@@ -1,5 +1,7 @@
 //! What of a value comes back: nothing.
 
+use std::net::Ipv4Addr;
+
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use http_body_util::Full;
@@ -42,6 +44,7 @@ async fn an_echoed_value_is_replaced_whatever_the_encoding_and_the_framing() {
             let row = world.rows().pop().unwrap();
             assert_eq!(row.redacted, 2, "{target}");
             assert_eq!(row.received, expected.len() as u64, "{target}");
+            assert_eq!(row.address, Some(Ipv4Addr::LOCALHOST.into()), "{target}");
         }
         let (head, _) = answer(&world, "/trailers", protocol, "").await;
         assert!(
@@ -66,6 +69,47 @@ async fn other_spellings_of_a_value_are_replaced_too() {
         assert!(body.contains("[redacted:KEY]"), "{body}");
         assert!(!body.contains(&spelled), "{body}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_within_a_value_shows_no_more_of_it_than_a_pause_does() {
+    let world = World::new().await;
+    for (target, protocol) in [
+        ("/said", &b"http/1.1"[..]),
+        ("/said", b"h2"),
+        ("/said-in-pieces", b"http/1.1"),
+        ("/said-in-pieces", b"h2"),
+    ] {
+        let (said, _) = KEY.split_at(KEY.len() - 1);
+        let (_, body) = answer(&world, target, protocol, &format!("key={said}")).await;
+        assert_eq!(body, "key=[redacted:KEY]", "{target}");
+        // What could be anything goes out as it is.
+        let (said, _) = KEY.split_at(3);
+        let (_, body) = answer(&world, target, protocol, &format!("key={said}")).await;
+        assert_eq!(body, format!("key={said}"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_with_a_value_in_its_name_is_left_out() {
+    let world = World::new().await;
+    for protocol in [&b"http/1.1"[..], b"h2"] {
+        let (head, body) = answer(&world, "/named", protocol, "").await;
+        assert_eq!(body, "named");
+        assert!(!head.to_lowercase().contains(&KEY.to_lowercase()), "{head}");
+        assert_eq!(world.rows().pop().unwrap().redacted, 2);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_encoded_for_the_way_alone_is_not_passed_on() {
+    let world = World::new().await;
+    let asked = format!(
+        "GET /twice-encoded HTTP/1.1\r\nHost: {API}\r\nX-Secret: {PLACEHOLDER}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = world.raw(API, &asked).await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert!(answer.contains("encoded on the way"), "{answer}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::world::{API, KEY, PLACEHOLDER, World, request};
+use crate::audit::Outcome;
 
 #[tokio::test]
 async fn each_event_of_a_stream_passes_before_the_next_is_sent() {
@@ -164,5 +165,7 @@ async fn a_websocket_ends_before_a_value_comes_through_it() {
     while world.rows().pop().unwrap().open {
         tokio::task::yield_now().await;
     }
-    assert_eq!(world.rows().pop().unwrap().redacted, 1);
+    let row = world.rows().pop().unwrap();
+    assert_eq!((row.redacted, row.verdict), (1, Outcome::Refused));
+    assert_eq!(row.rule, "the host sent the value of a secret");
 }

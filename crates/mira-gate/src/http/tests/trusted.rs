@@ -94,6 +94,7 @@ async fn java_reads_its_trust_store_and_talks_to_the_gate() {
             host: Host::requested(API).unwrap(),
             port: 443,
             caller: Caller::Known(None),
+            ended: Arc::default(),
         };
         serve_tls(tcp, site, gate).await;
     });

@@ -124,6 +124,7 @@ impl World {
             host: Host::requested(host).unwrap(),
             port,
             caller: Caller::Known(Some("web".into())),
+            ended: Arc::default(),
         };
         let gate = Arc::clone(&self.gate);
         match port {

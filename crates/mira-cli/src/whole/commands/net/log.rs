@@ -150,7 +150,10 @@ impl Record {
             ))
         })?;
         match mode {
-            Some(mode) => ui.say(&format!("the network of {} is {mode}", self.whose)),
+            Some(mode) => ui.say(&format!(
+                "since its last start, the network of {} is {mode}",
+                self.whose
+            )),
             None if is_only => ui.say(&format!("no run of {} is recorded yet", self.whose)),
             None => {}
         }
@@ -196,10 +199,13 @@ fn cells(row: &Row) -> [String; 10] {
         Some(status) => status.to_string(),
         None => "-".to_owned(),
     };
-    let verdict = match row.verdict {
-        Outcome::Allowed => "allowed",
-        Outcome::Refused => "refused",
+    let mut verdict = match row.verdict {
+        Outcome::Allowed => "allowed".to_owned(),
+        Outcome::Refused => "refused".to_owned(),
     };
+    if row.enforced == Some(false) {
+        verdict.push_str(", not enforced");
+    }
     let host = match row.host.contains(':') && !row.host.starts_with('[') {
         true => format!("[{}]", shown(&row.host)),
         false => shown(&row.host),
@@ -213,7 +219,7 @@ fn cells(row: &Row) -> [String; 10] {
         status,
         of_bytes(row.sent),
         of_bytes(row.received),
-        verdict.to_owned(),
+        verdict,
         visible(&row.rule),
     ]
 }
