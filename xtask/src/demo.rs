@@ -25,18 +25,21 @@ const SHELL: &str = r#"echo "asking the model with $OPENAI_API_KEY"
 printf 'hex: '; printf %s "$OPENAI_API_KEY" | od -An -v -tx1 | tr -d ' \n'; echo
 echo "{\"api_key\": \"$OPENAI_API_KEY\"}""#;
 
-/// Shows it.
+/// Builds what it takes and no more, and shows it.
 pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
     say::note("building mira ...");
-    run_command(&mut repository.cargo([
-        "build",
-        "--locked",
-        "--package",
-        "mira-cli",
-        "--no-default-features",
-        "--bin",
-        "mira",
-    ]))?;
+    let alone = ["--package", "mira-cli", "--no-default-features"];
+    show(repository, &alone)
+}
+
+/// Shows it with the program that the tests have built, for building it alone takes minutes more.
+pub(crate) fn run_after_tests(repository: &Repository) -> anyhow::Result<()> {
+    show(repository, &["--workspace"])
+}
+
+fn show(repository: &Repository, of: &[&str]) -> anyhow::Result<()> {
+    let mut build = repository.cargo(["build", "--locked", "--bin", "mira"]);
+    run_command(build.args(of))?;
     let folder = tempfile::Builder::new()
         .prefix("mira-demo-")
         .tempdir()

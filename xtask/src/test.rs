@@ -88,8 +88,7 @@ impl Step {
                     .env("RUSTDOCFLAGS", "-D warnings"),
             ),
             Self::Deny => deny(repository),
-            // The first thing that anybody sees, and the only build of `mira` by itself.
-            Self::Demo => demo::run(repository),
+            Self::Demo => demo::run_after_tests(repository),
             Self::Fuzz => fuzz::smoke(repository),
         }
     }
