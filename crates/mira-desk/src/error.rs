@@ -79,7 +79,8 @@ impl From<SharedError> for DeskError {
             SharedError::NameTaken { .. }
             | SharedError::LastAdmin
             | SharedError::Stale
-            | SharedError::NothingToReplay => StatusCode::CONFLICT,
+            | SharedError::NothingToReplay
+            | SharedError::StillQueued => StatusCode::CONFLICT,
             SharedError::ScopeAboveRole => StatusCode::FORBIDDEN,
             SharedError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -134,6 +135,7 @@ impl From<InstanceError> for DeskError {
             | InstanceError::NoCommonVolume { .. }
             | InstanceError::NotDeclared { .. }
             | InstanceError::NotSaved { .. }
+            | InstanceError::OfServer { .. }
             | InstanceError::NoPart { .. }
             | InstanceError::HasOwn { .. }
             | InstanceError::IsBound { .. }

@@ -39,6 +39,18 @@ impl SecretName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns whether it names a secret of Mira's own server: the key of its App, what webhooks are signed with, what it is known by where people
+    /// sign in. A program gets none of these unless it is asked for by name, and an app never.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        let of_server = [
+            "MIRA_GITHUB_PRIVATE_KEY",
+            "MIRA_OIDC_CLIENT_SECRET",
+            "MIRA_WEBHOOK_SECRET",
+        ];
+        of_server.contains(&self.as_str()) || self.0.starts_with("MIRA_WEBHOOK_SECRET_")
+    }
 }
 
 impl FromStr for SecretName {
@@ -78,6 +90,23 @@ impl AsRef<str> for SecretName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_secrets_of_the_server_are_told_from_others() {
+        let is_of_server = |name: &str| name.parse::<SecretName>().unwrap().is_of_server();
+        for name in [
+            "MIRA_GITHUB_PRIVATE_KEY",
+            "MIRA_OIDC_CLIENT_SECRET",
+            "MIRA_WEBHOOK_SECRET",
+            "MIRA_WEBHOOK_SECRET_PREVIOUS",
+            "MIRA_WEBHOOK_SECRET_APP_7",
+        ] {
+            assert!(is_of_server(name), "{name}");
+        }
+        for name in ["MIRA_API_KEY", "MIRA_WEBHOOK_SECRETS", "GITHUB_PRIVATE_KEY"] {
+            assert!(!is_of_server(name), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_posix_names() {

@@ -29,7 +29,8 @@ pub(crate) use self::gate::{Gate, GateArgs, Gates};
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "mira run [OPTIONS] -- PROGRAM [ARGUMENT]...",
-    after_help = "The program gets every secret of the scope (or those of --only) as environment variables; nothing \
+    after_help = "The program gets every secret of the scope (or those of --only) as environment variables, but the server's own \
+                  (MIRA_GITHUB_PRIVATE_KEY, MIRA_WEBHOOK_SECRET, MIRA_OIDC_CLIENT_SECRET), which --only alone gives; nothing \
                   else changes for it. What it prints is redacted.\n  mira run -- python3 agent.py\n  \
                   mira run --only OPENAI_API_KEY --with AWS_REGION=eu-west-1 -- npx -y some-server\n  \
                   mira run --broker OPENAI_API_KEY=api.openai.com -- python3 agent.py"
@@ -253,7 +254,10 @@ impl Choice {
         Ok(vault
             .secrets()
             .filter(|entry| *entry.scope() == self.scope)
-            .filter(|entry| only.is_empty() || only.contains(entry.name()))
+            .filter(|entry| match only.is_empty() {
+                true => !entry.name().is_of_server(),
+                false => only.contains(entry.name()),
+            })
             .filter(|entry| !except.contains(entry.name()))
             .collect())
     }

@@ -7,7 +7,7 @@ use mira_testkit::github::{AppKey, GitHub};
 use mira_testkit::home::{Run, TestHome};
 use serde_json::{Value, json};
 
-use crate::support::{keyfile_home, mira};
+use crate::support::{keyfile_home, mira, set};
 
 /// A file with a key, outside of the home.
 fn key_file(folder: &Path, key: &AppKey) -> PathBuf {
@@ -124,6 +124,45 @@ fn what_is_not_given_comes_from_the_environment_once() {
         ]
     );
     mira(&home, &["github", "test"]).run().assert_code(0);
+    // The same secret once more is no change, so the one before it counts on.
+    for _ in 0..2 {
+        let again = "another-secret-of-a-webhook-of-44-characters";
+        mira(&home, &["github", "setup"])
+            .env("MIRA_WEBHOOK_SECRET", again)
+            .run()
+            .assert_code(0);
+    }
+    let previous = [
+        "run",
+        "--only",
+        "MIRA_WEBHOOK_SECRET,MIRA_WEBHOOK_SECRET_PREVIOUS",
+        "--",
+        "sh",
+        "-c",
+        "test \"$MIRA_WEBHOOK_SECRET\" != \"$MIRA_WEBHOOK_SECRET_PREVIOUS\"",
+    ];
+    mira(&home, &previous).run().assert_code(0);
+}
+
+#[test]
+fn the_secrets_of_the_server_go_to_no_program_that_does_not_ask_for_them() {
+    let home = keyfile_home();
+    for name in [
+        "KEY",
+        "MIRA_GITHUB_PRIVATE_KEY",
+        "MIRA_WEBHOOK_SECRET_APP_7",
+    ] {
+        set(&home, name, &format!("value-of-{name}"));
+    }
+    let given = |args: &[&str]| {
+        let script =
+            "env | grep -oE '^(KEY|MIRA_(GITHUB|WEBHOOK)[A-Z0-9_]*)' | sort | tr '\\n' ' '";
+        let all = [&["run"], args, &["--", "sh", "-c", script]].concat();
+        mira(&home, &all).run().assert_code(0).stdout_text()
+    };
+    assert_eq!(given(&[]), "KEY ");
+    let named = given(&["--only", "MIRA_GITHUB_PRIVATE_KEY"]);
+    assert_eq!(named, "MIRA_GITHUB_PRIVATE_KEY ");
 }
 
 #[test]

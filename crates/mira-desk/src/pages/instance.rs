@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Redirect;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use mira_gate::{Origin, Rule};
 use mira_host::network::NetworkMode;
 use mira_package::manifest::{HostPattern, Manifest};
 use mira_store::{AuditAction, Instance, Role};
@@ -43,7 +44,13 @@ pub(crate) async fn show(
         None => Default::default(),
     };
     let ports = desk.house.instances.store().ports(&instance.id).await?;
-    let decisions = desk.house.instances.store().decisions(&instance.id).await?;
+    let rules = match manifest {
+        Some(manifest) => {
+            let rules = desk.house.instances.policy_rules(instance, manifest);
+            rules.await?
+        }
+        None => Vec::new(),
+    };
     let lines = lines(&desk, instance).await?;
     let operator = identity.may(Role::Operator);
     let missing = !asks
@@ -91,7 +98,7 @@ pub(crate) async fn show(
             h2 { "State" }
             p { a href={ (here) "/snapshots" } { "Snapshots" } ": take one, or go back to one." }
         }
-        (hosts_part(&here, manifest, &decisions, operator))
+        (hosts_part(&here, manifest, &rules, operator))
         h2 id="log" { "Log" }
         div class="log" role="log" aria-labelledby="log" tabindex="0" hx-ext="sse" sse-connect=(live) sse-swap="line" hx-swap="beforeend" {
             @for line in &lines { (line_part(&line.service, &line.line)) }
@@ -110,27 +117,34 @@ fn opens(manifest: Option<&Manifest>, service: &str, name: &str) -> bool {
     })
 }
 
-fn hosts_part(
-    here: &str,
-    manifest: Option<&Manifest>,
-    decisions: &[mira_store::Decision],
-    operator: bool,
-) -> Markup {
+/// Returns what a rule is there for.
+fn by(origin: &Origin) -> Markup {
+    html! {
+        @match origin {
+            Origin::Manifest => "its manifest",
+            Origin::Secret(name) => { "where " code { (name) } " is for" },
+            Origin::Decision => "a decision",
+            other => (other),
+        }
+    }
+}
+
+fn hosts_part(here: &str, manifest: Option<&Manifest>, rules: &[Rule], operator: bool) -> Markup {
     html! {
         h2 { "Network" }
         (table("Hosts that it may call", &["Host", "Verdict", "By"], &html! {
-            @for pattern in manifest.iter().flat_map(|manifest| &manifest.network) {
-                tr { th scope="row" { code { (pattern) } } td { (badge("allowed")) } td { "its manifest" } }
+            @if manifest.is_some_and(|manifest| !manifest.github.is_empty()) {
+                tr { th scope="row" { "GitHub's API, of the App that is set up here" } td { (badge("allowed")) } td { "its permissions, by tokens" } }
             }
-            @for decision in decisions {
+            @for rule in rules {
                 tr {
-                    th scope="row" { code { (decision.host) } }
-                    td { (badge(if decision.allow { "allowed" } else { "refused" })) }
-                    td { "a decision of " (time(decision.decided)) }
+                    th scope="row" { code { (rule.hosts) } }
+                    td { (badge(if rule.allow { "allowed" } else { "refused" })) }
+                    td { (by(&rule.origin)) }
                 }
             }
         }))
-        p { "All other hosts are refused. " a href="/network" { "What was called" } }
+        p { "Of those that fit a host the last one counts. All other hosts are refused. " a href="/network" { "What was called" } }
         @if operator {
             form method="post" action={ (here) "/hosts" } class="inline" {
                 label { "Host" input name="host" required maxlength="300" placeholder="api.example.com" spellcheck="false" autocapitalize="off"; }
@@ -238,4 +252,35 @@ pub(crate) async fn decide(
 
 fn back(instance: &Instance) -> Redirect {
     Redirect::to(&format!("/instances/{}", instance.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_of_a_secret_are_among_those_that_may_be_called() {
+        let rule = |hosts: &str, allow, origin| Rule {
+            hosts: hosts.parse().unwrap(),
+            allow,
+            origin,
+        };
+        let rules = [
+            rule(
+                "a.example.org",
+                true,
+                Origin::Secret("KEY".parse().unwrap()),
+            ),
+            rule("b.example.org", true, Origin::Manifest),
+            rule("c.example.org", false, Origin::Decision),
+        ];
+        let page = hosts_part("/instances/x", None, &rules, false).into_string();
+        for row in [
+            "a.example.org</code></th><td><span class=\"badge good\">allowed</span></td><td>where <code>KEY</code> is for",
+            "b.example.org</code></th><td><span class=\"badge good\">allowed</span></td><td>its manifest",
+            "c.example.org</code></th><td><span class=\"badge bad\">refused</span></td><td>a decision",
+        ] {
+            assert!(page.contains(row), "{row} is not in {page}");
+        }
+    }
 }

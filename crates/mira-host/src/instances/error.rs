@@ -138,6 +138,12 @@ pub enum InstanceError {
         /// The user's secret.
         name: SecretName,
     },
+    /// What it was to be bound to is for Mira's server alone.
+    #[error("{secret} is for Mira's server alone, and no app gets it")]
+    OfServer {
+        /// The user's secret.
+        secret: SecretName,
+    },
     /// AWS credentials do not have the part that was asked of them.
     #[error("{secret} has no {name}")]
     NoPart {

@@ -66,7 +66,7 @@ impl Instances {
     ///
     /// # Errors
     ///
-    /// It is not declared, the secret is not saved, or the instance has a value of its own.
+    /// It is not declared, the secret is not saved or is the server's own, or the instance has a value of its own.
     pub async fn bind(
         &self,
         instance: &Instance,
@@ -83,6 +83,9 @@ impl Instances {
             name: wanted.unwrap_or(name).clone(),
         })?;
         let secret = entry.name().clone();
+        if secret.is_of_server() {
+            return Err(InstanceError::OfServer { secret });
+        }
         let name = name.clone();
         if entry.kind() == Kind::AwsCredentials && vault.value_for(&name, entry)?.is_none() {
             return Err(InstanceError::NoPart { secret, name });

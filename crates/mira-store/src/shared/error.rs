@@ -77,6 +77,9 @@ pub enum SharedError {
         "no delivery of this event has failed, and its content is gone; have it sent again where it came from"
     )]
     NothingToReplay,
+    /// The event is queued, or somebody is at it.
+    #[error("this event is in the queue already; `mira hooks show` says for whom it waits")]
+    StillQueued,
     /// A text is not fit to be stored.
     #[error("{what} is empty, longer than {bytes_max} bytes, or holds a character that it may not")]
     Unfit {

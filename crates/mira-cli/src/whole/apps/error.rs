@@ -37,6 +37,7 @@ impl From<InstanceError> for CommandError {
                 Self::missing("not saved in scope user:", [name])
                     .hint("`mira set NAME` saves one; `mira list` shows what there is.")
             }
+            InstanceError::OfServer { .. } => Self::usage(text),
             InstanceError::NoPart { secret, .. } => Self::usage(text)
                 .hint(format!("`mira explain {secret}` says what it has.")),
             InstanceError::HasOwn { instance, name } => Self::usage(text).hint(format!(

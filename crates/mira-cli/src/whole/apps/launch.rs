@@ -268,7 +268,9 @@ fn fill_in(
             ui.detail(&format!("how to obtain it: {how}"));
         }
         let carrier = vault.carrier(&Scope::User, name)?;
-        if let Some(secret) = carrier.map(|entry| entry.name().clone())
+        if let Some(secret) = carrier
+            .map(|entry| entry.name().clone())
+            .filter(|secret| !secret.is_of_server())
             && ui.confirm(
                 &format!("You have a secret {secret}. Use it here?"),
                 "a binding",

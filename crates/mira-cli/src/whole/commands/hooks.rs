@@ -2,11 +2,13 @@
 
 mod send;
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use mira_hooks::Verdict;
 use mira_store::{
-    Actor, AuditAction, AuditEntry, HookEvent, HookEventId, HookFilter, HookState, HookStats,
-    Outcome, Shared, SharedError,
+    Actor, AuditAction, AuditEntry, HookDelivery, HookEvent, HookEventId, HookFilter, HookState,
+    HookStats, Outcome, Shared, SharedError,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +20,9 @@ use crate::whole::commands::desk;
 
 /// How far back requests are counted.
 const COUNTED: SignedDuration = SignedDuration::from_hours(24);
+
+/// Within which time an instance that is up is offered what waits for it, unless others are before that.
+const OFFERED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -126,7 +131,23 @@ async fn list(shared: &Shared, args: &ListArgs, ui: &Ui) -> Result<(), CommandEr
             "ID", "TIME", "EVENT", "ABOUT", "FOR", "STATE", "TRIES", "ANSWER",
         ],
         &rows,
-    ))
+    ))?;
+    for target in untaken(&events, Timestamp::now()) {
+        ui.say(&format!(
+            "{target} has not been offered what waits for it; `mira ps` shows whether it is up, `mira start` starts it"
+        ));
+    }
+    Ok(())
+}
+
+/// Returns for whom something waits that a running one would have been offered by now.
+fn untaken(events: &[HookEvent], now: Timestamp) -> BTreeSet<&str> {
+    let is_old = |delivery: &HookDelivery| now.duration_since(delivery.due) > OFFERED_WITHIN;
+    let deliveries = events.iter().filter_map(|event| event.delivery.as_ref());
+    let untaken = deliveries.filter(|delivery| {
+        delivery.state == HookState::Queued && delivery.attempts == 0 && is_old(delivery)
+    });
+    untaken.map(|delivery| delivery.target.as_str()).collect()
 }
 
 async fn show(shared: &Shared, id: &str, ui: &Ui) -> Result<(), CommandError> {
@@ -154,7 +175,14 @@ async fn show(shared: &Shared, id: &str, ui: &Ui) -> Result<(), CommandError> {
         event.installation.map(|id| id.to_string()),
     ));
     for delivery in events.iter().filter_map(|event| event.delivery.as_ref()) {
-        let mut told = format!("{}, {} tries", delivery.state, delivery.attempts);
+        let mut told = format!(
+            "{}, {}",
+            delivery.state,
+            match delivery.attempts {
+                1 => "1 try".to_owned(),
+                attempts => format!("{attempts} tries"),
+            }
+        );
         if let Some(answer) = &delivery.answer {
             told.push_str(&format!(", last answer: {answer}"));
         }

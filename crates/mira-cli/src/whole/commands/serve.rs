@@ -15,7 +15,7 @@ use mira_host::supervisor::Config;
 use mira_provider::TIMEOUT;
 use mira_run::lease::Leases;
 use mira_server::{Client, Leaving, ServeOptions, serve};
-use mira_store::{LinkPurpose, Role, Shared};
+use mira_store::{Desired, Instance, LinkPurpose, Role, Shared};
 use mira_vault::Vault;
 use mira_vault::home::Home;
 use mira_vault::settings::Settings;
@@ -175,9 +175,13 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
         Some(_) => unlocked(args, &home, &opened, ui)?,
         None => (None, None),
     };
-    let again = match (args.take_over, args.listen) {
-        (true, Some(listen)) => take_over(&place, &home, listen, ui)?,
-        _ => Vec::new(),
+    if let (true, Some(listen)) = (args.take_over, args.listen) {
+        take_over(&place, &home, listen, ui)?;
+    }
+    // A server that is started again, by whom or after whatever, goes on where it was.
+    let again = match args.listen {
+        Some(_) => wanted()?,
+        None => Vec::new(),
     };
     let mut config = Config::new(KEEPER, ROOM, Leases::at(home.leases()));
     if let Some(source) = &source {
@@ -217,13 +221,13 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
     served
 }
 
-/// Stops the supervisor that runs, once it is known that this one can begin; returns what it ran.
+/// Stops the supervisor that runs, once it is known that this one can begin.
 fn take_over(
     place: &mira_server::Place,
     home: &Home,
     listen: SocketAddr,
     ui: &Ui,
-) -> Result<Vec<String>, CommandError> {
+) -> Result<(), CommandError> {
     let failed = |error| CommandError::failed(format!("cannot listen on {listen}: {error}"));
     drop(std::net::TcpListener::bind(listen).map_err(failed)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -232,24 +236,39 @@ fn take_over(
     runtime.block_on(async {
         shared(home).await?.close().await;
         let client = Client::new(place.clone());
-        let running = client.instances().await?;
         if client.shut_down().await? {
             ui.say("the supervisor that ran here has ended");
         }
-        Ok(running.into_iter().map(|state| state.id).collect())
+        Ok(())
     })
 }
 
+/// Returns the instances that were started and that nobody has stopped since.
+fn wanted() -> Result<Vec<Instance>, CommandError> {
+    let apps = Apps::open()?;
+    let mut instances = apps.wait(apps.instances.store().instances())?;
+    instances.retain(|instance| instance.desired == Desired::Running);
+    Ok(instances)
+}
+
 /// Starts what ran before, as `mira start -d` does; what cannot be started is told.
-fn start_again(ids: &[String]) {
+fn start_again(instances: &[Instance]) {
     let ui = Ui::new();
-    for id in ids {
-        let args = start::Args::detached(id);
-        if let Err(error) = start::run(&args, &ui) {
-            ui.say(&format!(
-                "{id} was running, and is not started again: {}",
-                error.in_one_line()
-            ));
+    for instance in instances {
+        let name = &instance.name;
+        let args = start::Args::detached(instance.id.as_str());
+        match start::run(&args, &ui) {
+            Ok(()) => {
+                tracing::info!(target: "mira::server", "{name} was running, and is started again")
+            }
+            Err(error) => {
+                let told = format!(
+                    "{name} was running, and is not started again: {}; `mira start {name}` tries it, `mira stop {name}` lets it rest",
+                    error.in_one_line()
+                );
+                tracing::warn!(target: "mira::server", "{told}");
+                ui.say(&told);
+            }
         }
     }
 }

@@ -212,6 +212,22 @@ fn names_of_secrets_are_checked_and_bindings_come_and_go() {
         ],
         3,
     );
+    let own = "MIRA_GITHUB_PRIVATE_KEY";
+    set(&house.home, own, OTHER);
+    let bind = [
+        "secret",
+        "bind",
+        "--instance",
+        "parrot",
+        "API_KEY",
+        "--to",
+        own,
+    ];
+    let refused = house.run(&bind, 2);
+    assert!(
+        refused.stderr_text().contains("server alone"),
+        "{refused:?}"
+    );
     house.run(
         &[
             "secret",

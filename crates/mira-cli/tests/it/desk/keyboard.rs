@@ -95,7 +95,7 @@ fn a_form_that_is_refused_keeps_what_was_typed_and_is_mended_by_the_keyboard() {
     browser.press(None, &[TAB, TAB]);
     assert_eq!(active(&browser, "value"), "ANOTHER_KEY");
     browser.press(None, &[ENTER]);
-    until_there(&browser, "is never shown again");
+    until_there(&browser, "Its value is encrypted");
     let source = browser.source();
     assert!(source.contains("ANOTHER_KEY") && source.contains("Mine"));
     // Back, the page is as it is now, and sends nothing again.

@@ -225,6 +225,35 @@ fn a_server_takes_the_place_of_a_supervisor_and_starts_again_what_ran() {
     assert_eq!(desk.end(), Some(0));
 }
 
+#[test]
+fn a_server_that_was_killed_or_ended_starts_again_what_nobody_has_stopped() {
+    let house = House::new();
+    let package = house.app("talker", TALKER).pack();
+    let serve = || {
+        let args = ["serve", "--listen", "127.0.0.1:0"];
+        Served::start(&house, &args, &[("ADMIN_PASSWORD", ADMIN)])
+    };
+    let mut desk = serve();
+    for name in ["talker", "younger"] {
+        house.run(&["open", &package, "-d", "--name", name], 3);
+        house.save(name, "TALKER_KEY", VALUE);
+        house.run(&["start", "-d", name], 0);
+    }
+    desk.child.kill().unwrap();
+    desk.child.wait().unwrap();
+    let desk = serve();
+    for name in ["talker", "younger"] {
+        house.until(name, |ps| ps["state"] == "up");
+    }
+    house.run(&["stop", "talker"], 0);
+    assert_eq!(desk.end(), Some(0));
+    // They are started one after the other, so the first one's turn has come when the second one is up.
+    let desk = serve();
+    house.until("younger", |ps| ps["state"] == "up");
+    assert_eq!(house.ps("talker")["state"], "stopped");
+    assert_eq!(desk.end(), Some(0));
+}
+
 /// The text of a file of the repository.
 fn shipped(path: &str) -> String {
     fs::read_to_string(format!(

@@ -136,8 +136,8 @@ fn an_event_gets_to_its_app_also_when_the_server_is_killed_before_and_meanwhile(
     kill_process(Pid::from_child(&server.child), Signal::KILL).unwrap();
     drop(server);
     fs::remove_file(&hold).unwrap();
+    // What was up is started again by the server.
     let server = Served::start(&house, &serve, &[]);
-    house.run(&["start", "-d", "taker"], 0);
     let done = until_noted(&house, "done", "e-3");
     let order: Vec<&str> = done.lines().filter_map(|line| line.get(..5)).collect();
     assert_eq!(order, ["e-1 1", "e-2 2", "e-3 1"], "{done}");

@@ -68,7 +68,7 @@ pub(super) async fn wanted(
         })
         .collect();
     let all = listing.iter().flat_map(|listing| listing.secrets());
-    let yours = all.filter(|entry| *entry.scope() == Scope::User);
+    let yours = all.filter(|entry| *entry.scope() == Scope::User && !entry.name().is_of_server());
     let yours = yours.map(|entry| entry.name().clone()).collect();
     Ok((wanted, yours))
 }

@@ -208,7 +208,7 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`SharedError::NoSuchEvent`], and [`SharedError::NothingToReplay`] where none has failed.
+    /// [`SharedError::NoSuchEvent`]; where none has failed, [`SharedError::StillQueued`] or [`SharedError::NothingToReplay`].
     pub async fn replay_hook(
         &self,
         id: &HookEventId,
@@ -227,7 +227,12 @@ impl Shared {
                 targets.push(row.text("target")?);
             }
             if targets.is_empty() {
-                return Err(SharedError::NothingToReplay.into());
+                let open = "SELECT 1 AS one FROM hook_deliveries WHERE event_id = $1 AND finished_ms IS NULL LIMIT 1";
+                let is_open = transaction.row(open, &[event()]).await?.is_some();
+                return Err(match is_open {
+                    true => SharedError::StillQueued.into(),
+                    false => SharedError::NothingToReplay.into(),
+                });
             }
             for target in &targets {
                 let sql = "UPDATE hook_deliveries SET state = 'queued', attempts = 0, queued_ms = $3, due_ms = $3, finished_ms = NULL,

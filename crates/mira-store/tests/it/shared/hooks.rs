@@ -203,6 +203,8 @@ async fn what_failed_is_queued_again_behind_the_others(ground: Ground) {
     accept(&shared, "1", "a").await;
     accept(&shared, "2", "a").await;
     let first = claim(&shared, "x", 0, 9).await.remove(0);
+    let early = shared.replay_hook(&first.event_id, at(0)).await;
+    assert_eq!(early, Err(SharedError::StillQueued));
     assert!(end(&shared, "x", &first, HookEnd::Failed, 1).await);
     let second = claim(&shared, "x", 1, 9).await.remove(0);
     let to = shared.replay_hook(&first.event_id, at(2)).await.unwrap();

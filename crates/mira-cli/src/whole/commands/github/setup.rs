@@ -94,12 +94,19 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<(), CommandError> {
             .map(|secret| String::from_utf8_lossy(secret.expose()).into_owned())
     });
     let shown = shown.flatten();
-    if let Some(webhook) = webhook {
-        let name = parse_name(WEBHOOK_SECRET)?;
-        if let Some(entry) = vault.find(&Scope::User, &name) {
-            let value = vault.value(entry)?;
+    let name = parse_name(WEBHOOK_SECRET)?;
+    let known = vault.find(&Scope::User, &name);
+    let known = known.map(|entry| vault.value(entry)).transpose()?;
+    // EXPOSE: to each other. The same one again changes nothing: the one before it counts on.
+    let is_new = |secret: &SecretBytes| {
+        known
+            .as_ref()
+            .is_none_or(|known| known.expose() != secret.expose())
+    };
+    if let Some(webhook) = webhook.filter(is_new) {
+        if let Some(known) = &known {
             // EXPOSE: to the vault, under the name by which it counts until the next change.
-            let previous = SecretBytes::copy_from(value.expose());
+            let previous = SecretBytes::copy_from(known.expose());
             new.push(secret(
                 PREVIOUS_SECRET,
                 previous,
