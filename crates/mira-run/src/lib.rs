@@ -36,7 +36,7 @@ pub mod lease;
 mod run;
 
 #[cfg(target_os = "linux")]
-pub use run::without_signals;
+pub use run::{RoomError, without_signals};
 #[cfg(unix)]
 pub use run::{
     Environment, EnvironmentError, Outcome, Redacted, Report, RunError, RunRoom, RunSpec, Stream,

@@ -6,7 +6,7 @@ use mira_gate::{Origin, Rule};
 use mira_host::instances::Layout;
 use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
 use mira_package::manifest::{HostError, HostPattern, Hosts};
-use mira_run::RunRoom;
+use mira_run::{RoomError, RunRoom};
 use mira_sandbox::Helper;
 use mira_secret::{SecretName, SecretValue};
 use mira_vault::home::Home;
@@ -139,7 +139,11 @@ impl Gate for Opened {
     }
 
     fn room(&self) -> Result<Option<RunRoom>, CommandError> {
-        Ok(self.network.room()?)
+        self.network.room().map_err(|error| match &error {
+            RoomError::Stream { instead, .. } => CommandError::usage(error.to_string())
+                .hint(format!("Redirect it: `mira … {instead}` has none.")),
+            _ => CommandError::failed(error.to_string()),
+        })
     }
 
     fn close(self: Box<Self>, ui: &Ui) {
