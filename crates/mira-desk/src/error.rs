@@ -121,6 +121,7 @@ impl From<InstanceError> for DeskError {
             | InstanceError::NeedsAgreement { .. }
             | InstanceError::Busy { .. }
             | InstanceError::Collision { .. }
+            | InstanceError::Held { .. }
             | InstanceError::OtherPackage { .. } => StatusCode::CONFLICT,
             InstanceError::Open(_)
             | InstanceError::Pack(_)
