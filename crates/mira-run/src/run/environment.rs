@@ -192,4 +192,32 @@ mod tests {
         environment.set(OsStr::new("KEY"), b"sk-1").unwrap();
         assert_eq!(format!("{environment:?}"), r#"{"KEY"}"#);
     }
+
+    #[test]
+    fn variables_that_hold_a_value_are_found_and_short_values_only_by_themselves() {
+        let mut needles = NeedleSet::builder();
+        needles.add("KEY", b"sk-proj-0123456789");
+        needles.add("PIN", b"4711");
+        needles.add("ONE", b"1");
+        let environment = Environment::inherit(
+            [
+                ("A", "sk-proj-0123456789"),
+                ("B", "https://x:sk-proj-0123456789@host"),
+                ("C", "c2stcHJvai0wMTIzNDU2Nzg5"),
+                ("D", "4711"),
+                ("E", "/tmp/4711"),
+                ("F", "1"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
+        );
+        let held = environment.holding(&needles.build());
+        let held: Vec<_> = held
+            .iter()
+            .map(|(variable, name)| (variable.to_str().unwrap(), &**name))
+            .collect();
+        assert_eq!(
+            held,
+            [("A", "KEY"), ("B", "KEY"), ("C", "KEY"), ("D", "PIN")]
+        );
+    }
 }
