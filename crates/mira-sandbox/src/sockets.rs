@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 
 use crate::view::{attach, clone_tree, find};
 
@@ -121,7 +121,11 @@ fn cover(path: &Path, null: BorrowedFd<'_>) -> Result<()> {
         return Ok(());
     };
     if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Socket {
-        attach(clone_tree(null, c"")?, place)?;
+        return match attach(clone_tree(null, c"")?, place) {
+            // It was removed meanwhile.
+            Err(Errno::NOENT) => Ok(()),
+            covered => covered,
+        };
     }
     Ok(())
 }
