@@ -133,7 +133,11 @@ pub(crate) fn without_values(error: &clap::Error, kind: ErrorKind) -> String {
 /// Returns an argument's own name; what follows `=` may be a value.
 fn known_flag(arg: &str) -> String {
     if arg.starts_with('-') || arg.starts_with('<') || arg.starts_with('[') {
-        arg.split('=').next().unwrap_or_default().to_owned()
+        match arg.split_once('=') {
+            // In `--broker <NAME=HOST>` it stands in the option's own description.
+            Some((flag, _)) if !flag.contains('<') => flag.to_owned(),
+            _ => arg.to_owned(),
+        }
     } else {
         "an argument".to_owned()
     }

@@ -122,6 +122,7 @@ impl From<InstanceError> for DeskError {
             | InstanceError::NeedsAgreement { .. }
             | InstanceError::Busy { .. }
             | InstanceError::Collision { .. }
+            | InstanceError::Held { .. }
             | InstanceError::OtherPackage { .. } => StatusCode::CONFLICT,
             InstanceError::Open(_)
             | InstanceError::Pack(_)

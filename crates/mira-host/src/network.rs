@@ -293,9 +293,13 @@ impl Net {
                 variables.push((name.to_lowercase().into(), url.clone()));
                 variables.push((name.into(), url.clone()));
             }
-            // Services of the instance reach each other without it.
+            // Services of an instance reach each other without it; clients understand names there, and few of them ports.
+            let without = match self.is_command {
+                true => "",
+                false => "127.0.0.1,localhost,::1",
+            };
             for name in ["NO_PROXY", "no_proxy"] {
-                variables.push((name.into(), "127.0.0.1,localhost,::1".into()));
+                variables.push((name.into(), without.into()));
             }
             variables.push(("NODE_USE_ENV_PROXY".into(), "1".into()));
         }

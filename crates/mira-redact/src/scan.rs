@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::buffer::Buffer;
+use crate::forms::FORM_BYTES_MIN;
 use crate::set::{Finding, NeedleSet};
 use crate::stream::{Piece, Stream};
 use crate::union::Stretch;
@@ -50,6 +51,18 @@ impl NeedleSet {
             });
         }
         findings
+    }
+
+    /// Returns the name of a value that a word holds, such as a variable or an argument of a program. A value too short for other forms than the raw one
+    /// counts only where it is the whole word: in others it stands by chance.
+    #[must_use]
+    pub fn held_by(&self, word: &[u8]) -> Option<Arc<str>> {
+        let mut findings = self.find(word).into_iter();
+        let found = findings.find(|finding| {
+            let is_all = finding.len == word.len() as u64;
+            is_all || finding.len >= FORM_BYTES_MIN as u64
+        });
+        found.map(|finding| finding.name)
     }
 
     /// Reads to the end and returns what was found. Memory is bounded: see [`FINDINGS_MAX`].

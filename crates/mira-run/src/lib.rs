@@ -35,10 +35,10 @@ pub mod lease;
 #[cfg(unix)]
 mod run;
 
-#[cfg(target_os = "linux")]
-pub use run::without_signals;
 #[cfg(unix)]
 pub use run::{
     Environment, EnvironmentError, Outcome, Redacted, Report, RunError, RunRoom, RunSpec, Stream,
     become_program, die_by, protect_self, run,
 };
+#[cfg(target_os = "linux")]
+pub use run::{RoomError, without_signals};

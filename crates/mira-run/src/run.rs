@@ -35,6 +35,8 @@ use std::sync::Arc;
 use mira_redact::NeedleSet;
 
 pub use environment::{Environment, EnvironmentError};
+#[cfg(target_os = "linux")]
+pub use room::RoomError;
 pub use room::RunRoom;
 pub use streams::Stream;
 

@@ -9,15 +9,15 @@
 //! |---|---|
 //! | no packet leaves, over any protocol; another room is not reached | the network namespace: no device but loopback |
 //! | abstract unix sockets of the host are not reached | the network namespace |
-//! | path sockets of the host are not reached | the [`View`]: hidden folders, and a mask over each socket that the host listed when the room was made |
+//! | path sockets of the host are not reached | the [`View`]: hidden folders, and a mask over each socket that the host listed when the room was made, and over those beside it |
 //! | files that tell of the user's other keys are not seen | the [`View`], and that nobody inside can unmount anything |
 //! | memory and environment of processes outside are not read | the user namespace; the keeper's PID namespace hides them as well |
 //! | shared memory and message queues of the host are not reached | the IPC namespace |
 //! | nothing of this is undone from inside | [`Confinement`]: no capability, none to be had by `exec`, no new namespaces, mounts or keyrings |
 //! | root inside of a room of root's is nobody special | no capabilities, also none by being root; the kernel's settings are read-only |
 //!
-//! What is not enforced: a unix socket that is bound in a visible folder after the room was made is reached by its path, as is one that was
-//! bound by a relative path or by a process of another network namespace: hide the folders where such sockets are. Without
+//! What is not enforced: a unix socket that is bound in a visible folder after the room was made is reached by its path, as is one that was moved there
+//! from another folder, or bound by a container that has the folder at another path: hide the folders where such sockets are. Without
 //! [`View::own_devices`] the devices are the host's, disks and other terminals among them as far as the user may open them. The files that the view leaves are
 //! the user's: what is written to them may be run outside, later. The kernel is the same.
 //!
@@ -37,6 +37,8 @@ mod porter;
 mod refusal;
 #[cfg(target_os = "linux")]
 mod room;
+#[cfg(target_os = "linux")]
+mod sockets;
 #[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]

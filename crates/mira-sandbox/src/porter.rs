@@ -14,7 +14,8 @@ use rustix::io::{Errno, Result};
 
 use crate::network::{self, Network};
 use crate::refusal::Step;
-use crate::view::{self, Wanted};
+use crate::sockets::Sockets;
+use crate::view::Wanted;
 use crate::wire::{self, At as _, Failure, REQUEST_BYTES_MAX, Request};
 use crate::{namespaces, sys, watch};
 
@@ -78,7 +79,7 @@ fn serve(line: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn make(wanted: Wanted) -> std::result::Result<(Network, Vec<OwnedFd>), Failure> {
-    let sockets = view::host_sockets().at(Step::Mask)?;
+    let sockets = Sockets::of_host().at(Step::Mask)?;
     let mut descriptors = namespaces::make()?;
     let network = Network::set_up()?;
     descriptors.extend(network::dns().at(Step::Socket)?);

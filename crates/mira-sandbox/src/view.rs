@@ -3,7 +3,6 @@
 //! The porter changes mounts of its own namespace only: all of them are private before the first is changed, so nothing of it appears outside. Nobody
 //! inside can undo any of it, for want of the capability.
 
-use std::collections::BTreeSet;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Seek as _};
@@ -24,6 +23,7 @@ use rustix::mount::{
 use rustix::path::Arg;
 
 use crate::refusal::Step;
+use crate::sockets::Sockets;
 use crate::sys::set_mount_attributes;
 use crate::wire::{At as _, Failure};
 
@@ -122,32 +122,6 @@ fn seal(paths: &[&CStr]) -> Result<()> {
     Ok(())
 }
 
-/// Lists the paths at which processes of the host listen on unix sockets.
-pub(crate) fn host_sockets() -> io::Result<BTreeSet<PathBuf>> {
-    let table = std::fs::read("/proc/net/unix")?;
-    Ok(table
-        .split(|byte| *byte == b'\n')
-        .filter_map(path)
-        .collect())
-}
-
-/// Returns the path of a line, which has seven fields before it.
-fn path(line: &[u8]) -> Option<PathBuf> {
-    let mut rest = line;
-    for _ in 0..7 {
-        let end = rest
-            .trim_ascii_start()
-            .iter()
-            .position(|byte| *byte == b' ')?;
-        rest = rest.trim_ascii_start().get(end..)?;
-    }
-    // An abstract name begins with `@`, and is out of reach anyway.
-    let path = rest
-        .strip_prefix(b" ")
-        .filter(|path| path.starts_with(b"/"))?;
-    Some(PathBuf::from(OsStr::from_bytes(path)))
-}
-
 /// A view as the porter has collected it.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
@@ -184,7 +158,7 @@ impl Wanted {
     }
 
     /// Makes the view, in the mount namespace that this process is in and that is its own.
-    pub(crate) fn apply(self, sockets: &BTreeSet<PathBuf>) -> std::result::Result<(), Failure> {
+    pub(crate) fn apply(self, sockets: &Sockets) -> std::result::Result<(), Failure> {
         mount_change(
             c"/",
             MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
@@ -229,23 +203,8 @@ impl Wanted {
                 .put(&path, &Sight::File(file))
                 .at_item(Step::File, item)?;
         }
-        for socket in sockets {
-            mask(socket, null.as_fd()).at(Step::Mask)?;
-        }
-        Ok(())
+        sockets.cover(null.as_fd()).at(Step::Mask)
     }
-}
-
-/// Covers a socket, if there is one at this path in the new view.
-fn mask(path: &Path, null: BorrowedFd<'_>) -> Result<()> {
-    let Ok(place) = find(path) else {
-        // Whoever goes on inside has no more rights than this process, and does not get there either.
-        return Ok(());
-    };
-    if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Socket {
-        attach(clone_tree(null, c"")?.as_fd(), place.as_fd())?;
-    }
-    Ok(())
 }
 
 /// Something of the old view that is to be in the new one.
@@ -435,12 +394,12 @@ fn system(kind: &CStr, options: &[(&str, &str)]) -> Result<OwnedFd> {
 }
 
 /// Opens a path as a place, with all rights to it left out. Links are followed.
-fn find(path: impl Arg) -> Result<OwnedFd> {
+pub(crate) fn find(path: impl Arg) -> Result<OwnedFd> {
     openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Copies the mounts at and below a path. The copy is mounted nowhere yet.
-fn clone_tree(at: impl AsFd, path: impl Arg) -> Result<OwnedFd> {
+pub(crate) fn clone_tree(at: impl AsFd, path: impl Arg) -> Result<OwnedFd> {
     open_tree(
         at,
         path,
@@ -451,33 +410,7 @@ fn clone_tree(at: impl AsFd, path: impl Arg) -> Result<OwnedFd> {
     )
 }
 
-fn attach(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn attach(mount: impl AsFd, place: impl AsFd) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", place, c"", flags)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_path_of_a_socket_is_the_rest_of_its_line() {
-        let check = |line: &str, expect: Option<&str>| {
-            assert_eq!(path(line.as_bytes()), expect.map(PathBuf::from), "{line}");
-        };
-        let start = "00000000289d873a: 00000002 00000000 00010000 0001 01";
-        check(
-            &format!("{start}  1451 /run/a b.sock"),
-            Some("/run/a b.sock"),
-        );
-        check(&format!("{start} 145100 /x"), Some("/x"));
-        check(&format!("{start}  1451 @abstract"), None);
-        check(&format!("{start}  1451 relative"), None);
-        check(&format!("{start}  1451"), None);
-        check(
-            "Num       RefCount Protocol Flags    Type St Inode Path",
-            None,
-        );
-        check("", None);
-    }
 }

@@ -267,7 +267,7 @@ fn network_check() -> (State, String) {
     match mira_sandbox::probe(&helper) {
         Ok(()) => (
             State::Ok,
-            "enforced: apps, and programs under `mira run --gate`, have no way out but the gate"
+            "enforced: apps, and programs under `mira run --gate`, have no network but the gate"
                 .to_owned(),
         ),
         Err(refusal) => (

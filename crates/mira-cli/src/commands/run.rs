@@ -2,6 +2,7 @@
 
 mod choose;
 mod gate;
+mod held;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -25,6 +26,7 @@ use crate::ui::Ui;
 
 pub(crate) use self::choose::{Chosen, Inherited, delivery, inherited};
 pub(crate) use self::gate::{Gate, GateArgs, Gates};
+pub(crate) use self::held::refuse_held;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -107,16 +109,18 @@ pub(crate) fn run(
     let mut settings = settings(&args.settings)?;
     let vault = session::open(ui, &args.unlock)?;
     let chosen = choose(&vault, &args.choice, args.prefer, &settings, ui)?;
+    for brokered in &args.gate.broker {
+        choose::refuse_absent(&vault, &args.choice, args.prefer, &brokered.name, &chosen)?;
+    }
     drop(vault);
     if chosen.iter().any(Chosen::is_aws) {
         settings.extend(region(&home, &settings)?);
     }
     let program = args.program.first().cloned().unwrap_or_default();
     let shown = program_name(&program);
-    let gate = gates.map(|gates| gates.open(&args.gate, &home, &shown, &chosen, ui));
-    let gate = gate.transpose()?;
 
     let mut needles = mira_redact::NeedleSet::builder();
+    let mut brokered = mira_redact::NeedleSet::builder();
     let mut environment = Environment::inherit(std::env::vars_os());
     for (name, value) in &settings {
         add(&mut environment, name, value)?;
@@ -128,7 +132,11 @@ pub(crate) fn run(
         let Chosen { name, value, .. } = given;
         // EXPOSE: to the redactor, which looks for it in the program's output.
         needles.add(name.as_str(), value.expose());
-        if !args.gate.brokers(given) {
+        if args.gate.brokers(given) {
+            environment.remove(name.as_str().as_ref());
+            // EXPOSE: to the search for it in what the program would get.
+            brokered.add(name.as_str(), value.expose());
+        } else {
             add(
                 &mut environment,
                 name.as_str().as_ref(),
@@ -137,6 +145,18 @@ pub(crate) fn run(
             )?;
         }
     }
+    let brokered = brokered.build();
+    if !brokered.is_empty() {
+        let is_set = |variable: &OsStr| {
+            settings.iter().any(|(name, _)| name == variable)
+                || chosen.iter().any(|chosen| variable == chosen.name.as_str())
+        };
+        refuse_held(&brokered, &environment, &args.program, |variable| {
+            !is_set(variable)
+        })?;
+    }
+    let gate = gates.map(|gates| gates.open(&args.gate, &home, &shown, &chosen, ui));
+    let gate = gate.transpose()?;
     for (name, value) in gate.iter().flat_map(|gate| gate.variables()) {
         add(&mut environment, &name, value.as_encoded_bytes())?;
     }

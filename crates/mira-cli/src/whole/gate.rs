@@ -6,7 +6,7 @@ use mira_gate::{Origin, Rule};
 use mira_host::instances::Layout;
 use mira_host::network::{Broker, CommandNetwork, Network, NetworkError, NetworkMode, Visible};
 use mira_package::manifest::{HostError, HostPattern, Hosts};
-use mira_run::RunRoom;
+use mira_run::{RoomError, RunRoom};
 use mira_sandbox::Helper;
 use mira_secret::{SecretName, SecretValue};
 use mira_vault::home::Home;
@@ -15,6 +15,7 @@ use crate::commands::run::{Chosen, Gate, GateArgs, Gates};
 use crate::error::CommandError;
 use crate::programs::ROOM;
 use crate::ui::Ui;
+use crate::whole::apps::place;
 
 /// Opens gates of programs.
 pub(super) struct Gatekeeper;
@@ -32,16 +33,6 @@ impl Gates for Gatekeeper {
             let chosen = chosen.iter().find(|chosen| chosen.name == *name);
             chosen.map(|chosen| &chosen.value)
         };
-        let names = args.broker.iter().map(|brokered| &brokered.name);
-        let is_there = |name: &&SecretName| chosen.iter().any(|chosen| chosen.is_meant_by(name));
-        let missing: Vec<_> = names.filter(|name| !is_there(name)).collect();
-        if !missing.is_empty() {
-            return Err(CommandError::missing(
-                "not among the secrets of this run:".to_owned(),
-                missing,
-            )
-            .hint("`mira set NAME` saves one; --only, --except and --scope choose among them."));
-        }
         let brokered = chosen.iter().filter(|chosen| args.brokers(chosen));
         let brokered = brokered.map(|chosen| {
             let hosts = args.hosts(chosen).map(named_host);
@@ -55,10 +46,8 @@ impl Gates for Gatekeeper {
                 origin: Origin::CommandLine,
             })
         });
-        let (path, runtime) = (
-            std::env::var_os("PATH"),
-            std::env::var_os("XDG_RUNTIME_DIR"),
-        );
+        let [path, runtime] = ["PATH", "XDG_RUNTIME_DIR"].map(std::env::var_os);
+        let place = place(home)?;
         let network = Network {
             name: program.to_owned(),
             is_command: true,
@@ -67,7 +56,7 @@ impl Gates for Gatekeeper {
             require_enforcement: args.require_enforcement,
             visible: Visible::of_command(
                 runtime.as_deref().map(std::path::Path::new),
-                home.path(),
+                [home.path(), place.folder()],
                 path.as_deref(),
             ),
             brokered: brokered.collect::<Result<_, CommandError>>()?,
@@ -139,7 +128,11 @@ impl Gate for Opened {
     }
 
     fn room(&self) -> Result<Option<RunRoom>, CommandError> {
-        Ok(self.network.room()?)
+        self.network.room().map_err(|error| match &error {
+            RoomError::Stream { instead, .. } => CommandError::usage(error.to_string())
+                .hint(format!("Redirect it: `mira … {instead}` has none.")),
+            _ => CommandError::failed(error.to_string()),
+        })
     }
 
     fn close(self: Box<Self>, ui: &Ui) {

@@ -3,6 +3,7 @@
 mod asked;
 mod clients;
 mod corpus;
+mod left;
 mod quiet;
 mod stage;
 mod street;

@@ -152,6 +152,20 @@ pub enum InstanceError {
         /// The declared name.
         name: SecretName,
     },
+    /// A service would get a brokered value after all.
+    #[error(
+        "service {service:?} of {instance} would get what it is to have a placeholder for: {place} holds the value of {name}"
+    )]
+    Held {
+        /// The instance's name.
+        instance: String,
+        /// The service.
+        service: String,
+        /// What holds it.
+        place: String,
+        /// The secret.
+        name: String,
+    },
     /// It has a value of its own already.
     #[error("{instance} has a {name} of its own")]
     HasOwn {

@@ -46,6 +46,12 @@ impl Layout {
         make(&self.packages_in_memory())
     }
 
+    /// Returns the run-time folder, in which the supervisor is reached too.
+    #[must_use]
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
     /// Returns the folder of unpacked packages.
     #[must_use]
     pub fn packages(&self) -> PathBuf {

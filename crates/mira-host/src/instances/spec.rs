@@ -7,6 +7,7 @@ use std::path::Path;
 use mira_package::manifest::{
     self, Delivery, Manifest, Name, Probe, Reference, SecretSpec, Service, Template,
 };
+use mira_redact::NeedleSet;
 use mira_secret::SecretName;
 use mira_snapshot::Repository;
 use mira_store::{Instance, PortRequest};
@@ -23,7 +24,7 @@ use crate::service::{
 /// What an instance finds around it.
 #[derive(Debug)]
 pub struct Surroundings {
-    /// The user's variables, of which the path, the language and the time zone are taken, and where the user's home is.
+    /// The user's variables, of which the path, the language and the time zone are taken, and where the user's home and run-time folder are.
     pub variables: Vec<(OsString, OsString)>,
     /// The region that the user's AWS credentials are for, where the app says none.
     pub aws_region: Option<String>,
@@ -94,7 +95,8 @@ impl Instances {
             resolve: &resolve,
         };
         let services = manifest.start_order().into_iter();
-        let services = services.map(|service| making.service(service)).collect();
+        let services: Vec<_> = services.map(|service| making.service(service)).collect();
+        refuse_held(instance, &services, &network.brokered, &values)?;
         Ok(InstanceSpec {
             id: instance.id.to_string(),
             name: instance.name.to_string(),
@@ -124,7 +126,8 @@ impl Instances {
         let brokered = secrets.filter(|declared| declared.deliver == Delivery::Brokered);
         let mut visible = Visible::of_instance(
             surroundings.variable("HOME").map(Path::new),
-            self.home.path(),
+            surroundings.variable("XDG_RUNTIME_DIR").map(Path::new),
+            [self.home.path(), self.layout.runtime()],
             surroundings.variable("PATH").map(OsString::as_os_str),
         );
         visible.readable.push(folders.package.clone());
@@ -198,6 +201,43 @@ impl Instances {
         }
         Ok(ports)
     }
+}
+
+/// Refuses variables and words of services that hold a brokered value: settings, and what is taken of the user's variables, are given by the user.
+fn refuse_held(
+    instance: &Instance,
+    services: &[ServiceSpec],
+    brokered: &[Broker],
+    values: &[Value],
+) -> Result<(), InstanceError> {
+    let mut needles = NeedleSet::builder();
+    let is_brokered = |value: &&Value| brokered.iter().any(|broker| broker.name == value.name);
+    for value in values.iter().filter(is_brokered) {
+        // EXPOSE: to the search for it in what the services would get.
+        needles.add(value.name.as_str(), value.value.expose());
+    }
+    let needles = needles.build();
+    if needles.is_empty() {
+        return Ok(());
+    }
+    for service in services {
+        let variables = service.env.iter();
+        let variables =
+            variables.map(|(name, value)| (format!("its variable {}", name.display()), value));
+        let words = service.command.iter();
+        let words = words.map(|word| ("its command".to_owned(), word));
+        for (place, text) in variables.chain(words) {
+            if let Some(name) = needles.held_by(text.as_encoded_bytes()) {
+                return Err(InstanceError::Held {
+                    instance: instance.name.to_string(),
+                    service: service.name.clone(),
+                    place,
+                    name: name.to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns where an instance tells how it fares.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
 use std::time::Duration;
 
 use mira_gate::Refused;
@@ -14,7 +13,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Net, Network, NetworkError, NetworkMode, system};
-use mira_run::{RunRoom, without_signals};
+use mira_run::{RoomError, RunRoom, without_signals};
 
 /// How long the ends of connections may take to be recorded when the command has ended.
 // LIMIT: they take microseconds; a name that is still being looked up is not waited for.
@@ -81,8 +80,8 @@ impl CommandNetwork {
     ///
     /// # Errors
     ///
-    /// The room is gone, or the folder that we are in.
-    pub fn room(&self) -> io::Result<Option<RunRoom>> {
+    /// The room is gone, or the folder that we are in; or one of our standard streams leads out of it.
+    pub fn room(&self) -> Result<Option<RunRoom>, RoomError> {
         self.net.new_entrance()?.map(RunRoom::new).transpose()
     }
 

@@ -34,11 +34,18 @@ const RESOLV_CONF: &str = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n"
 const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n";
 
 impl Visible {
-    /// Returns those of an instance: `home` is the user's, and not there for it, but for the folders of `path`, a search path, that programs are found in.
+    /// Returns those of an instance: `home` is the user's, as is `runtime`, and neither is there for it, but for the folders of `path`, a search path, that
+    /// programs are found in; nor are the folders of Mira's own, its home and the one that its supervisor is reached in.
     #[must_use]
-    pub fn of_instance(home: Option<&Path>, mira: &Path, path: Option<&OsStr>) -> Self {
+    pub fn of_instance(
+        home: Option<&Path>,
+        runtime: Option<&Path>,
+        mira: [&Path; 2],
+        path: Option<&OsStr>,
+    ) -> Self {
         let all = RUNTIME.iter().chain(&SHARED).map(PathBuf::from);
-        let hidden = all.chain(home.map(Path::to_owned)).chain([mira.to_owned()]);
+        let own = home.into_iter().chain(runtime).chain(mira);
+        let hidden = all.chain(own.map(Path::to_owned));
         Self {
             own_devices: true,
             ..Self::hiding(hidden.collect(), path)
@@ -47,11 +54,10 @@ impl Visible {
 
     /// Returns those of a command: the user's own files are there for it, but not Mira's, and no folder for sockets.
     #[must_use]
-    pub fn of_command(runtime: Option<&Path>, mira: &Path, path: Option<&OsStr>) -> Self {
+    pub fn of_command(runtime: Option<&Path>, mira: [&Path; 2], path: Option<&OsStr>) -> Self {
         let all = RUNTIME.iter().map(PathBuf::from);
-        let hidden = all
-            .chain(runtime.map(Path::to_owned))
-            .chain([mira.to_owned()]);
+        let own = runtime.into_iter().chain(mira);
+        let hidden = all.chain(own.map(Path::to_owned));
         Self {
             // They would keep it from the name of its terminal; only root's commands could do harm with the others.
             own_devices: rustix::process::geteuid().is_root(),

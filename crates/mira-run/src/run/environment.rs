@@ -6,7 +6,9 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
+use mira_redact::NeedleSet;
 use zeroize::Zeroizing;
 
 /// The variables of a program about to start. `Debug` prints names only.
@@ -76,12 +78,21 @@ impl Environment {
         self.entries.iter().any(|entry| entry.name() == name)
     }
 
+    /// Returns the variables that hold a value of a set, each with the value's name.
+    #[must_use]
+    pub fn holding(&self, needles: &NeedleSet) -> Vec<(OsString, Arc<str>)> {
+        let entries = self.entries.iter();
+        let held = entries.filter_map(|entry| {
+            let value = needles.held_by(entry.value())?;
+            Some((entry.name().to_owned(), value))
+        });
+        held.collect()
+    }
+
     /// Returns the value of the first variable of that name.
     pub(super) fn value(&self, name: &OsStr) -> Option<&[u8]> {
         let entry = self.entries.iter().find(|entry| entry.name() == name)?;
-        entry
-            .line
-            .get(entry.name_bytes + 1..entry.line.len().saturating_sub(1))
+        Some(entry.value())
     }
 
     /// Returns the entries as `execve` takes them.
@@ -108,6 +119,11 @@ impl Entry {
 
     fn name(&self) -> &OsStr {
         OsStr::from_bytes(self.line.get(..self.name_bytes).unwrap_or_default())
+    }
+
+    fn value(&self) -> &[u8] {
+        let value = self.name_bytes + 1..self.line.len().saturating_sub(1);
+        self.line.get(value).unwrap_or_default()
     }
 }
 
@@ -175,5 +191,33 @@ mod tests {
         let mut environment = Environment::default();
         environment.set(OsStr::new("KEY"), b"sk-1").unwrap();
         assert_eq!(format!("{environment:?}"), r#"{"KEY"}"#);
+    }
+
+    #[test]
+    fn variables_that_hold_a_value_are_found_and_short_values_only_by_themselves() {
+        let mut needles = NeedleSet::builder();
+        needles.add("KEY", b"sk-proj-0123456789");
+        needles.add("PIN", b"4711");
+        needles.add("ONE", b"1");
+        let environment = Environment::inherit(
+            [
+                ("A", "sk-proj-0123456789"),
+                ("B", "https://x:sk-proj-0123456789@host"),
+                ("C", "c2stcHJvai0wMTIzNDU2Nzg5"),
+                ("D", "4711"),
+                ("E", "/tmp/4711"),
+                ("F", "1"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
+        );
+        let held = environment.holding(&needles.build());
+        let held: Vec<_> = held
+            .iter()
+            .map(|(variable, name)| (variable.to_str().unwrap(), &**name))
+            .collect();
+        assert_eq!(
+            held,
+            [("A", "KEY"), ("B", "KEY"), ("C", "KEY"), ("D", "PIN")]
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Starts the program: from our process to its first instruction.
 //!
 //! What it gets is what we got, apart from its variables and output streams: the same signal mask and ignored signals,
-//! working folder, inherited descriptors, limits. Two things are added: its soft limit on core files is 0, because a
+//! working folder, inherited descriptors (in a room: none but the three streams), limits. Two things are added: its soft limit on core files is 0, because a
 //! core would hold its secrets in clear, and on Linux it is killed when we are.
 
 use std::ffi::c_int;
@@ -161,6 +161,10 @@ impl Birth<'_> {
         }
         if !own(stderr) {
             rustix::stdio::dup2_stderr(stderr)?;
+        }
+        if self.room.is_some() {
+            // Here, not at the exec: this process has entered.
+            sys::close_all_but([self.reason.as_raw_fd()]);
         }
         self.watch.undo_in_child();
         self.mask.restore();

@@ -1,11 +1,12 @@
 //! What the processes of a room see of the file system.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mira_sandbox::{Confinement, Room, RoomSpec, Shown, Step, View, mount_proc};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -139,6 +140,97 @@ attempt('own', lambda: unix('own'))
         said,
         "seen ECONNREFUSED\nhidden ENOENT\naway EBUSY\nown done None\n"
     );
+}
+
+/// A program of the host that listens on a unix socket.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    /// Starts it in a folder, and in a network namespace of its own if `apart`; the script binds `s`.
+    fn start(folder: &Path, apart: bool, script: &str) -> Self {
+        let mut words = vec!["python3", "-c"];
+        let script = format!(
+            "import os, socket, sys\ns = socket.socket(socket.AF_UNIX)\n{script}\ns.listen()\nprint(flush=True)\nsys.stdin.read()"
+        );
+        words.push(&script);
+        if apart {
+            // A user namespace as well, for whoever is not root.
+            words.splice(0..0, ["unshare", "-rn"]);
+        }
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "\n", "it is bound");
+        Self(child)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Its input ends, and it does.
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn sockets_are_masked_however_they_came_to_be_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for name in ["apart", "renamed", "relative", "linked"] {
+        fs::create_dir(at.join(name)).unwrap();
+    }
+    let bound = |name: &str| format!("s.bind({:?})", at.join(name));
+    let _daemons = [
+        Daemon::start(Path::new("/"), true, &bound("apart/sock")),
+        Daemon::start(
+            Path::new("/"),
+            false,
+            &format!(
+                "{}; os.rename({:?}, {:?})",
+                bound("renamed/sock.tmp"),
+                at.join("renamed/sock.tmp"),
+                at.join("renamed/sock")
+            ),
+        ),
+        Daemon::start(
+            at,
+            true,
+            "s.bind('relative/sock.tmp'); os.rename('relative/sock.tmp', 'relative/sock')",
+        ),
+        Daemon::start(
+            Path::new("/"),
+            false,
+            &format!(
+                "{}; os.link({:?}, {:?})",
+                bound("linked/first"),
+                at.join("linked/first"),
+                at.join("linked/sock")
+            ),
+        ),
+    ];
+    let script = "
+for name in ['apart', 'renamed', 'relative', 'linked']:
+    attempt(name, lambda: unix(name + '/sock'))
+";
+    let (room, _openings) = room_with(View::default());
+    let said = python(&room, &format!("os.chdir({at:?}){script}"));
+    assert_eq!(
+        said,
+        "apart ECONNREFUSED\nrenamed ECONNREFUSED\nrelative ECONNREFUSED\nlinked ECONNREFUSED\n"
+    );
+    // They are there for whoever is in no room.
+    for name in ["apart", "renamed", "relative", "linked"] {
+        UnixStream::connect(at.join(name).join("sock")).unwrap();
+    }
 }
 
 #[test]

@@ -78,6 +78,39 @@ pub(super) fn choose(
     .hint("--prefer inherited   what the environment has (it is not redacted)"))
 }
 
+/// Refuses to broker a secret that is not among those chosen.
+pub(super) fn refuse_absent(
+    vault: &Vault,
+    choice: &Choice,
+    prefer: Option<Prefer>,
+    name: &SecretName,
+    chosen: &[Chosen],
+) -> Result<(), CommandError> {
+    if chosen.iter().any(|chosen| chosen.is_meant_by(name)) {
+        return Ok(());
+    }
+    let is_meant = |entry: &Entry| {
+        entry.name() == name
+            || entry.kind() == Kind::AwsCredentials && AWS_VARIABLES.contains(&name.as_str())
+    };
+    let inherits = prefer == Some(Prefer::Inherited);
+    if inherits && choice.entries(vault)?.into_iter().any(is_meant) {
+        return Err(CommandError::usage(format!(
+            "{name} is taken from the environment, as --prefer inherited says; only what is saved can be brokered"
+        ))
+        .hint("--prefer vault takes the saved one."));
+    }
+    let mut saved = vault.secrets();
+    if saved.any(|entry| *entry.scope() == choice.scope && is_meant(entry)) {
+        return Err(CommandError::usage(format!(
+            "{name} is to be brokered, and is not among the secrets of this run"
+        ))
+        .hint("--only and --except choose among them."));
+    }
+    let what = format!("not saved in scope {}:", choice.scope);
+    Err(CommandError::missing(what, [name]).hint("`mira set NAME` saves one."))
+}
+
 /// Refuses a variable that another secret or `--with` sets too.
 fn refuse_twice(
     entry: &Entry,

@@ -46,6 +46,7 @@ impl From<InstanceError> for CommandError {
             InstanceError::IsBound { instance, name } => Self::usage(text).hint(format!(
                 "`mira secret rm --instance {instance} {name}` ends that."
             )),
+            InstanceError::Held { .. } => Self::usage(text).hint("Give the setting, or your own variable of that name, another value."),
             InstanceError::Guess(guess) if guess.is_lock() => Self::new(Kind::LockedOut, text),
             InstanceError::Guess(_) => Self::new(Kind::Integrity, text),
             InstanceError::NeedsAgreement { .. } => Self::new(Kind::Integrity, text)

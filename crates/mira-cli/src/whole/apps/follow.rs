@@ -81,14 +81,16 @@ pub(super) async fn follow(
                 for (service, line) in &shown.unseen {
                     ui.say(&format!("{service} said at last: {line}"));
                 }
-                return Err(CommandError::failed(format!(
-                    "{} did not start: {message}",
-                    instance.name
-                ))
-                .hint(format!(
-                    "`mira logs {}` shows what its services said.",
-                    instance.name
-                )));
+                let failed =
+                    CommandError::failed(format!("{} did not start: {message}", instance.name));
+                return Err(match shown.states.is_empty() {
+                    // No service was begun.
+                    true => failed,
+                    false => failed.hint(format!(
+                        "`mira logs {}` shows what its services said.",
+                        instance.name
+                    )),
+                });
             }
             Some(Started::Stopped) => return Ok(Launched::Stopped),
             None if stopping => {

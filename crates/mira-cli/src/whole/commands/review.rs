@@ -16,7 +16,7 @@ use mira_run::{Environment, RunSpec};
 use mira_secret::SecretName;
 use mira_store::Instance;
 
-use crate::commands::run::{add, attend};
+use crate::commands::run::{add, attend, refuse_held};
 use crate::error::{CommandError, Kind};
 use crate::session::UnlockArgs;
 use crate::ui::Ui;
@@ -102,7 +102,6 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         let mut values = values.iter().filter(|value| value.name == *name);
         values.next().map(|value| &value.value)
     };
-    let gate = begin(&network, value, ui)?;
     let mut environment = Environment::inherit(
         std::env::vars_os()
             .filter(|(name, _)| ["PATH", "LANG", "TZ"].iter().any(|one| name == one)),
@@ -117,19 +116,25 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
             value.as_bytes(),
         )?;
     }
-    for (name, value) in gate.variables() {
-        add(&mut environment, &name, value.as_encoded_bytes())?;
-    }
     let mut needles = mira_redact::NeedleSet::builder();
     for value in &values {
-        // EXPOSE: to the redactor, which looks for it in the program's output.
+        // EXPOSE: to the redactor, which looks for it in what the program would get, and in its output.
         needles.add(value.name.as_str(), value.value.expose());
+    }
+    let needles = Arc::new(needles.build());
+    refuse_held(&needles, &environment, &words, |variable| {
+        let mut settings = unpacked.manifest.settings.iter();
+        settings.all(|setting| variable != setting.name.as_str())
+    })?;
+    let gate = begin(&network, value, ui)?;
+    for (name, value) in gate.variables() {
+        add(&mut environment, &name, value.as_encoded_bytes())?;
     }
     let spec = RunSpec {
         program: program(&unpacked)?.into(),
         args: words,
         environment,
-        needles: Arc::new(needles.build()),
+        needles,
         messages: false,
         room: gate.room()?,
     };
@@ -210,9 +215,13 @@ fn network(
 ) -> Result<Network, CommandError> {
     let manifest = &unpacked.manifest;
     let home = apps.instances.home();
-    let (user, path) = (std::env::var_os("HOME"), std::env::var_os("PATH"));
-    let mut visible =
-        Visible::of_instance(user.as_deref().map(Path::new), home.path(), path.as_deref());
+    let [user, runtime, path] = ["HOME", "XDG_RUNTIME_DIR", "PATH"].map(std::env::var_os);
+    let mut visible = Visible::of_instance(
+        user.as_deref().map(Path::new),
+        runtime.as_deref().map(Path::new),
+        [home.path(), apps.instances.layout().runtime()],
+        path.as_deref(),
+    );
     visible.readable.push(unpacked.folder.clone());
     let brokered = manifest.secrets.iter().filter_map(|declared| {
         let value = values.iter().find(|value| value.name == declared.name)?;
