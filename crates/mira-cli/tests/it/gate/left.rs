@@ -57,7 +57,7 @@ fn a_folder_or_a_socket_of_a_network_is_no_stream_of_a_program_behind_a_gate() {
     let home = home();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = || OwnedFd::from(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
-    let run = |streams: &dyn Fn(&mut Command)| -> Output {
+    let run = |streams: &dyn Fn(&mut Command) -> &mut Command| -> Output {
         let mut command = command(&home, MIRA);
         command
             .args(["run", "--gate", "--", "sh", "-c", "echo up; : > started"])
@@ -69,22 +69,22 @@ fn a_folder_or_a_socket_of_a_network_is_no_stream_of_a_program_behind_a_gate() {
     let folder = || File::open(home.mira_home()).unwrap();
     let refused = [
         (
-            run(&|it| drop(it.stdin(folder()))),
+            run(&|it| it.stdin(folder())),
             "standard input is a folder",
             "</dev/null",
         ),
         (
-            run(&|it| drop(it.stdout(folder()))),
+            run(&|it| it.stdout(folder())),
             "standard output is a folder",
             ">/dev/null",
         ),
         (
-            run(&|it| drop(it.stdin(socket()))),
+            run(&|it| it.stdin(socket())),
             "standard input is a socket of a network",
             "</dev/null",
         ),
         (
-            run(&|it| drop(it.stdout(socket()))),
+            run(&|it| it.stdout(socket())),
             "standard output is a socket of a network",
             ">/dev/null",
         ),
@@ -95,14 +95,14 @@ fn a_folder_or_a_socket_of_a_network_is_no_stream_of_a_program_behind_a_gate() {
         assert!(told.contains(what) && told.contains(instead), "{told}");
     }
     // Nobody reads the reason there.
-    assert_eq!(run(&|it| drop(it.stderr(socket()))).status.code(), Some(2));
+    assert_eq!(run(&|it| it.stderr(socket())).status.code(), Some(2));
     assert!(!home.path().join("started").exists());
 
     // What a program such as Node gives those that it starts.
     let (near, far) = UnixStream::pair().unwrap();
     let output = run(&|it| {
-        it.stdin(OwnedFd::from(near.try_clone().unwrap()));
-        it.stderr(OwnedFd::from(far.try_clone().unwrap()));
+        it.stdin(OwnedFd::from(near.try_clone().unwrap()))
+            .stderr(OwnedFd::from(far.try_clone().unwrap()))
     });
     assert_eq!(
         (said(&output).as_str(), output.status.code()),
