@@ -188,7 +188,10 @@ impl Config {
         ];
         for (key, patterns) in lists {
             for (number, pattern) in patterns.iter().enumerate() {
-                if let Err(error) = GitignoreBuilder::new("").add_line(None, pattern) {
+                let mut builder = GitignoreBuilder::new("");
+                // A class without an end would be taken as it stands, and is a slip.
+                builder.allow_unclosed_class(false);
+                if let Err(error) = builder.add_line(None, pattern) {
                     faults.push(format!("{key}[{number}]: it is no pattern: {error}"));
                 }
             }
