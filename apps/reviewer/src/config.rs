@@ -2,6 +2,7 @@
 //!
 //! One definition gives the parser, the checks and the published schema. INVARIANT: an unknown key is a fault, and all faults are told at once.
 
+use ignore::gitignore::GitignoreBuilder;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -12,7 +13,7 @@ use crate::review::finding::Severity;
 
 /// The longest file that is read.
 // LIMIT: all keys with long lists are some KiB.
-const FILE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// How deep its values go.
 // LIMIT: the schema is three levels deep; what follows walks by calling itself.
@@ -179,7 +180,26 @@ impl Config {
         if !faults.is_empty() {
             return Err(faults);
         }
-        serde_json::from_value(value).map_err(|error| vec![error.to_string()])
+        let config: Self =
+            serde_json::from_value(value).map_err(|error| vec![error.to_string()])?;
+        let lists = [
+            ("filter.exclude_patterns", &config.filter.exclude_patterns),
+            ("index.exclude", &config.index.exclude),
+        ];
+        for (key, patterns) in lists {
+            for (number, pattern) in patterns.iter().enumerate() {
+                let mut builder = GitignoreBuilder::new("");
+                // A class without an end would be taken as it stands, and is a slip.
+                builder.allow_unclosed_class(false);
+                if let Err(error) = builder.add_line(None, pattern) {
+                    faults.push(format!("{key}[{number}]: it is no pattern: {error}"));
+                }
+            }
+        }
+        match faults.is_empty() {
+            true => Ok(config),
+            false => Err(faults),
+        }
     }
 }
 
@@ -293,6 +313,16 @@ mod tests {
         assert!(Config::read("a: [").is_err() && Config::read("- 1").is_err());
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
         assert!(Config::read(&deep).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_read_is_a_fault() {
+        let faults =
+            Config::read("filter: {exclude_patterns: ['ok/', '[']}\nindex: {exclude: ['{a']}\n");
+        let faults = faults.unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].starts_with("filter.exclude_patterns[1]: it is no pattern"));
+        assert!(faults[1].starts_with("index.exclude[0]: it is no pattern"));
     }
 
     #[test]

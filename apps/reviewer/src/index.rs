@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::db::{Db, Sql, Value, from_json};
+use crate::output::plain;
 pub(crate) use language::Language;
 pub(crate) use parse::{Parsed, parse};
 pub(crate) use walk::{FILE_BYTES_MAX, files};
@@ -261,14 +262,15 @@ pub(crate) fn lines(users: &[User]) -> String {
     users
         .iter()
         .map(|one| {
-            format!(
-                "{}:{}: {}{} (depth {})\n",
+            let line = format!(
+                "{}:{}: {}{} (depth {})",
                 one.path,
                 one.line,
                 one.name,
                 inside(one),
                 one.depth
-            )
+            );
+            plain(&line) + "\n"
         })
         .collect()
 }

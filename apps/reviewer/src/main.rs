@@ -21,19 +21,21 @@ mod settings;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 use config::Config;
 use db::Db;
 use index::Index;
 use model::ModelError;
-use output::Format;
+use output::{Format, count, plain};
 use review::{Change, ReviewError, Skipped};
-use settings::Env;
+use settings::{Env, SettingError};
 
 /// The largest diff that is read, in bytes.
 // LIMIT: what a model is shown is far less; this is all of a very large change.
@@ -140,6 +142,20 @@ impl Failure {
             text: error.to_string(),
         }
     }
+
+    /// Returns the one of a fault in what a person gave.
+    fn usage(text: String) -> Self {
+        Self { code: 2, text }
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self {
+            code: error.code(),
+            text: error.to_string(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -162,9 +178,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes a line to stderr; where that is closed, nobody wants to know.
+/// Writes a line to stderr; where that is closed, nobody wants to know. Some lines repeat what others wrote.
 fn say(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    drop(writeln!(std::io::stderr(), "{}", plain(line)));
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -194,7 +210,8 @@ async fn run(command: Command) -> Result<String, Failure> {
                 }
                 false => found
                     .iter()
-                    .map(|(name, kind, path, line)| format!("{path}:{line}: {kind} {name}\n"))
+                    .map(|(name, kind, path, line)| format!("{path}:{line}: {kind} {name}"))
+                    .map(|line| plain(&line) + "\n")
                     .collect(),
             })
         }
@@ -220,24 +237,26 @@ async fn run(command: Command) -> Result<String, Failure> {
 async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
     let env = Env(&variable);
     let client = net::client().map_err(Failure::failed)?;
-    let model = settings::model(&env, client.clone()).map_err(|error| Failure {
-        code: 3,
-        text: error.to_string(),
+    let model = settings::model(&env, client.clone()).map_err(|error| {
+        let advice = error.advice(&env);
+        let mut failure = Failure::from(error);
+        failure
+            .text
+            .extend(advice.map(|advice| format!("; {advice}")));
+        failure
     })?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(Failure::failed)?;
     let app = server::App {
         db: rows.open().await?.db,
+        advice: settings::advice(&env, &model),
         model,
         client,
         delivery_token: env.key("MIRA_DELIVERY_TOKEN"),
         github_api: env
             .text("REVIEWER_GITHUB_API_URL")
             .unwrap_or_else(|| "https://api.github.com".to_owned()),
-        limits: budget::Limits::of(&env).map_err(|error| Failure {
-            code: 3,
-            text: error.to_string(),
-        })?,
+        limits: budget::Limits::of(&env)?,
         bot: env
             .text("REVIEWER_BOT_NAME")
             .unwrap_or_else(|| "mira-reviewer".to_owned()),
@@ -293,23 +312,47 @@ async fn index(path: &Path, rows: &Rows) -> Result<String, Failure> {
             "{}\n",
             json!({"files": total, "parsed": parsed, "removed": removed})
         ),
-        false => format!("{total} files, {parsed} parsed, {removed} removed\n"),
+        false => format!(
+            "{}, {parsed} parsed, {removed} removed\n",
+            count(total, "file")
+        ),
     })
 }
 
 /// Reads the configuration of a folder; only one that was named has to be there.
+///
+/// The folder's files may be anybody's: a link would tell what it leads to, and a pipe would be waited for.
 fn configuration(named: Option<&Path>) -> Result<Config, Failure> {
     let path = named.unwrap_or(Path::new(CONFIG));
-    match std::fs::read_to_string(path) {
-        Ok(text) => Config::read(&text).map_err(|faults| Failure {
-            code: 2,
-            text: format!("{}: {}", path.display(), faults.join("; ")),
-        }),
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
+    let irregular = || {
+        let text = "it is a link, or no regular file, and is not read; put the file itself there";
+        Failure::usage(format!("{}: {text}", path.display()))
+    };
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(Config::default())
+            return Ok(Config::default());
         }
-        Err(error) => Err(Failure::failed(format!("{}: {error}", path.display()))),
+        Err(_) if path.is_symlink() => return Err(irregular()),
+        Err(error) => return Err(failed(&error)),
+    };
+    if !file.metadata().map_err(|error| failed(&error))?.is_file() {
+        return Err(irregular());
     }
+    // One byte more than it may have, so that a longer one is told.
+    let mut text = String::new();
+    file.take(config::FILE_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| failed(&error))?;
+    Config::read(&text)
+        .map_err(|faults| Failure::usage(format!("{}: {}", path.display(), faults.join("; "))))
 }
 
 async fn local(diff: &Path, config: Option<&Path>, format: Format) -> Result<String, Failure> {
@@ -324,36 +367,44 @@ async fn local(diff: &Path, config: Option<&Path>, format: Format) -> Result<Str
     };
     read.map_err(|error| Failure::failed(format!("{}: {error}", diff.display())))?;
     if bytes.len() as u64 == DIFF_BYTES_MAX {
-        return Err(Failure {
-            code: 2,
-            text: format!("the diff has {DIFF_BYTES_MAX} bytes or more; review it in parts"),
-        });
+        return Err(Failure::usage(format!(
+            "the diff has {DIFF_BYTES_MAX} bytes or more; review it in parts"
+        )));
     }
     let text = String::from_utf8_lossy(&bytes);
-    let files = diff::parse(&text).map_err(|error| Failure {
-        code: 2,
-        text: error.to_string(),
-    })?;
+    let files = diff::parse(&text).map_err(|error| Failure::usage(error.to_string()))?;
     let skipped = diff::without_lines(&text).into_iter().map(Skipped::bare);
-    let client = net::client().map_err(Failure::failed)?;
-    let model = settings::model(&Env(&variable), client).map_err(|error| Failure {
-        code: 3,
-        text: error.to_string(),
-    })?;
     let change = Change {
         files,
         skipped: skipped.collect(),
         ..Change::default()
     };
+    // What was meant to be a diff would pass as one without findings.
+    match (bytes.is_empty(), change.is_empty()) {
+        (true, _) => say("the diff is empty"),
+        (false, true) => {
+            return Err(Failure::usage(format!(
+                "{}: there is no file of a diff in it; give what `git diff` writes",
+                diff.display()
+            )));
+        }
+        (false, false) => {}
+    }
+    let env = Env(&variable);
+    let client = net::client().map_err(Failure::failed)?;
+    let model = settings::model(&env, client)?;
     let outcome = review::review(&model, &config, change, None)
         .await
-        .map_err(|error| Failure {
-            code: if matches!(error, ReviewError::Model(ModelError::NoKey(_))) {
-                3
-            } else {
-                1
-            },
-            text: error.to_string(),
+        .map_err(|error| {
+            let advice = match error {
+                ReviewError::Model(ModelError::Unreached(_)) => settings::advice(&env, &model),
+                _ => None,
+            };
+            let mut failure = Failure::failed(error);
+            failure
+                .text
+                .extend(advice.map(|advice| format!("; {advice}")));
+            failure
         })?;
     Ok(output::write(&outcome, format))
 }

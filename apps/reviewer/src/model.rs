@@ -9,7 +9,7 @@ mod openai;
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
@@ -57,15 +57,15 @@ pub(crate) struct Answer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ModelError {
-    #[error("no key for the model service: set {0}")]
-    NoKey(&'static str),
     #[error(
         "the model service did not accept the key (status {0}); check it, and its rights to the model {1}"
     )]
     Key(u16, String),
     #[error("the model service refused the request (status {status}): {said}")]
     Refused { status: u16, said: String },
-    #[error("the model service cannot be reached or has trouble ({0}); it is asked again later")]
+    #[error("the model service cannot be reached ({0})")]
+    Unreached(&'static str),
+    #[error("the model service has trouble ({0})")]
     Away(String),
     #[error("the model service answered with what is no answer of its API")]
     Nonsense,
@@ -76,7 +76,11 @@ pub(crate) enum ModelError {
 impl ModelError {
     /// Returns whether it may go better later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Budget(BudgetError::Database(_)))
+        self.is_away() || matches!(self, Self::Budget(BudgetError::Database(_)))
+    }
+
+    fn is_away(&self) -> bool {
+        matches!(self, Self::Unreached(_) | Self::Away(_))
     }
 }
 
@@ -135,7 +139,7 @@ impl Model {
     pub(crate) async fn ask(&self, ask: &Ask, purse: Option<&Purse>) -> Result<Answer, ModelError> {
         let first = self.ask_one(&self.name, ask, purse).await;
         match (&first, &self.fallback) {
-            (Err(ModelError::Away(_)), Some(fallback)) => {
+            (Err(error), Some(fallback)) if error.is_away() => {
                 let purse = purse.map(Purse::of_the_fallback);
                 self.ask_one(fallback, ask, purse.as_ref()).await
             }
@@ -235,7 +239,7 @@ impl Model {
             ),
         }
         .ok_or(fail(ModelError::Nonsense))?;
-        let away = |error: reqwest::Error| fail(ModelError::Away(in_words(&error)));
+        let away = |error: reqwest::Error| fail(in_words(&error));
         let mut request = self.client.post(prepared.url).timeout(self.timeout);
         for (name, value) in &prepared.headers {
             // EXPOSE: to the model's service, whose key it is.
@@ -243,6 +247,9 @@ impl Model {
         }
         let mut response = request.body(prepared.body).send().await.map_err(away)?;
         let status = response.status();
+        if is_refused_on_the_way(response.headers()) {
+            return Err(fail(ModelError::Unreached("refused on the way")));
+        }
         let wait = response.headers().get(RETRY_AFTER);
         let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
         let wait = wait.map(Duration::from_secs);
@@ -294,16 +301,21 @@ fn refusal(status: StatusCode, model: &str, body: &Value) -> ModelError {
     }
 }
 
+/// Returns whether Mira answered in the place of the service, because nobody allowed it to be called.
+fn is_refused_on_the_way(headers: &HeaderMap) -> bool {
+    let why = headers.get("x-mira-denied").map(HeaderValue::as_bytes);
+    matches!(why, Some(b"not-listed" | b"rule" | b"address"))
+}
+
 /// Says what went wrong on the way, without the address, which may hold a password of a proxy.
-fn in_words(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "it took too long"
-    } else if error.is_connect() {
-        "no connection"
+fn in_words(error: &reqwest::Error) -> ModelError {
+    if error.is_connect() {
+        ModelError::Unreached("no connection")
+    } else if error.is_timeout() {
+        ModelError::Away("it took too long".to_owned())
     } else {
-        "the connection broke off"
-    };
-    what.to_owned()
+        ModelError::Away("the connection broke off".to_owned())
+    }
 }
 
 /// Returns the JSON object that a text is, or has in a block of code.

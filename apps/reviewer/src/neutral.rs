@@ -142,8 +142,8 @@ impl Rules {
     }
 }
 
-/// Characters that change how text reads without being seen.
-fn is_hidden(char: char) -> bool {
+/// Returns whether a character changes how text reads without being seen, or is obeyed rather than seen.
+pub(crate) fn is_hidden(char: char) -> bool {
     matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
         || (char.is_control() && !matches!(char, '\n' | '\t'))
 }

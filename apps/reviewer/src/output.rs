@@ -1,7 +1,10 @@
 //! The findings of a local diff as text, JSON or SARIF 2.1.0 (OASIS, `sarif-schema-2.1.0.json`).
+//!
+//! INVARIANT: what a diff, a model or a repository wrote is printed for people by [`plain`] alone.
 
 use serde_json::{Value, json};
 
+use crate::neutral::is_hidden;
 use crate::review::Outcome;
 use crate::review::finding::{Finding, Severity};
 
@@ -28,17 +31,13 @@ pub(crate) fn write(outcome: &Outcome, format: Format) -> String {
 fn text(outcome: &Outcome) -> String {
     let mut out = String::new();
     for finding in &outcome.filtered.kept {
-        let Finding {
-            path,
-            line,
-            title,
-            category,
-            ..
-        } = finding;
         out.push_str(&format!(
-            "{path}:{line}: {} ({category}): {}\n",
+            "{}:{}: {} ({}): {}\n",
+            plain(&finding.path),
+            finding.line,
             finding.severity.word(),
-            plain(title)
+            plain(&finding.category),
+            plain(&finding.title)
         ));
         for line in finding
             .body
@@ -50,12 +49,19 @@ fn text(outcome: &Outcome) -> String {
     }
     let filtered = &outcome.filtered;
     out.push_str(&format!(
-        "{} findings in {} files, {} left out; confidence {} of 5\n",
-        filtered.kept.len(),
-        outcome.reviewed.len(),
+        "{} in {}, {} left out; confidence {} of 5\n",
+        count(filtered.kept.len(), "finding"),
+        count(outcome.reviewed.len(), "file"),
         filtered.dropped.len(),
         filtered.confidence
     ));
+    for (why, title) in &filtered.dropped {
+        let title = match title.is_empty() {
+            true => "an entry of the answer".to_owned(),
+            false => plain(title),
+        };
+        out.push_str(&format!("left out: {title} ({})\n", why.reason()));
+    }
     for skipped in &outcome.skipped {
         out.push_str(&format!(
             "not looked at: {} ({})\n",
@@ -66,11 +72,15 @@ fn text(outcome: &Outcome) -> String {
     out
 }
 
-/// Returns text without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|char| !char.is_control() || *char == '\t')
-        .collect()
+/// Returns text in one line, without what a terminal would obey and what nobody sees.
+pub(crate) fn plain(text: &str) -> String {
+    let is_seen = |char: &char| !is_hidden(*char) && *char != '\n';
+    text.chars().filter(is_seen).collect()
+}
+
+/// Returns a count with its noun: `1 finding`, `2 findings`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn as_json(outcome: &Outcome) -> Value {

@@ -37,6 +37,13 @@ pub(crate) struct Change {
     pub(crate) rejected: BTreeSet<String>,
 }
 
+impl Change {
+    /// Returns whether it has no file at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.skipped.is_empty()
+    }
+}
+
 /// A file that was not looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Skipped {
@@ -186,11 +193,10 @@ fn chosen(
     (kept, skipped)
 }
 
-/// Makes a matcher of patterns; one that is none matches nothing.
+/// Makes a matcher of patterns. Those of a configuration can all be read, or it would be faulty.
 pub(crate) fn patterns(patterns: &[String]) -> Gitignore {
     let mut builder = GitignoreBuilder::new("");
     for pattern in patterns {
-        // A pattern that cannot be read leaves nothing out.
         drop(builder.add_line(None, pattern));
     }
     builder.build().unwrap_or_else(|_| Gitignore::empty())

@@ -28,7 +28,7 @@ use serde_json::Value;
 use crate::budget::Limits;
 use crate::db::Db;
 use crate::github::{GitHub, GitHubError, Memory};
-use crate::model::Model;
+use crate::model::{Model, ModelError};
 use crate::review::ReviewError;
 use crate::secret::Key;
 use change::Scope;
@@ -55,6 +55,8 @@ pub(crate) struct App {
     /// The name that people call it by.
     pub(crate) bot: String,
     pub(crate) memory: Arc<Memory>,
+    /// What lets the model service be called, for the log.
+    pub(crate) advice: Option<String>,
     /// Which server this is, for leases.
     pub(crate) id: String,
     pub(crate) turns: Turns,
@@ -155,12 +157,20 @@ async fn events(
     };
     let wanted = wanted(kind, &event, by);
     let tokens = tokens(header("x-mira-github-tokens").unwrap_or_default());
+    let name = about.as_ref().map_or("-", |about| about.name.as_str());
     match take(&app, about.as_ref(), (&github, &tokens), wanted, by).await {
         Ok(said) => (StatusCode::OK, format!("{said}\n")),
-        Err(error) if error.may_pass() => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(error) if error.may_pass() => {
+            // Comments are no place for it: who reads them need not run this.
+            if let EventError::Review(ReviewError::Model(ModelError::Unreached(_))) = &error {
+                let advice = app.advice.iter().map(|advice| format!("; {advice}"));
+                let advice: String = advice.collect();
+                crate::say(&format!("{kind} of {name} waits: {error}{advice}"));
+            }
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))
+        }
         // It would fail each time, and is not to come again.
         Err(error) => {
-            let name = about.as_ref().map_or("-", |about| about.name.as_str());
             crate::say(&format!("{kind} of {name} failed: {error}"));
             (StatusCode::OK, format!("failed: {error}\n"))
         }

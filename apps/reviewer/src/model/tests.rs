@@ -58,6 +58,21 @@ async fn a_service_that_is_away_is_asked_again_and_then_the_fallback_model() {
     assert_eq!(models, ["large", "large", "small"]);
 }
 
+#[test]
+fn what_mira_refuses_on_the_way_is_no_answer_of_the_service() {
+    let check = |why: &'static str, expect: bool| {
+        let headers = HeaderMap::from_iter([(
+            reqwest::header::HeaderName::from_static("x-mira-denied"),
+            HeaderValue::from_static(why),
+        )]);
+        assert_eq!(is_refused_on_the_way(&headers), expect, "{why}");
+    };
+    check("not-listed", true);
+    check("address", true);
+    check("signature", false);
+    assert!(!is_refused_on_the_way(&HeaderMap::new()));
+}
+
 #[tokio::test]
 async fn a_refusal_is_told_at_once_and_holds_no_key() {
     let server = ModelServer::start_with(Some("other"), |_| Reply::text("x"));

@@ -132,11 +132,10 @@ impl Work<'_> {
             }
         };
         self.advance(pass, state, &text).await?;
-        let word = match state {
-            State::Failed => "failed",
-            _ => "waiting",
+        let text = match state {
+            State::Failed => format!("The review failed: {text}"),
+            _ => format!("The review is waiting: {text}; it is tried again later"),
         };
-        let text = format!("The review is {word}: {text}");
         // The error itself is what counts, also where this cannot be told.
         drop(self.tell(known, &text).await);
         if state == State::Failed {

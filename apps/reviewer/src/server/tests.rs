@@ -73,6 +73,7 @@ async fn world(said: &'static str) -> World {
         bot: "mira-test".to_owned(),
         memory: Arc::default(),
         turns: Turns::default(),
+        advice: None,
         id: "one".to_owned(),
     });
     World {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::pull::Draft;
 use crate::neutral::Rules;
+use crate::output::count;
 use crate::review::finding::Finding;
 
 /// How many findings that were left out, and files that were not looked at, are listed.
@@ -40,8 +41,8 @@ pub(super) fn inline(rules: &Rules, finding: &Finding) -> Value {
 pub(super) fn counts(draft: &Draft) -> String {
     let filtered = &draft.outcome.filtered;
     let mut out = format!(
-        "Computed: {} findings. Kept: {}.",
-        draft.computed(),
+        "Computed: {}. Kept: {}.",
+        count(draft.computed(), "finding"),
         filtered.kept.len()
     );
     if !draft.lost.is_empty() {

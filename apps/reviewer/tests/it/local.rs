@@ -58,7 +58,11 @@ fn a_local_diff_is_reviewed_as_text_json_and_sarif() {
         "{text}"
     );
     assert!(
-        text.contains("1 findings in 1 files, 2 left out; confidence 4 of 5"),
+        text.ends_with(
+            "1 finding in 1 file, 2 left out; confidence 4 of 5\n\
+             left out: no (not on a line of the diff)\n\
+             left out: an entry of the answer (not readable)\n"
+        ),
         "{text}"
     );
 
@@ -78,12 +82,54 @@ fn a_local_diff_is_reviewed_as_text_json_and_sarif() {
 }
 
 #[test]
+fn no_text_of_the_diff_the_model_or_the_configuration_speaks_to_the_terminal() {
+    let server = ModelServer::start_with(None, |_| {
+        let finding = |path: &str| {
+            json!({"path": path, "line": 1, "quote": "x()", "severity": "blocker", "category": "bug\r\u{1b}[2K0 findings in 9 files",
+                "title": "a\u{9b}31mb", "body": "c\u{202e}d\u{7}", "suggestion": "e\u{1b}]0;f", "confidence": 1})
+        };
+        let findings = [finding("x\u{1b}[31m.py"), finding("no\u{1b}[31m.py")];
+        Reply::tool_call(
+            "report_review",
+            &json!({"summary": "", "confidence": 5, "findings": findings}),
+        )
+    });
+    let diff = "diff --git \"a/x\\033[31m.py\" \"b/x\\033[31m.py\"\n--- /dev/null\n+++ \"b/x\\033[31m.py\"\n@@ -0,0 +1 @@\n+x()\n\
+                diff --git \"a/y\\033[2J\" \"b/y\\033[2J\"\nold mode 100644\nnew mode 100755\n";
+    let is_obeyed = |char: char| char.is_control() && char != '\n' || char == '\u{202e}';
+    let output = review(&server, diff, "text");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains(is_obeyed), "{text:?}");
+    let first = "x[31m.py:1: blocker (bug[2K0 findings in 9 files): a31mb\n    cd\n    e]0;f\n";
+    assert!(text.starts_with(first), "{text:?}");
+    assert!(text.contains("not looked at: y[2J ("), "{text:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = "\"a\\e[2J\": 1\n";
+    std::fs::write(folder.path().join(".mira.yaml"), config).unwrap();
+    let faulty = run(&server, folder.path(), &["review", "--diff", "-"], diff);
+    fails(&faulty, 2, "a[2J: there is no such key");
+    server.script(Reply::error(400, "x", "\u{1b}[2Jall is well"));
+    let refused = review(&server, diff, "text");
+    fails(&refused, 1, "[2Jall is well");
+    for output in [faulty, refused] {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains(is_obeyed), "{said:?}");
+    }
+}
+
+#[test]
 fn what_is_no_diff_is_wrong_usage_and_no_key_is_told_by_name() {
     let server = ModelServer::start();
     assert_eq!(
         review(&server, "@@ -1 +1 @@\n+a\n", "text").status.code(),
         Some(2)
     );
+    for text in ["this is not a diff\n", "\u{1}\u{0}\u{fffd}x", "\n"] {
+        for format in ["text", "json"] {
+            fails(&review(&server, text, format), 2, "no file of a diff");
+        }
+    }
     assert!(server.requests().is_empty());
     let output = Command::new(env!("CARGO_BIN_EXE_reviewer"))
         .args(["review", "--diff", "/dev/null"])
@@ -202,6 +248,7 @@ fn an_empty_diff_is_nothing_to_review_and_no_failure() {
         text,
         "0 findings in 0 files, 0 left out; confidence 5 of 5\n"
     );
+    assert_eq!(output.stderr, b"the diff is empty\n");
     assert!(server.requests().is_empty());
 }
 
@@ -209,9 +256,75 @@ fn an_empty_diff_is_nothing_to_review_and_no_failure() {
 fn a_service_that_is_away_or_answers_no_review_is_a_failure_that_says_so() {
     let server = ModelServer::start();
     server.script(Reply::trouble());
-    fails(&review(&server, DIFF, "json"), 1, "asked again later");
+    let away = review(&server, DIFF, "json");
+    fails(&away, 1, "has trouble (status 5");
+    let said = String::from_utf8(away.stderr).unwrap();
+    assert!(!said.contains("again"), "nothing comes again: {said}");
     server.script(Reply::text("I would rather not."));
     fails(&review(&server, DIFF, "json"), 1, "no review");
     server.script(Reply::bad_key());
     fails(&review(&server, DIFF, "json"), 1, "did not accept the key");
+}
+
+#[test]
+fn a_configuration_that_is_a_link_or_a_pipe_is_neither_followed_nor_waited_for() {
+    let server = ModelServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let secret = path.join("secret");
+    std::fs::write(&secret, "API_KEY_OF_SOMEBODY: 1\n").unwrap();
+    let config = path.join(".mira.yaml");
+    let pipe = path.join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let check = |args: &[&str]| {
+        let output = run(
+            &server,
+            path,
+            &[&["review", "--diff", "-"], args].concat(),
+            DIFF,
+        );
+        fails(&output, 2, "is a link, or no regular file");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("SOMEBODY"));
+    };
+    std::os::unix::fs::symlink(&secret, &config).unwrap();
+    check(&[]);
+    check(&["--config", ".mira.yaml"]);
+    std::fs::remove_file(&config).unwrap();
+    std::fs::rename(&pipe, &config).unwrap();
+    check(&[]);
+    std::fs::remove_file(&config).unwrap();
+    std::fs::create_dir(&config).unwrap();
+    check(&[]);
+    std::fs::remove_dir(&config).unwrap();
+    std::fs::write(&config, "filter: {exclude_patterns: ['[']}\n").unwrap();
+    let faulty = run(&server, path, &["review", "--diff", "-"], DIFF);
+    fails(&faulty, 2, "filter.exclude_patterns[0]: it is no pattern");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_service_that_cannot_be_reached_is_told_with_what_lets_it_be_called_under_mira() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.diff"), DIFF).unwrap();
+    let review = |more: &[(&str, &str)]| {
+        Command::new(env!("CARGO_BIN_EXE_reviewer"))
+            .args(["review", "--diff", "c.diff"])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("REVIEWER_MODEL_BASE_URL", format!("http://{address}/v1"))
+            .env("REVIEWER_MODEL_RETRIES", "0")
+            .envs(more.iter().copied())
+            .output()
+            .unwrap()
+    };
+    let plain = review(&[]);
+    fails(&plain, 1, "cannot be reached (no connection)\n");
+    let command = format!("`mira net allow a1 {address}`");
+    fails(&review(&[("MIRA_INSTANCE", "a1")]), 1, &command);
+    let word = review(&[("REVIEWER_MODEL_API", "antropic")]);
+    fails(&word, 2, "openai, anthropic and bedrock");
 }

@@ -364,15 +364,28 @@ fn a_share_of_the_budget_is_a_line_of_the_log_once() {
 }
 
 #[test]
-fn a_limit_that_is_no_number_or_has_no_price_stops_the_start() {
+fn a_setting_that_cannot_be_taken_or_a_limit_without_a_price_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, value, expect) in [
+    for (name, value, code, expect) in [
         (
             "REVIEWER_MONTH_TOKENS",
             "many",
+            2,
             "REVIEWER_MONTH_TOKENS is no number",
         ),
-        ("REVIEWER_PULL_COST", "2", "set REVIEWER_PRICE_INPUT"),
+        ("REVIEWER_PULL_COST", "2", 3, "set REVIEWER_PRICE_INPUT"),
+        (
+            "REVIEWER_MODEL_API",
+            "antropic",
+            2,
+            "openai, anthropic and bedrock",
+        ),
+        (
+            "REVIEWER_MODEL_RETRIES",
+            "-1",
+            2,
+            "REVIEWER_MODEL_RETRIES is no number",
+        ),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_reviewer"))
             .args(["serve", "--port", "0"])
@@ -383,7 +396,57 @@ fn a_limit_that_is_no_number_or_has_no_price_stops_the_start() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(expect) && !said.contains("canary"), "{said}");
     }
+}
+
+#[test]
+fn without_a_key_the_log_says_how_mira_takes_one() {
+    let start = |more: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_reviewer"))
+            .args(["serve", "--port", "0"])
+            .env_clear()
+            .envs(more.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let plain = start(&[]);
+    assert!(plain.ends_with("set OPENROUTER_API_KEY\n"), "{plain}");
+    let said = start(&[("MIRA_INSTANCE", "a1"), ("REVIEWER_MODEL_API", "anthropic")]);
+    let command = "`mira secret set --instance a1 ANTHROPIC_API_KEY`";
+    assert!(said.contains(command), "{said}");
+}
+
+#[test]
+fn a_model_that_cannot_be_reached_is_for_the_log_and_how_to_allow_it_is_in_no_comment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.db");
+    let world = World::new();
+    let model = ModelServer::start();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let base = format!("http://{address}/v1");
+    let more = [
+        ("REVIEWER_MODEL_BASE_URL", base.as_str()),
+        ("MIRA_INSTANCE", "a1"),
+    ];
+    let server = Reviewer::start(&model, path.to_str().unwrap(), &more);
+    assert_eq!(status(server.opened(&world)), 503);
+    let comments = world.repo.comments(world.pull);
+    let body = comments[0]["body"].as_str().unwrap();
+    let waits = "The review is waiting: the model service cannot be reached (no connection); it is tried again later";
+    assert!(body.contains(waits), "{body}");
+    assert!(
+        !body.contains("mira net") && !body.contains(&address.to_string()),
+        "{body}"
+    );
+    let said = server.kill();
+    let line = format!(
+        "pull_request of octo-org/app waits: the model service cannot be reached (no connection); `mira net allow a1 {address}`"
+    );
+    assert!(said.contains(&line), "{said}");
 }

@@ -86,6 +86,8 @@ fn named_host(text: &str) -> Result<HostPattern, CommandError> {
 /// The gate of a program, and the placeholders that the program has.
 struct Opened {
     network: CommandNetwork,
+    /// What lets a host be called.
+    remedy: String,
     placeholders: Vec<(OsString, OsString)>,
 }
 
@@ -106,6 +108,10 @@ pub(super) fn begin<'a>(
     }
     Ok(Box::new(Opened {
         network: opened,
+        remedy: match network.is_command {
+            true => "--allow HOST".to_owned(),
+            false => format!("`mira net allow {} HOST`", network.name),
+        },
         placeholders,
     }))
 }
@@ -136,7 +142,10 @@ impl Gate for Opened {
     }
 
     fn close(self: Box<Self>, ui: &Ui) {
-        let refused = self.network.close();
+        let Self {
+            network, remedy, ..
+        } = *self;
+        let refused = network.close();
         if refused.is_empty() {
             return;
         }
@@ -145,8 +154,9 @@ impl Gate for Opened {
             .map(|(host, port, times)| format!("{host}:{port} ({times})"));
         let hosts: Vec<String> = hosts.collect();
         ui.say(&format!(
-            "refused, with how often: {}; --allow HOST lets it call one, `mira net log` has every try",
-            hosts.join(", ")
+            "refused, with how often: {}; {} lets it call one, `mira net log` has every try",
+            hosts.join(", "),
+            remedy
         ));
     }
 }

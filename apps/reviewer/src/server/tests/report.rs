@@ -53,6 +53,26 @@ async fn the_report_is_for_the_deliverer_alone() {
 }
 
 #[tokio::test]
+async fn the_manifest_names_the_report_that_the_program_answers_with() {
+    let manifest = include_str!("../../../mira.yaml");
+    let named = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("report: web"));
+    let named = named.expect("the manifest names a report of the service");
+    let world = world("Fine.").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}{named}", listener.local_addr().unwrap());
+    let served = axum::serve(listener, routes(Arc::clone(&world.app)));
+    let asked = world.app.client.get(url).bearer_auth("delivery-token-1");
+    let answer = tokio::select! {
+        ended = served => panic!("{ended:?}"),
+        answer = async { asked.send().await.unwrap().text().await.unwrap() } => answer,
+    };
+    let report: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(report["panels"][0]["id"], "repositories", "{answer}");
+}
+
+#[tokio::test]
 async fn each_pass_is_reported_with_what_it_cost_and_nothing_of_what_it_said() {
     let mut world = world("Fine.").await;
     world.app().limits.price = crate::budget::Price {

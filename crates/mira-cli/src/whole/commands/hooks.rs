@@ -175,14 +175,11 @@ async fn show(shared: &Shared, id: &str, ui: &Ui) -> Result<(), CommandError> {
         event.installation.map(|id| id.to_string()),
     ));
     for delivery in events.iter().filter_map(|event| event.delivery.as_ref()) {
-        let mut told = format!(
-            "{}, {}",
-            delivery.state,
-            match delivery.attempts {
-                1 => "1 try".to_owned(),
-                attempts => format!("{attempts} tries"),
-            }
-        );
+        let tries = match delivery.attempts {
+            1 => "1 try".to_owned(),
+            tries => format!("{tries} tries"),
+        };
+        let mut told = format!("{}, {tries}", delivery.state);
         if let Some(answer) = &delivery.answer {
             told.push_str(&format!(", last answer: {answer}"));
         }

@@ -1,7 +1,8 @@
 //! `mira review`: a diff from here, reviewed by the reviewer that is opened here: its program, its settings and its key, in a room as that of its
 //! services. Whether it runs meanwhile makes no difference.
 //!
-//! INVARIANT: the program has placeholders of secrets alone; of the person's files it sees the diff and the repository's `.mira.yaml`.
+//! INVARIANT: the program has placeholders of secrets alone, but for the key of a service at an address of the person's own, which its service holds
+//! as well; of the person's files it sees the diff and the repository's `.mira.yaml`, if that is a file and no link.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,10 +12,13 @@ use clap::ValueEnum;
 use mira_host::instances::{Instances, KeyWanted, Layout, Unpacked};
 use mira_host::network::{Broker, Network, Visible};
 use mira_host::service::Value;
-use mira_package::manifest::Delivery;
+use mira_package::manifest;
+use mira_run::lease::Delivery;
 use mira_run::{Environment, RunSpec};
 use mira_secret::SecretName;
 use mira_store::Instance;
+use mira_vault::AWS_REGION_VARIABLES;
+use mira_vault::settings::Settings;
 
 use crate::commands::run::{add, attend, refuse_held};
 use crate::error::{CommandError, Kind};
@@ -26,6 +30,9 @@ use crate::whole::packaging::cannot;
 
 /// The app that is looked for where no instance is named.
 const REVIEWER: &str = "org.mira.reviewer";
+
+/// The secret that the reviewer itself holds: it is for a model service whose host is the person's to choose.
+const HELD: &str = "REVIEWER_MODEL_API_KEY";
 
 /// Where a repository says what is looked at.
 const CONFIG: &str = ".mira.yaml";
@@ -90,7 +97,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         words.push(diff.clone().into());
         network.visible.readable.push(diff);
     }
-    if let Ok(config) = Path::new(CONFIG).canonicalize() {
+    if let Some(config) = configuration()? {
         words.extend(["--config".into(), config.clone().into()]);
         network.visible.readable.push(config);
     }
@@ -106,10 +113,21 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         std::env::vars_os()
             .filter(|(name, _)| ["PATH", "LANG", "TZ"].iter().any(|one| name == one)),
     );
+    add(
+        &mut environment,
+        "MIRA_INSTANCE".as_ref(),
+        instance.name.as_str().as_bytes(),
+    )?;
     let kept = apps.wait(apps.instances.store().settings(&instance.id))?;
+    let region = Settings::read(&home)?.aws_region;
     for setting in &unpacked.manifest.settings {
         let own = kept.iter().find(|own| own.name == setting.name);
         let value = own.map_or(&setting.default, |own| &own.value);
+        let names_region = AWS_REGION_VARIABLES.contains(&setting.name.as_str());
+        let value = match &region {
+            Some(region) if names_region && value.is_empty() => region.as_str(),
+            _ => value,
+        };
         add(
             &mut environment,
             setting.name.as_str().as_ref(),
@@ -130,6 +148,21 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     for (name, value) in gate.variables() {
         add(&mut environment, &name, value.as_encoded_bytes())?;
     }
+    let mut deliveries = Vec::new();
+    for held in values.iter().filter(|value| value.name.as_str() == HELD) {
+        add(
+            &mut environment,
+            HELD.as_ref(),
+            // EXPOSE: to the program's environment: this is the delivery, as to its service.
+            held.value.expose(),
+        )?;
+        deliveries.extend(held.origin.as_ref().map(|origin| Delivery {
+            secret_id: origin.secret_id.clone(),
+            scope: origin.scope.clone(),
+            name: held.name.clone(),
+            version: origin.version,
+        }));
+    }
     let spec = RunSpec {
         program: program(&unpacked)?.into(),
         args: words,
@@ -138,8 +171,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         messages: false,
         room: gate.room()?,
     };
-    // It holds no secret, so nothing is recorded of it.
-    let ended = attend(spec, instance.name.as_str(), Vec::new(), &home, ui);
+    let ended = attend(spec, instance.name.as_str(), deliveries, &home, ui);
     gate.close(ui);
     if matches!(&ended, Ok(code) if *code == Kind::Missing.exit_code()) {
         ui.say(&format!(
@@ -171,7 +203,23 @@ fn reviewer(apps: &Apps, named: Option<&str>) -> Result<Instance, CommandError> 
     }
 }
 
-/// Returns the values that the gate puts into requests.
+/// Returns the repository's configuration, if it has one: a link would show what it leads to, and a pipe would be waited for.
+fn configuration() -> Result<Option<PathBuf>, CommandError> {
+    let unread = |error: &std::io::Error| cannot("read", Path::new(CONFIG), error);
+    match Path::new(CONFIG).symlink_metadata() {
+        Ok(found) if found.is_file() => {
+            let folder = Path::new(".").canonicalize();
+            Ok(Some(folder.map_err(|error| unread(&error))?.join(CONFIG)))
+        }
+        Ok(_) => Err(CommandError::usage(format!(
+            "{CONFIG} is a link, or no regular file, and is not read; put the file itself there"
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unread(&error)),
+    }
+}
+
+/// Returns the values that the gate puts into requests, and the one that the program holds.
 fn values(
     apps: &Apps,
     ui: &Ui,
@@ -179,7 +227,7 @@ fn values(
     unpacked: &Unpacked,
     args: &Args,
 ) -> Result<Vec<Value>, CommandError> {
-    let manifest = &unpacked.manifest;
+    let app = &unpacked.manifest;
     let sealed = match &unpacked.sealed {
         Some(sealed) => {
             let mut ask = |wanted: KeyWanted| args.key.ask(ui, wanted);
@@ -187,21 +235,26 @@ fn values(
         }
         None => Vec::new(),
     };
-    let vault = match Instances::needs_vault(manifest) {
+    let vault = match Instances::needs_vault(app) {
         true => apps.vault(ui, &args.unlock)?,
         false => None,
     };
     let names: Vec<SecretName> = sealed.iter().map(|(name, _)| name.clone()).collect();
     let resolved = apps
         .instances
-        .resolve(instance, manifest, vault.as_ref(), &names);
+        .resolve(instance, app, vault.as_ref(), &names);
     let resolution = apps.wait(resolved)?;
     let mut values = apps
         .instances
         .values(instance, &resolution, vault.as_ref(), sealed)?;
     values.retain(|value| {
-        let mut declared = manifest.secrets.iter();
-        declared.any(|one| one.name == value.name && one.deliver == Delivery::Brokered)
+        let mut declared = app.secrets.iter();
+        let declared = declared.find(|one| one.name == value.name);
+        declared.is_some_and(|one| match one.deliver {
+            manifest::Delivery::Brokered => true,
+            manifest::Delivery::Env => one.name.as_str() == HELD,
+            manifest::Delivery::File => false,
+        })
     });
     Ok(values)
 }
@@ -213,7 +266,7 @@ fn network(
     unpacked: &Unpacked,
     values: &[Value],
 ) -> Result<Network, CommandError> {
-    let manifest = &unpacked.manifest;
+    let app = &unpacked.manifest;
     let home = apps.instances.home();
     let [user, runtime, path] = ["HOME", "XDG_RUNTIME_DIR", "PATH"].map(std::env::var_os);
     let mut visible = Visible::of_instance(
@@ -223,7 +276,9 @@ fn network(
         path.as_deref(),
     );
     visible.readable.push(unpacked.folder.clone());
-    let brokered = manifest.secrets.iter().filter_map(|declared| {
+    let brokered = app.secrets.iter();
+    let brokered = brokered.filter(|declared| declared.deliver == manifest::Delivery::Brokered);
+    let brokered = brokered.filter_map(|declared| {
         let value = values.iter().find(|value| value.name == declared.name)?;
         let (hosts, query) = (declared.hosts.clone(), declared.query.clone());
         Some(Broker::new(&declared.name, &value.value, hosts, query))
@@ -231,7 +286,7 @@ fn network(
     Ok(Network {
         name: instance.name.to_string(),
         is_command: false,
-        rules: apps.wait(apps.instances.policy_rules(instance, manifest))?,
+        rules: apps.wait(apps.instances.policy_rules(instance, app))?,
         brokered: brokered.collect(),
         has_tokens: false,
         record: Layout::net_of_runs(home.path()),

@@ -22,6 +22,13 @@ const GITHUB: (&str, &str) = ("api.github.test", "93.184.216.34");
 const MODEL: (&str, &str) = ("api.openai.com", "93.184.216.35");
 const DATABASE: (&str, &str) = ("db.test", "93.184.216.36");
 
+/// A service of the person's own, and where it listens.
+pub(crate) const OWN: (&str, &str) = ("models.test", "93.184.216.37");
+
+/// Bedrock.
+pub(crate) const BEDROCK: (&str, &str) =
+    ("bedrock-runtime.eu-west-1.amazonaws.com", "93.184.216.38");
+
 /// The secret that webhooks are signed with.
 pub(crate) const WEBHOOK: &str = "canary-webhook-0123456789abcdef-0123456789";
 
@@ -55,7 +62,7 @@ pub(crate) fn report() -> Reply {
 impl Town {
     /// Makes them.
     pub(crate) fn new() -> Self {
-        let world = World::new(&[GITHUB, MODEL, DATABASE]);
+        let world = World::new(&[GITHUB, MODEL, DATABASE, OWN, BEDROCK]);
         let listen = |(name, address): (&str, &str)| {
             let listener = world.listen(&format!("{address}:443"));
             (listener, Some(world.ca().server(&[name])))
