@@ -183,7 +183,7 @@ fn a_browser_saves_a_secret_follows_a_log_and_removes_the_secret_after_asking() 
     browser.type_into("input[name=name]", "OPENAI_API_KEY");
     browser.type_into("textarea[name=value]", VALUE);
     browser.click("main form button");
-    until_there(&browser, "is never shown again");
+    until_there(&browser, "Its value is encrypted");
     assert!(!browser.source().contains(VALUE));
     browser.open(&format!("{base}/instances/talker"));
     browser.type_into("textarea[name=value]", VALUE);
