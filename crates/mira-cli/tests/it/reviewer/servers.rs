@@ -69,7 +69,6 @@ fn of_two_servers_one_is_killed_in_the_middle_and_one_review_is_posted() {
 
     // The one that died comes back, and is told of the same commit.
     pair.servers[dying].serve();
-    pair.servers[dying].mira(&["start", "reviewer", "-d"], 0);
     pair.servers[dying].send("reopened", "e-2");
     pair.servers[dying].until_delivered("e-2", "done");
     assert_eq!(town.repo.reviews(town.pull).len(), 1);
