@@ -53,6 +53,24 @@ impl NeedleSet {
         findings
     }
 
+    /// Returns whether a value stands in a text, or so much of one at its end that a [`Redactor`](crate::Redactor) would not show it before a pause. Nothing
+    /// is copied.
+    #[must_use]
+    pub fn concerns(&self, text: &[u8]) -> bool {
+        let mut stream = Stream::new();
+        let mut is_there = false;
+        stream.advance(self, text, false, |piece| {
+            is_there |= matches!(piece, Piece::Marker(_));
+        });
+        if !is_there && stream.held(text.len() as u64) > 0 {
+            let held = text.get(stream.keep() as usize..).unwrap_or_default();
+            stream.expire(self, held, |piece| {
+                is_there |= matches!(piece, Piece::Marker(_));
+            });
+        }
+        is_there
+    }
+
     /// Returns the name of a value that a word holds, such as a variable or an argument of a program. A value too short for other forms than the raw one
     /// counts only where it is the whole word: in others it stands by chance.
     #[must_use]

@@ -62,6 +62,9 @@ pub(crate) fn has_value(needles: &NeedleSet, text: &[u8]) -> bool {
 
 /// Takes values out of a text that is there as a whole; returns nothing if there are none, and how many there were.
 pub(crate) fn scrub_whole(needles: &Arc<NeedleSet>, text: &[u8]) -> Option<(Vec<u8>, u64)> {
+    if !needles.concerns(text) {
+        return None;
+    }
     let mut redactor = Redactor::new(Arc::clone(needles));
     let mut clean = redactor.push(text, Instant::now()).to_vec();
     clean.extend_from_slice(&last_of(&mut redactor));

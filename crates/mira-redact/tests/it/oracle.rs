@@ -109,6 +109,13 @@ fn check(values: &[(String, Vec<u8>)], input: &[u8], lens: &[usize], seed: u64) 
     }
     out.extend_from_slice(redactor.finish());
     assert_eq!(text(&out), text(&expect), "read");
+    // It is known beforehand whether anything of it would not be shown, were there a pause behind it.
+    let mut redactor = Redactor::new(set.clone());
+    redactor.push(input, Instant::now());
+    if let Some(deadline) = redactor.deadline() {
+        redactor.expire(deadline);
+    }
+    assert_eq!(set.concerns(input), redactor.counts().redactions > 0);
     // Scanning finds the same places.
     let found = set.find(input);
     let scanned = set.scan(input).expect("a slice is read without errors");
