@@ -143,6 +143,12 @@ impl Failure {
         }
     }
 
+    /// Adds what to do about it, if that is known.
+    fn advised(mut self, advice: Option<String>) -> Self {
+        self.text.extend(advice.map(|advice| format!("; {advice}")));
+        self
+    }
+
     /// Returns the one of a fault in what a person gave.
     fn usage(text: String) -> Self {
         Self { code: 2, text }
@@ -239,11 +245,7 @@ async fn serve(port: Option<u16>, rows: &Rows) -> Result<String, Failure> {
     let client = net::client().map_err(Failure::failed)?;
     let model = settings::model(&env, client.clone()).map_err(|error| {
         let advice = error.advice(&env);
-        let mut failure = Failure::from(error);
-        failure
-            .text
-            .extend(advice.map(|advice| format!("; {advice}")));
-        failure
+        Failure::from(error).advised(advice)
     })?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(Failure::failed)?;
@@ -400,11 +402,7 @@ async fn local(diff: &Path, config: Option<&Path>, format: Format) -> Result<Str
                 ReviewError::Model(ModelError::Unreached(_)) => settings::advice(&env, &model),
                 _ => None,
             };
-            let mut failure = Failure::failed(error);
-            failure
-                .text
-                .extend(advice.map(|advice| format!("; {advice}")));
-            failure
+            Failure::failed(error).advised(advice)
         })?;
     Ok(output::write(&outcome, format))
 }

@@ -65,7 +65,7 @@ impl Instances {
         self.provide_volumes(&instance.id, manifest)?;
         // What an earlier run left there is nobody's.
         remove(&folders.tmp)?;
-        let region = surroundings.aws_region.as_ref();
+        let region = surroundings.aws_region.as_deref();
         let settings = self.settings(instance, manifest, region).await?;
         let ports = self.ports(instance, manifest).await?;
         let resolve = |reference: &Reference| match reference {
@@ -150,24 +150,28 @@ impl Instances {
     }
 
     /// Returns the values of the settings: the instance's own, else the manifest's; of an AWS region that is left empty, the user's.
-    async fn settings(
+    ///
+    /// # Errors
+    ///
+    /// The database refuses.
+    pub async fn settings(
         &self,
         instance: &Instance,
         manifest: &Manifest,
-        region: Option<&String>,
+        region: Option<&str>,
     ) -> Result<BTreeMap<String, String>, InstanceError> {
         let own = self.store.settings(&instance.id).await?;
         let declared = manifest.settings.iter();
         Ok(declared
             .map(|setting| {
                 let own = own.iter().find(|own| own.name == setting.name);
-                let value = own.map_or(&setting.default, |own| &own.value);
+                let value = own.map_or(&*setting.default, |own| &own.value);
                 let names_region = AWS_REGION_VARIABLES.contains(&setting.name.as_str());
                 let value = match region {
                     Some(region) if names_region && value.is_empty() => region,
                     _ => value,
                 };
-                (setting.name.clone(), value.clone())
+                (setting.name.clone(), value.to_owned())
             })
             .collect())
     }

@@ -17,7 +17,6 @@ use mira_run::lease::Delivery;
 use mira_run::{Environment, RunSpec};
 use mira_secret::SecretName;
 use mira_store::Instance;
-use mira_vault::AWS_REGION_VARIABLES;
 use mira_vault::settings::Settings;
 
 use crate::commands::run::{add, attend, refuse_held};
@@ -118,21 +117,14 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
         "MIRA_INSTANCE".as_ref(),
         instance.name.as_str().as_bytes(),
     )?;
-    let kept = apps.wait(apps.instances.store().settings(&instance.id))?;
     let region = Settings::read(&home)?.aws_region;
-    for setting in &unpacked.manifest.settings {
-        let own = kept.iter().find(|own| own.name == setting.name);
-        let value = own.map_or(&setting.default, |own| &own.value);
-        let names_region = AWS_REGION_VARIABLES.contains(&setting.name.as_str());
-        let value = match &region {
-            Some(region) if names_region && value.is_empty() => region.as_str(),
-            _ => value,
-        };
-        add(
-            &mut environment,
-            setting.name.as_str().as_ref(),
-            value.as_bytes(),
-        )?;
+    let region = region.as_ref().map(|region| region.as_str());
+    let settings = apps
+        .instances
+        .settings(&instance, &unpacked.manifest, region);
+    let settings = apps.wait(settings)?;
+    for (name, value) in &settings {
+        add(&mut environment, name.as_ref(), value.as_bytes())?;
     }
     let mut needles = mira_redact::NeedleSet::builder();
     for value in &values {
@@ -141,8 +133,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CommandError> {
     }
     let needles = Arc::new(needles.build());
     refuse_held(&needles, &environment, &words, |variable| {
-        let mut settings = unpacked.manifest.settings.iter();
-        settings.all(|setting| variable != setting.name.as_str())
+        settings.keys().all(|setting| variable != setting.as_str())
     })?;
     let gate = begin(&network, value, ui)?;
     for (name, value) in gate.variables() {
